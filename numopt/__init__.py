@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Certified numerical optimisation on NumPy, CuPy and torch arrays.
+
+Families are imported on first use: ``numopt.ot`` (optimal transport).
+"""
+
+from typing import TYPE_CHECKING
+
+from numopt._lazy import attach
+
+__version__ = "0.1.0.dev0"
+
+FAMILIES = ("ot",)
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submodules=(*FAMILIES, "datasets", "exceptions", "plotting", "typing"),
+    attributes={
+        "_kernels.threads": ("config_context", "get_num_threads", "set_num_threads"),
+        "_iterate.result": ("SolverResult",),
+        "_iterate.callback": ("IterationInfo",),
+    },
+)
+
+if TYPE_CHECKING:
+    from numopt import datasets, exceptions, ot, plotting, typing
+    from numopt._iterate.callback import IterationInfo
+    from numopt._iterate.result import SolverResult
+    from numopt._kernels.threads import (
+        config_context,
+        get_num_threads,
+        set_num_threads,
+    )

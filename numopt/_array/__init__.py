@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which arrays: namespaces, devices, dtypes and the few routines the standard lacks."""

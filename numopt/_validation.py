@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How we say no: one checker per kind of argument, one message style.
+
+Messages read "`name` must be <expectation>, got <what came>". TypeError is for the
+wrong kind of thing, ValueError for a wrong value. Nothing here modifies its input.
+"""
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from numopt._array.namespace import (
+    array_namespace,
+    device,
+    is_array,
+    namespace_name,
+    to_numpy,
+)
+from numopt._array.sparse import is_sparse
+from numopt.typing import Array, Namespace
+
+__all__ = [
+    "check_callback",
+    "check_choice",
+    "check_flag",
+    "check_int",
+    "check_ndim",
+    "check_real",
+    "check_shape",
+    "check_values",
+    "float_arrays",
+    "import_optional",
+    "message",
+]
+
+
+def message(name: str, expected: str, got: Any) -> str:
+    """Return the sentence that every checker uses."""
+    return f"`{name}` must be {expected}, got {got}"
+
+
+def check_real(
+    name: str,
+    value: Any,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    include_low: bool = True,
+    include_high: bool = True,
+    allow_inf: bool = False,
+    hint: str = "",
+) -> float:
+    """Return a real scalar in an interval as a float.
+
+    0-d arrays and NumPy scalars are scalars; bool is not. ``hint`` is appended to the
+    message of a wrong value.
+    """
+    expected = _interval("a finite number", low, high, include_low, include_high)
+    scalar = _as_scalar(value)
+    if scalar is None or isinstance(scalar, bool | np.bool_):
+        raise TypeError(message(name, expected, _describe(value)))
+    if not isinstance(scalar, numbers.Real):
+        raise TypeError(message(name, expected, _describe(value)))
+    number = float(scalar)
+    inside = (number >= low if include_low else number > low) and (
+        number <= high if include_high else number < high
+    )
+    if math.isnan(number) or not inside or (math.isinf(number) and not allow_inf):
+        raise ValueError(
+            message(name, expected, scalar) + (f"; {hint}" if hint else "")
+        )
+    return number
+
+
+def check_int(
+    name: str, value: Any, *, low: int | None = None, high: int | None = None
+) -> int:
+    """Return an integer (not a bool) in a closed interval as an int."""
+    expected = _interval(
+        "an integer",
+        -math.inf if low is None else low,
+        math.inf if high is None else high,
+        True,
+        True,
+    )
+    scalar = _as_scalar(value)
+    if isinstance(scalar, bool | np.bool_) or not isinstance(scalar, numbers.Integral):
+        raise TypeError(message(name, expected, _describe(value)))
+    number = int(scalar)
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise ValueError(message(name, expected, number))
+    return number
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return a bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(message(name, "True or False", _describe(value)))
+    return bool(value)
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """Return one of the valid words."""
+    valid = tuple(choices)
+    if not isinstance(value, str) or value not in valid:
+        listed = ", ".join(repr(word) for word in valid)
+        raise ValueError(message(name, f"one of {listed}", repr(value)))
+    return value
+
+
+def check_callback(callback: Any) -> Any:
+    """Return None or something callable."""
+    if callback is not None and not callable(callback):
+        raise TypeError(message("callback", "callable or None", _describe(callback)))
+    return callback
+
+
+def float_arrays(**arrays: Any) -> tuple[Namespace, list[Array | None]]:
+    """Bring array arguments to one namespace, one device and one float dtype.
+
+    Lists and other array-likes become NumPy (or the library of the other arguments);
+    None stays None. float32 and float64 are kept and the wider wins; integers and
+    bool become float64. float16, complex, object and strings raise TypeError. Arrays
+    that need no change are returned as they are, never copied.
+    """
+    for name, x in arrays.items():
+        if is_sparse(x):
+            raise TypeError(message(name, "a dense array", "a sparse matrix"))
+    xp = array_namespace(*arrays.values())
+    where = next((device(x) for x in arrays.values() if is_array(x)), None)
+    made = {name: _as_array(name, x, xp, where) for name, x in arrays.items()}
+    dtypes = [_float_dtype(name, x, xp) for name, x in made.items() if x is not None]
+    narrow = bool(dtypes) and all(dtype == xp.float32 for dtype in dtypes)
+    dtype = xp.float32 if narrow else xp.float64
+    return xp, [
+        None if x is None else xp.astype(x, dtype, copy=False) for x in made.values()
+    ]
+
+
+def check_ndim(name: str, x: Array, ndim: int, *, hint: str = "") -> None:
+    """Check the number of dimensions and that no axis is empty."""
+    if x.ndim != ndim:
+        raise ValueError(
+            message(name, f"{ndim}-D", f"shape {tuple(x.shape)}")
+            + (f"; {hint}" if hint else "")
+        )
+    if 0 in x.shape:
+        raise ValueError(message(name, "non-empty", f"shape {tuple(x.shape)}"))
+
+
+def check_shape(name: str, x: Array, shape: tuple[int, ...], *, why: str = "") -> None:
+    """Check a shape; ``why`` says where the expectation comes from."""
+    if tuple(x.shape) != shape:
+        expected = f"of shape {shape}" + (f" {why}" if why else "")
+        raise ValueError(message(name, expected, f"shape {tuple(x.shape)}"))
+
+
+def check_values(
+    name: str,
+    x: Array,
+    *,
+    nonnegative: bool = False,
+    allow_posinf: bool = False,
+) -> tuple[float, float]:
+    """Check that entries are finite (and not negative); return (min, max).
+
+    One pass and one transfer; the first bad entry is looked up only on failure.
+    """
+    if math.prod(x.shape) == 0:
+        return 0.0, 0.0
+    xp = array_namespace(x)
+    low, high = (float(v) for v in to_numpy(xp.stack([xp.min(x), xp.max(x)])))
+    bad_high = math.isinf(high) and not allow_posinf
+    bad_low = math.isinf(low) and (low < 0 or not allow_posinf)
+    negative = nonnegative and low < 0
+    if math.isnan(low) or math.isnan(high) or bad_low or bad_high or negative:
+        kind = "finite" + (" or +inf" if allow_posinf else "")
+        expected = f"{kind} and non-negative" if nonnegative else kind
+        raise ValueError(
+            message(name, expected, _first_bad(to_numpy(x), nonnegative, allow_posinf))
+        )
+    return low, high
+
+
+def import_optional(module: str, *, extra: str) -> Any:
+    """Import an optional package or say how to install it."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"{module} is needed for this; install it with: "
+            f"pip install 'numopt[{extra}]'"
+        ) from error
+
+
+def _interval(
+    kind: str, low: float, high: float, include_low: bool, include_high: bool
+) -> str:
+    if low == 0 and high == math.inf:
+        return kind.replace(
+            "a ", "a non-negative " if include_low else "a positive ", 1
+        )
+    if low == -math.inf and high == math.inf:
+        return kind
+    if high == math.inf:
+        return f"{kind} {'>=' if include_low else '>'} {low:g}"
+    if low == -math.inf:
+        return f"{kind} {'<=' if include_high else '<'} {high:g}"
+    left, right = "[" if include_low else "(", "]" if include_high else ")"
+    return f"{kind} in {left}{low:g}, {high:g}{right}"
+
+
+def _as_scalar(value: Any) -> Any:
+    """A Python or NumPy scalar, or None when ``value`` is no scalar."""
+    if is_array(value):
+        return to_numpy(value).item() if value.ndim == 0 else None
+    return value if isinstance(value, numbers.Number | np.generic) else None
+
+
+def _describe(value: Any) -> str:
+    if is_array(value):
+        return f"an array of shape {tuple(value.shape)}"
+    if isinstance(value, numbers.Number | str) or value is None:
+        return repr(value)
+    return type(value).__name__
+
+
+def _as_array(name: str, x: Any, xp: Namespace, where: Any) -> Array | None:
+    if x is None or is_array(x):
+        return x
+    try:
+        host = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(message(name, "a rectangular array", str(error))) from error
+    if host.dtype.kind not in "fiub":
+        raise TypeError(
+            message(name, "an array of real numbers", f"dtype {host.dtype}")
+        )
+    return xp.asarray(host, device=where)
+
+
+def _float_dtype(name: str, x: Array, xp: Namespace) -> Any:
+    if x.dtype in (xp.float32, xp.float64):
+        return x.dtype
+    if isinstance(x, np.ndarray):
+        integral = x.dtype.kind in "iub"
+    else:
+        integral = xp.isdtype(x.dtype, ("integral", "bool"))
+    if integral:
+        return xp.float64
+    raise TypeError(
+        message(
+            name,
+            "float32, float64, integer or bool",
+            f"dtype {x.dtype} ({namespace_name(xp)})",
+        )
+    )
+
+
+def _first_bad(x: np.ndarray, nonnegative: bool, allow_posinf: bool) -> str:
+    bad = np.isnan(x) | (x == -np.inf)
+    if not allow_posinf:
+        bad |= x == np.inf
+    if nonnegative:
+        bad |= x < 0
+    index = tuple(int(i) for i in np.argwhere(bad)[0])
+    where = index[0] if len(index) == 1 else index
+    return f"{x[index]} at index {where}"

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Seeded generators and loaders of data that ships in pip packages; no downloads."""
+
+from typing import TYPE_CHECKING
+
+from numopt._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    attributes={
+        "_photographs": ("load_photograph", "load_photographs"),
+        "_transport": ("make_transport_problem",),
+    },
+)
+
+if TYPE_CHECKING:
+    from numopt.datasets._photographs import load_photograph, load_photographs
+    from numopt.datasets._transport import make_transport_problem

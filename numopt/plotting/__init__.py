@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Display classes that draw results, as in scikit-learn (needs matplotlib)."""
+
+from typing import TYPE_CHECKING
+
+from numopt._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    attributes={
+        "_convergence": ("ConvergenceDisplay",),
+        "_transport": ("TransportPlanDisplay",),
+    },
+)
+
+if TYPE_CHECKING:
+    from numopt.plotting._convergence import ConvergenceDisplay
+    from numopt.plotting._transport import TransportPlanDisplay

@@ -8,11 +8,21 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        "_completion": (
+            "load_gene_expression",
+            "load_movielens",
+            "make_low_rank",
+        ),
         "_photographs": ("load_photograph", "load_photographs"),
         "_transport": ("make_transport_problem",),
     },
 )
 
 if TYPE_CHECKING:
+    from numopt.datasets._completion import (
+        load_gene_expression,
+        load_movielens,
+        make_low_rank,
+    )
     from numopt.datasets._photographs import load_photograph, load_photographs
     from numopt.datasets._transport import make_transport_problem

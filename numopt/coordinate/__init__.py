@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Block coordinate descent for sparse, constrained and graph-structured problems.
+
+``min F(w) = (1/S) sum_i s_i loss(y_i, x_i^T w + b) + penalty(w)``: any datafit with any
+penalty, solved to a relative duality gap.
+
+_problem     datafits, penalties, validated data, duality gaps
+_solvers     working sets, paths, bounds, literal block rules, graphs
+_estimators  scikit-learn estimators
+_kernels     compiled loops by name, with their CPU bodies in _kernels_cpu
+"""
+
+from typing import TYPE_CHECKING
+
+from numopt._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    attributes={
+        "_problem.datafits": (
+            "Datafit",
+            "Huber",
+            "Logistic",
+            "Multinomial",
+            "Poisson",
+            "Quadratic",
+            "SquaredHinge",
+        ),
+        "_problem.group_penalties": ("GroupL2", "SparseGroup"),
+        "_problem.penalties": (
+            "Box",
+            "ElasticNet",
+            "L1",
+            "MCP",
+            "NonNegative",
+            "Null",
+            "Penalty",
+            "Ridge",
+            "SCAD",
+        ),
+        "_solvers.audit": ("alpha_max", "dual_gap"),
+        "_solvers.results": ("CoordinateResult", "PathResult"),
+    },
+)
+
+if TYPE_CHECKING:
+    from numopt.coordinate._problem.datafits import (
+        Datafit,
+        Huber,
+        Logistic,
+        Multinomial,
+        Poisson,
+        Quadratic,
+        SquaredHinge,
+    )
+    from numopt.coordinate._problem.group_penalties import GroupL2, SparseGroup
+    from numopt.coordinate._problem.penalties import (
+        L1,
+        MCP,
+        SCAD,
+        Box,
+        ElasticNet,
+        NonNegative,
+        Null,
+        Penalty,
+        Ridge,
+    )
+    from numopt.coordinate._solvers.audit import alpha_max, dual_gap
+    from numopt.coordinate._solvers.results import CoordinateResult, PathResult

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Validated data of a linear model: design, targets, sample weights."""
+
+import dataclasses
+from typing import Any, Self
+
+import numpy as np
+
+from numopt import _validation as v
+from numopt._array.namespace import is_array, namespace_name, numpy_namespace
+from numopt._array.sparse import is_sparse
+from numopt.coordinate._problem.datafits import Datafit
+
+__all__ = ["LinearData", "check_design"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class LinearData:
+    """Design ``X`` (n, p), encoded targets ``y`` and sample weights.
+
+    ``X`` is a dense array of either order or a ``csc_array``; float32 is kept.
+    ``weights`` is None for equal weights, else float64 (n,); ``total`` is their sum.
+    """
+
+    X: Any
+    y: np.ndarray
+    weights: np.ndarray | None
+    total: float
+
+    @classmethod
+    def from_arrays(
+        cls, X: Any, y: Any, datafit: Datafit, sample_weight: Any = None
+    ) -> Self:
+        """Validate; never copies a dense float design."""
+        X = check_design("X", X)
+        n = X.shape[0]
+        _, (y,) = v.float_arrays(y=y)
+        _only_numpy("y", y)
+        v.check_ndim("y", y, 1)
+        v.check_shape("y", y, (n,), why="(one a row of X)")
+        v.check_values("y", y)
+        weights = check_sample_weight(sample_weight, n)
+        y = datafit.encode(np.asarray(y, dtype=np.float64))
+        total = float(n) if weights is None else float(weights.sum())
+        return cls(X=X, y=y, weights=weights, total=total)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the design is sparse."""
+        return not isinstance(self.X, np.ndarray)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (n, p) of the design."""
+        n, p = self.X.shape
+        return int(n), int(p)
+
+    def predict(self, coef: np.ndarray, intercept: Any) -> np.ndarray:
+        """Return ``X w + b``, of shape (n,) or (n, K)."""
+        return np.asarray(self.X @ coef.T, dtype=np.float64) + intercept
+
+    def weighted(self, values: np.ndarray) -> np.ndarray:
+        """Return values times sample weights, row by row."""
+        if self.weights is None:
+            return values
+        return values * (self.weights if values.ndim == 1 else self.weights[:, None])
+
+    def correlate(self, residual: np.ndarray) -> np.ndarray:
+        """Return ``X^T residual``, of shape (p,) or (K, p)."""
+        flat = residual.astype(self.X.dtype, copy=False)
+        if not self.is_sparse and self.X.flags.c_contiguous and flat.ndim == 1:
+            return np.asarray(flat @ self.X, dtype=np.float64)
+        return np.asarray(self.X.T @ flat, dtype=np.float64).T
+
+
+def check_design(name: str, X: Any) -> Any:
+    """Return a validated dense or CSC design in float32 or float64."""
+    if is_sparse(X):
+        return _check_sparse(name, X)
+    if is_array(X) and getattr(X, "dtype", None) == np.float16:
+        X = np.asarray(X, dtype=np.float32)
+    _, (X,) = v.float_arrays(**{name: X})
+    _only_numpy(name, X)
+    v.check_ndim(name, X, 2)
+    # One pass when all is well; the careful check names the culprit.
+    if not np.isfinite(X.sum()):
+        v.check_values(name, X)
+    return X
+
+
+def _check_sparse(name: str, X: Any) -> Any:
+    from scipy.sparse import csc_array
+
+    if X.dtype.kind not in "fiub":
+        raise TypeError(v.message(name, "of real numbers", f"dtype {X.dtype}"))
+    if 0 in X.shape:
+        raise ValueError(v.message(name, "non-empty", f"shape {X.shape}"))
+    dtype = np.float32 if X.dtype in (np.float16, np.float32) else np.float64
+    A = csc_array(X, dtype=dtype)
+    if not A.has_canonical_format:
+        A = A.copy()
+        A.sum_duplicates()
+    if not np.isfinite(A.data.sum()):
+        v.check_values(name, A.data)
+    return A
+
+
+def check_sample_weight(sample_weight: Any, n: int) -> np.ndarray | None:
+    """Return float64 weights of shape (n,), None for equal weights."""
+    if sample_weight is None:
+        return None
+    if np.ndim(sample_weight) == 0:
+        value = v.check_real("sample_weight", sample_weight, low=0, include_low=False)
+        return np.full(n, value)
+    _, (weights,) = v.float_arrays(sample_weight=sample_weight)
+    _only_numpy("sample_weight", weights)
+    v.check_shape("sample_weight", weights, (n,), why="(one a row of X)")
+    _, high = v.check_values("sample_weight", weights, nonnegative=True)
+    if high == 0:
+        raise ValueError(v.message("sample_weight", "positive somewhere", "all zeros"))
+    return np.asarray(weights, dtype=np.float64)
+
+
+def _only_numpy(name: str, x: Any) -> None:
+    if not isinstance(x, np.ndarray):
+        from numopt._array.namespace import array_namespace
+
+        space = namespace_name(array_namespace(x))
+        raise TypeError(
+            v.message(name, f"a {namespace_name(numpy_namespace)} array", space)
+        )

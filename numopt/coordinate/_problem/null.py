@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The model without penalised coefficients: intercept and unpenalised columns only."""
+
+import dataclasses
+from typing import Any, Self
+
+import numpy as np
+
+from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._problem.datafits import Datafit, Multinomial, Quadratic
+
+__all__ = ["NullModel"]
+
+#: Newton steps for the free coefficients; quadratic convergence needs about six.
+MAX_STEPS = 100
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class NullModel:
+    """Optimum over the free columns, which gives alpha_max and an interior dual point.
+
+    ``free`` (n, u) holds the unpenalised columns, the ones of an intercept last;
+    ``theta`` is minus the loss gradient there, orthogonal to them; ``scale`` is F(0)
+    with its optimal intercept, the unit of all gaps.
+    """
+
+    free: np.ndarray
+    coef: np.ndarray
+    theta: np.ndarray
+    intercept: Any
+    scale: float
+    data: LinearData
+
+    @classmethod
+    def fit(
+        cls,
+        data: LinearData,
+        datafit: Datafit,
+        fit_intercept: bool,
+        columns: np.ndarray | None = None,
+    ) -> Self:
+        """Fit the intercept alone (for the scale), then with the free columns."""
+        n = data.shape[0]
+        ones = np.ones((n, 1)) if fit_intercept else np.empty((n, 0))
+        start, z = _newton(data, datafit, ones)
+        scale = float(data.weighted(datafit.value(data.y, z)).sum()) / data.total
+        free = ones
+        coef = start
+        if columns is not None and columns.size:
+            block = data.X[:, columns]
+            block = block if isinstance(block, np.ndarray) else block.toarray()
+            free = np.hstack([np.asarray(block, dtype=np.float64), ones])
+            coef, z = _newton(data, datafit, free)
+        theta = -datafit.gradient(data.y, z)
+        intercept: Any = 0.0
+        if datafit.multi_output:
+            intercept = coef[-1] if fit_intercept else np.zeros(z.shape[1])
+        elif fit_intercept:
+            intercept = float(coef[-1])
+        return cls(
+            free=free,
+            coef=coef,
+            theta=theta,
+            intercept=intercept,
+            scale=max(scale, 1e-300),
+            data=data,
+        )
+
+    def feasible(self, theta: np.ndarray, datafit: Datafit) -> np.ndarray:
+        """Make ``theta`` orthogonal to the free columns, within the loss's domain."""
+        if self.free.shape[1] == 0:
+            return theta
+        s = self.data.weights
+        weighted = self.free if s is None else self.free * s[:, None]
+        gram = weighted.T @ self.free
+        shift = np.linalg.lstsq(gram, weighted.T @ theta, rcond=1e-13)[0]
+        moved = theta - self.free @ shift
+        if isinstance(datafit, Quadratic):
+            return moved
+        # The null model's point is interior: blend until the conjugate is finite.
+        blend = 0.0
+        while True:
+            candidate = (1.0 - blend) * moved + blend * self.theta
+            inside = np.isfinite(datafit.conjugate(self.data.y, -candidate))
+            if s is not None:
+                inside = inside | (s == 0)
+            if inside.all() or blend >= 1.0:
+                return candidate
+            blend = min(1.0, 4.0 * blend if blend > 0 else 1e-16)
+
+
+def _newton(data: LinearData, datafit: Datafit, free: np.ndarray):
+    """Minimise over free columns; returns (coefficients, predictions)."""
+    n, u = free.shape
+    outputs = int(data.y.max()) + 1 if isinstance(datafit, Multinomial) else 1
+    shape = (n, outputs) if datafit.multi_output else (n,)
+    coef = np.zeros((u, *shape[1:]))
+    z = np.zeros(shape)
+    if u == 0:
+        return coef, z
+    value = data.weighted(datafit.value(data.y, z)).sum()
+    for _ in range(MAX_STEPS):
+        grad = free.T @ data.weighted(datafit.gradient(data.y, z))
+        step = _newton_step(data, datafit, free, z, grad)
+        t = 1.0
+        while t > 1e-10:
+            trial = coef - t * step
+            z_trial = free @ trial
+            value_trial = data.weighted(datafit.value(data.y, z_trial)).sum()
+            if value_trial <= value:
+                break
+            t *= 0.5
+        else:
+            break
+        settled = np.abs(t * step).max() <= 1e-15 * (1.0 + np.abs(coef).max())
+        coef, z, value = trial, z_trial, value_trial
+        if settled:
+            break
+    return coef, z
+
+
+def _newton_step(data, datafit, free, z, grad) -> np.ndarray:
+    if not datafit.multi_output:
+        curvature = data.weighted(datafit.hessian_diag(data.y, z))
+        hessian = (free * curvature[:, None]).T @ free
+        hessian.flat[:: hessian.shape[0] + 1] += 1e-12 * np.trace(hessian) + 1e-300
+        return np.linalg.lstsq(hessian, grad, rcond=1e-13)[0]
+    u, outputs = grad.shape
+    share = datafit.probabilities(z)
+    hessian = np.zeros((u, outputs, u, outputs))
+    for k in range(outputs):
+        for m in range(outputs):
+            d = data.weighted(share[:, k] * ((k == m) - share[:, m]))
+            hessian[:, k, :, m] = (free * d[:, None]).T @ free
+    flat = hessian.reshape(u * outputs, u * outputs)
+    return np.linalg.lstsq(flat, grad.ravel(), rcond=1e-12)[0].reshape(grad.shape)

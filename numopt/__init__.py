@@ -10,7 +10,7 @@ from numopt._lazy import attach
 
 __version__ = "0.1.0.dev0"
 
-FAMILIES = ("coordinate", "ot")
+FAMILIES = ("cluster", "coordinate", "ot")
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -23,7 +23,7 @@ __getattr__, __dir__, __all__ = attach(
 )
 
 if TYPE_CHECKING:
-    from numopt import coordinate, datasets, exceptions, ot, plotting, typing
+    from numopt import cluster, coordinate, datasets, exceptions, ot, plotting, typing
     from numopt._iterate.callback import IterationInfo
     from numopt._iterate.result import SolverResult
     from numopt._kernels.threads import (

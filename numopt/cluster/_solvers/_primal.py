@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Partitions: greedy k-means++, Lloyd, single-point moves, and their restarts."""
+
+import math
+from typing import Any
+
+import numpy as np
+from array_api_compat import is_numpy_namespace
+
+from numopt._array.namespace import array_namespace, device, to_numpy
+from numopt.cluster import _kernels
+from numopt.cluster._problem import (
+    DenseRows,
+    KMeansProblem,
+    SparseRows,
+    membership_columns,
+)
+from numopt.typing import Array
+
+__all__ = [
+    "canonical_labels",
+    "embedding",
+    "improve_labels",
+    "lloyd",
+    "multi_start",
+    "seed_centers",
+]
+
+MAX_LLOYD = 300
+LLOYD_TOL = 1e-8
+MAX_PASSES = 50
+#: Seeding looks at a random sample of at most this many rows (and 50 per cluster).
+SEED_SAMPLE = 20_000
+
+
+def canonical_labels(labels: np.ndarray) -> np.ndarray:
+    """Renumber 0, 1, ... by first appearance."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first, kind="stable"), kind="stable")
+    return rank[inverse.reshape(-1)].astype(np.int64)
+
+
+def embedding(problem: KMeansProblem) -> DenseRows | SparseRows:
+    """Return rows whose k-means problem is that of the data.
+
+    A similarity is factored by ``G + c I = E E^T``: adding c shifts the inertia of
+    every partition into exactly K clusters by the same ``c (n - K)``.
+    """
+    if problem.rows is not None:
+        return problem.rows
+    xp = problem.xp
+    w, Q = xp.linalg.eigh(problem.similarity)
+    lowest = float(w[0])
+    shift = -lowest if lowest < 0 else 0.0
+    zero = xp.zeros_like(w)
+    E = Q * xp.sqrt(xp.maximum(w + shift, zero))[None, :]
+    return DenseRows(E - xp.mean(E, axis=0)[None, :])
+
+
+def seed_centers(
+    rows: DenseRows | SparseRows, n_clusters: int, rng: np.random.Generator
+) -> Array:
+    """Greedy k-means++ (Arthur and Vassilvitskii 2007), 2 + log K candidates each."""
+    n = rows.shape[0]
+    sample = max(SEED_SAMPLE, 50 * n_clusters)
+    if n > sample:
+        rows = rows.take(np.sort(rng.choice(n, sample, replace=False)))
+        n = sample
+    norms = rows.square_norms()
+    xp, where = array_namespace(norms), device(norms)
+    trials = 2 + int(math.log(n_clusters))
+    chosen = [int(rng.integers(n))]
+    closest = _distances(rows, norms, np.array(chosen))[:, 0]
+    for _ in range(n_clusters - 1):
+        cumulative = to_numpy(xp.cumulative_sum(closest))
+        picks = np.searchsorted(cumulative, rng.random(trials) * cumulative[-1])
+        candidates = np.minimum(picks, n - 1)
+        distances = _distances(rows, norms, candidates)
+        reached = xp.minimum(distances, closest[:, None])
+        best = int(xp.argmin(xp.sum(reached, axis=0)))
+        chosen.append(int(candidates[best]))
+        closest = reached[:, best]
+    columns = np.zeros((n, n_clusters))
+    columns[chosen, np.arange(n_clusters)] = 1.0
+    if isinstance(rows, DenseRows):
+        return xp.take(rows.X, xp.asarray(np.array(chosen), device=where), axis=0)
+    return rows.transposed_times(columns).T
+
+
+def _distances(rows: DenseRows | SparseRows, norms: Array, chosen: np.ndarray) -> Array:
+    xp = array_namespace(norms)
+    index = xp.asarray(chosen, device=device(norms))
+    if isinstance(rows, DenseRows):
+        products = rows.times(xp.take(rows.X, index, axis=0))
+    else:
+        points = rows.A[chosen].toarray() - rows.mean[None, :]
+        products = rows.times(points)
+    values = norms[:, None] + xp.take(norms, index)[None, :] - 2 * products
+    return xp.maximum(values, xp.zeros_like(values))
+
+
+def _assign(
+    rows: DenseRows | SparseRows, norms: Array, centers: Array
+) -> tuple[Array, Array, Array, Array]:
+    if isinstance(rows, DenseRows):
+        return _kernels.lloyd_step(rows.X, centers)
+    scores = np.sum(centers**2, axis=1)[None, :] - 2 * rows.times(centers)
+    labels = np.argmin(scores, axis=1)
+    columns = membership_columns(labels, centers.shape[0], scores)
+    sums = rows.transposed_times(columns).T
+    best = scores[np.arange(labels.size), labels] + norms
+    return labels, np.maximum(best, 0.0), sums, columns.sum(axis=0)
+
+
+def lloyd(
+    rows: DenseRows | SparseRows, centers: Array, *, max_iter: int = MAX_LLOYD
+) -> tuple[np.ndarray, float]:
+    """Alternate assignment and means; return host labels and their distances' sum.
+
+    An empty cluster moves to the row farthest from its centre.
+    """
+    norms = None if isinstance(rows, DenseRows) else rows.square_norms()
+    xp = array_namespace(centers)
+    before = math.inf
+    for _ in range(max_iter):
+        labels, distances, sums, counts = _assign(rows, norms, centers)
+        value = float(xp.sum(distances))
+        sizes = to_numpy(counts)
+        if np.any(sizes == 0):
+            centers = _refill(rows, to_numpy(distances), sums, counts, sizes)
+        else:
+            centers = sums / counts[:, None]
+            if value >= before * (1 - LLOYD_TOL):
+                break
+        if value == 0:
+            break
+        before = value
+    return to_numpy(labels), value
+
+
+def _refill(
+    rows: Any, distances: np.ndarray, sums: Array, counts: Array, sizes: np.ndarray
+) -> Array:
+    """Means, with the farthest rows as centres of empty clusters."""
+    xp = array_namespace(sums)
+    safe = xp.where(counts > 0, counts, xp.ones_like(counts))
+    centers = sums / safe[:, None]
+    empty = np.flatnonzero(sizes == 0)
+    far = np.argsort(-distances, kind="stable")[: empty.size]
+    pick = np.zeros((sizes.size, far.size))
+    pick[empty[: far.size], np.arange(far.size)] = 1.0
+    rows_far = rows.take(far)
+    columns = xp.asarray(pick, device=device(sums))
+    moved = xp.matrix_transpose(rows_far.transposed_times(xp.matrix_transpose(columns)))
+    return centers + moved
+
+
+def improve_labels(
+    problem: KMeansProblem,
+    rows: DenseRows | SparseRows,
+    labels: np.ndarray,
+    n_clusters: int,
+) -> tuple[np.ndarray, float]:
+    """Move single points until none helps; return labels and the inertia W."""
+    if isinstance(rows, DenseRows):
+        if is_numpy_namespace(array_namespace(rows.X)):
+            labels, _ = _kernels.point_moves(rows.X, labels, n_clusters, MAX_PASSES)
+        else:
+            labels = _best_moves(rows, labels, n_clusters)
+    else:
+        labels = _best_moves(rows, labels, n_clusters)
+    return labels, problem.inertia(labels, n_clusters)
+
+
+def _best_moves(
+    rows: DenseRows | SparseRows, labels: np.ndarray, n_clusters: int
+) -> np.ndarray:
+    """Single-point moves in array expressions: the best move of every sweep."""
+    norms = rows.square_norms()
+    xp = array_namespace(norms)
+    labels = labels.copy()
+    for _ in range(labels.size):
+        columns = membership_columns(labels, n_clusters, norms)
+        sizes = np.bincount(labels, minlength=n_clusters).astype(float)
+        weights = xp.asarray(1 / np.maximum(sizes, 1), device=device(norms))
+        means = xp.matrix_transpose(rows.transposed_times(columns) * weights[None, :])
+        distances = to_numpy(
+            norms[:, None]
+            - 2 * rows.times(means)
+            + xp.sum(means * means, axis=1)[None, :]
+        )
+        index = np.arange(labels.size)
+        own = (
+            distances[index, labels] * sizes[labels] / np.maximum(sizes[labels] - 1, 1)
+        )
+        own[sizes[labels] < 2] = 0.0
+        gains = own[:, None] - distances * (sizes / (sizes + 1))
+        gains[index, labels] = 0.0
+        i, b = np.unravel_index(int(np.argmax(gains)), gains.shape)
+        if gains[i, b] <= 1e-10 * own[i]:
+            break
+        labels[i] = b
+    return labels
+
+
+def multi_start(
+    problem: KMeansProblem,
+    rows: DenseRows | SparseRows,
+    n_clusters: int,
+    n_init: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, float]:
+    """Best of ``n_init`` runs of Lloyd, each polished by single-point moves."""
+    best, lowest = None, math.inf
+    for _ in range(n_init):
+        labels, value = lloyd(rows, seed_centers(rows, n_clusters, rng))
+        # Moves gain little: runs that are far behind are not worth polishing.
+        if value > 1.05 * lowest:
+            continue
+        labels, inertia = improve_labels(problem, rows, labels, n_clusters)
+        if best is None or inertia < lowest:
+            best, lowest = labels, inertia
+        if lowest == 0:
+            break
+    return best, lowest

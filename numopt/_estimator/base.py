@@ -35,10 +35,17 @@ class ArrayEstimator(BaseEstimator):
         )
 
     def _validate_new(
-        self, X: Array, *, xp: Any, device: Any, attribute: str, method: str
+        self,
+        X: Array,
+        *,
+        xp: Any,
+        device: Any,
+        attribute: str,
+        method: str,
+        **options: Any,
     ) -> Array:
         """Validate data given after fit: same namespace, same features."""
         check_same_namespace(X, self, attribute=attribute, method=method)
         return validate_data(
-            self, X, dtype=supported_float_dtypes(xp, device), reset=False
+            self, X, dtype=supported_float_dtypes(xp, device), reset=False, **options
         )

@@ -8,11 +8,21 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        "_completion": (
+            "PhaseTransitionDisplay",
+            "ResidualMapDisplay",
+            "SingularValueDisplay",
+        ),
         "_convergence": ("ConvergenceDisplay",),
         "_transport": ("TransportPlanDisplay",),
     },
 )
 
 if TYPE_CHECKING:
+    from numopt.plotting._completion import (
+        PhaseTransitionDisplay,
+        ResidualMapDisplay,
+        SingularValueDisplay,
+    )
     from numopt.plotting._convergence import ConvergenceDisplay
     from numopt.plotting._transport import TransportPlanDisplay

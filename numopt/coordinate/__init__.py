@@ -39,6 +39,16 @@ __getattr__, __dir__, __all__ = attach(
             "SCAD",
         ),
         "_solvers.audit": ("alpha_max", "dual_gap"),
+        "_solvers.forest": ("forest_solve", "is_forest"),
+        "_solvers.label_propagation": (
+            "LabelPropagationResult",
+            "label_propagation",
+        ),
+        "_solvers.partitions": (
+            "color_partition",
+            "greedy_forest",
+            "tree_partition",
+        ),
         "_solvers.results": ("CoordinateResult", "PathResult"),
     },
 )
@@ -66,4 +76,14 @@ if TYPE_CHECKING:
         Ridge,
     )
     from numopt.coordinate._solvers.audit import alpha_max, dual_gap
+    from numopt.coordinate._solvers.forest import forest_solve, is_forest
+    from numopt.coordinate._solvers.label_propagation import (
+        LabelPropagationResult,
+        label_propagation,
+    )
+    from numopt.coordinate._solvers.partitions import (
+        color_partition,
+        greedy_forest,
+        tree_partition,
+    )
     from numopt.coordinate._solvers.results import CoordinateResult, PathResult

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Hot loops of coordinate descent as named kernels."""
+"""Hot loops of the family by name; their bodies live in _kernels_cpu."""

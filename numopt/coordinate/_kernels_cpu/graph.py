@@ -8,12 +8,12 @@ import numpy as np
 from numopt._kernels.jit import jit_exact, jit_kernel
 
 __all__ = [
-    "eliminate_low_degrees",
+    "colour_labels",
     "forest_sweep",
     "greedy_forest_members",
     "peel_leaves",
-    "restore_eliminated",
     "tree_labels",
+    "two_colours",
 ]
 
 #: Words of a node record: degree, neighbour bits, weight bits, pivot; then the sides.
@@ -273,3 +273,62 @@ def greedy_forest_members(data, indices, indptr, order):
         data, indices, indptr, order, member, np.arange(n), np.full(n, -1, np.int64)
     )
     return member
+
+
+@jit_kernel
+def _two_colours(data, indices, indptr, label, queue):
+    for first in range(label.size):
+        if label[first] >= 0:
+            continue
+        label[first] = 0
+        queue[0] = first
+        done, head = 0, 1
+        while done < head:
+            i = queue[done]
+            done += 1
+            for e in range(indptr[i], indptr[i + 1]):
+                j = indices[e]
+                if j == i or data[e] == 0.0:
+                    continue
+                if label[j] < 0:
+                    label[j] = 1 - label[i]
+                    queue[head] = j
+                    head += 1
+                elif label[j] == label[i]:
+                    return False
+    return True
+
+
+def two_colours(data, indices, indptr):
+    """Labels by breadth-first search, and whether they colour the graph."""
+    n = indptr.size - 1
+    label = np.full(n, -1, np.int64)
+    return label, _two_colours(data, indices, indptr, label, np.empty(n, np.int64))
+
+
+@jit_kernel
+def _colour_labels(data, indices, indptr, order, label, uses, blocked):
+    used = 0
+    for i in order:
+        for e in range(indptr[i], indptr[i + 1]):
+            j = indices[e]
+            if j != i and data[e] != 0.0 and label[j] >= 0:
+                blocked[label[j]] = i
+        chosen = used
+        for c in range(used):
+            if blocked[c] != i and (chosen == used or uses[c] < uses[chosen]):
+                chosen = c
+        used = max(used, chosen + 1)
+        label[i] = chosen
+        uses[chosen] += 1
+    return used
+
+
+def colour_labels(data, indices, indptr, order):
+    """Least used colour of no neighbour, node by node; labels and their number."""
+    n = indptr.size - 1
+    most = int(np.max(np.diff(indptr), initial=0)) + 2
+    label = np.full(n, -1, np.int64)
+    uses, blocked = np.zeros(most, np.int64), np.full(most, -1, np.int64)
+    used = _colour_labels(data, indices, indptr, order, label, uses, blocked)
+    return label, used

@@ -8,18 +8,13 @@ import numpy as np
 
 from numopt._array.sparse import CSR, as_csr, is_sparse
 from numopt._validation import check_values, message
-from numopt.coordinate import _kernels as kernels
+from numopt.coordinate._kernels import graph as kernels
 from numopt.typing import Array
 
-__all__ = ["HarmonicProblem", "as_graph", "csr_of"]
+__all__ = ["HarmonicProblem", "as_graph"]
 
 #: Largest relative difference of mirrored entries that counts as rounding.
 SYMMETRY_TOLERANCE = 1e-10
-
-
-def csr_of(matrix: Any, data: np.ndarray | None = None) -> CSR:
-    """Our plain form of a SciPy CSR matrix (optionally with other data)."""
-    return as_csr(matrix) if data is None else as_csr(matrix)._replace(data=data)
 
 
 def as_graph(name: str, A: Any, *, nonnegative: bool = False) -> CSR:
@@ -40,7 +35,7 @@ def as_graph(name: str, A: Any, *, nonnegative: bool = False) -> CSR:
         )
     graph = as_csr(A)
     check_values(name, graph.data, nonnegative=nonnegative)
-    if kernels.graph.symmetry_defect(graph.data, graph.indices, graph.indptr):
+    if kernels.symmetry_defect(graph.data, graph.indices, graph.indptr):
         graph = _symmetrised(name, graph)
     return graph
 
@@ -53,8 +48,6 @@ def _symmetrised(name: str, graph: CSR) -> CSR:
     worst = float(difference.max()) if difference.nnz else 0.0
     scale = float(np.max(np.abs(graph.data), initial=0.0))
     if worst > SYMMETRY_TOLERANCE * scale:
-        at = np.unravel_index(int(difference.tocoo().data.argmax()), (worst and 1,) * 1)
-        del at
         raise ValueError(
             message(
                 name,
@@ -86,7 +79,7 @@ class HarmonicProblem:
     ) -> tuple["HarmonicProblem", np.ndarray]:
         """Reduce to the unlabelled nodes that some label reaches; return both."""
         n = W.shape[0]
-        reached = kernels.graph.reach(W.data, W.indices, W.indptr, labelled)
+        reached = kernels.reach(W.data, W.indices, W.indptr, labelled)
         solved = reached.copy()
         solved[labelled] = False
         nodes = np.flatnonzero(solved)
@@ -94,7 +87,7 @@ class HarmonicProblem:
         position = np.zeros(n, np.int64)
         position[nodes] = np.arange(nodes.size)
         position[labelled] = -1 - np.arange(labelled.size)
-        values, cols, ptr, diagonal, rhs = kernels.graph.reduce_to_unlabelled(
+        values, cols, ptr, diagonal, rhs = kernels.reduce_to_unlabelled(
             W.data, W.indices, W.indptr, nodes, position, known, float(ridge)
         )
         off = CSR(values, cols, ptr, (nodes.size, nodes.size))

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Solvers of harmonic problems: elimination, direct, preconditioned gradients."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from numopt._array.sparse import CSR, as_csr
+from numopt._iterate.loop import Solver
+from numopt._iterate.stopping import Stop
+from numopt.coordinate._kernels import graph as kernels
+from numopt.coordinate._problem.graph import HarmonicProblem
+
+__all__ = ["ConjugateGradients", "Direct", "Eliminate"]
+
+#: Elimination pays when this share of the nodes has degree two or less.
+LOW_DEGREE_SHARE = 0.05
+#: Cores up to this size are factored as dense matrices.
+DENSE_SIZE = 300
+#: Iterations of conjugate gradients, in units of n^(1/2), before a factorisation.
+PATIENCE = 6.0
+#: Reorder when it brings entries this much closer to the diagonal.
+REORDER_GAIN = 0.5
+
+
+@dataclasses.dataclass(slots=True)
+class SystemState:
+    """Iterate (m, K), iterations so far and the reason why no more help, or None."""
+
+    x: np.ndarray
+    n_iter: int = 0
+    stalled: bool = False
+
+
+class _GraphSolver(Solver[HarmonicProblem, SystemState]):
+    """A solver whose one step solves the whole system; a second step refines."""
+
+    name = "label_propagation"
+
+    def init(self, problem: HarmonicProblem, warm_start: Any) -> SystemState:
+        """Start at zero."""
+        return SystemState(np.zeros_like(problem.rhs))
+
+    def step(self, problem: HarmonicProblem, state: SystemState) -> SystemState:
+        """Solve for the residual and add."""
+        before = problem.residual(state.x)
+        rhs = problem.rhs - problem.product(state.x) if state.n_iter else problem.rhs
+        correction, taken = self.correct(problem, rhs, state)
+        state.x = state.x + correction
+        state.n_iter += max(taken, 1)
+        state.stalled = not problem.residual(state.x) < 0.5 * before
+        return state
+
+    def correct(
+        self, problem: HarmonicProblem, rhs: np.ndarray, state: SystemState
+    ) -> tuple[np.ndarray, int]:
+        """Solve with another right-hand side; also the iterations it took."""
+        raise NotImplementedError
+
+    def measure(self, problem: HarmonicProblem, state: SystemState) -> dict[str, Any]:
+        """Objective, largest relative residual of a column, iterations."""
+        return {
+            "objective": problem.objective(state.x),
+            "residual": problem.residual(state.x),
+            "n_iter": state.n_iter,
+        }
+
+    def stop(self, problem: HarmonicProblem, state: SystemState) -> Stop | None:
+        """Stop when refinement gains nothing any more."""
+        if state.stalled:
+            return Stop("stalled", "rounding: `tol` is below what the graph allows")
+        return None
+
+    def current(self, state: SystemState) -> np.ndarray:
+        """Return the iterate."""
+        return state.x
+
+    def finish(self, problem: HarmonicProblem, state: SystemState) -> dict[str, Any]:
+        """Return the scores of the unknown nodes."""
+        return {"x": state.x}
+
+
+@dataclasses.dataclass(frozen=True)
+class Direct(_GraphSolver):
+    """Sparse factorisation with a symmetric ordering, and iterative refinement."""
+
+    def correct(
+        self, problem: HarmonicProblem, rhs: np.ndarray, state: SystemState
+    ) -> tuple[np.ndarray, int]:
+        """Factor and solve."""
+        return solve_direct(problem.off, problem.diagonal, rhs), 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ConjugateGradients(_GraphSolver):
+    """Conjugate gradients with the incomplete factor of the whole system."""
+
+    tol: float
+    max_iter: int
+
+    def correct(
+        self, problem: HarmonicProblem, rhs: np.ndarray, state: SystemState
+    ) -> tuple[np.ndarray, int]:
+        """Run conjugate gradients to the tolerance of the problem."""
+        tol = _tolerance(problem, rhs, self.tol)
+        left = self.max_iter - state.n_iter
+        x, _, taken = solve_cg(problem.off, problem.diagonal, rhs, tol, left)
+        return x, taken
+
+
+@dataclasses.dataclass(frozen=True)
+class Eliminate(_GraphSolver):
+    """Exact elimination of low degrees; gradients or a factorisation for the core."""
+
+    tol: float
+    max_iter: int
+
+    def correct(
+        self, problem: HarmonicProblem, rhs: np.ndarray, state: SystemState
+    ) -> tuple[np.ndarray, int]:
+        """Solve on the core and restore the eliminated nodes."""
+        off, diagonal = problem.off, problem.diagonal
+        tol = _tolerance(problem, rhs, self.tol)
+        left = self.max_iter - state.n_iter
+        low = np.count_nonzero(np.diff(off.indptr) <= 2)
+        if low < LOW_DEGREE_SHARE * problem.size:
+            return solve_core(off, diagonal, rhs, tol, left)
+        core, kept, steps, _ = kernels.eliminate_low_degrees(
+            off.data, off.indices, off.indptr, diagonal, rhs
+        )
+        values, cols, ptr, core_diagonal, core_rhs = core
+        taken, x_core = 0, core_rhs
+        if kept.size:
+            matrix = _sorted(CSR(values, cols, ptr, (kept.size, kept.size)))
+            # Back substitution spreads the core's residual: ask for less of it.
+            x_core, taken = solve_core(matrix, core_diagonal, core_rhs, 0.1 * tol, left)
+        return kernels.restore_eliminated(*steps, x_core, kept), taken
+
+
+def solve_core(
+    off: CSR, diagonal: np.ndarray, rhs: np.ndarray, tol: float, max_iter: int
+) -> tuple[np.ndarray, int]:
+    """Solve by conjugate gradients; factor when small, or when they are slow."""
+    n = diagonal.size
+    if n <= DENSE_SIZE:
+        return _solve_dense(off, diagonal, rhs), 1
+    patience = min(max_iter, int(100 + PATIENCE * np.sqrt(n)))
+    x, residuals, taken = solve_cg(off, diagonal, rhs, tol, patience)
+    if np.all(residuals <= tol) or taken < patience:
+        return x, taken
+    return solve_direct(off, diagonal, rhs), taken + 1
+
+
+def solve_cg(
+    off: CSR, diagonal: np.ndarray, rhs: np.ndarray, tol: float, max_iter: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Conjugate gradients in an order that keeps neighbours close."""
+    order = _narrow_order(off)
+    if order is None:
+        return kernels.mic_cg(
+            off.data, off.indices, off.indptr, diagonal, rhs, tol, max_iter
+        )
+    A = off.to_scipy()[order][:, order]
+    A.sort_indices()
+    ordered = as_csr(A)
+    x, residuals, taken = kernels.mic_cg(
+        ordered.data,
+        ordered.indices,
+        ordered.indptr,
+        diagonal[order],
+        rhs[order],
+        tol,
+        max_iter,
+    )
+    out = np.empty_like(x)
+    out[order] = x
+    return out, residuals, taken
+
+
+def solve_direct(off: CSR, diagonal: np.ndarray, rhs: np.ndarray) -> np.ndarray:
+    """Sparse factorisation with pivots on the diagonal."""
+    from scipy.sparse import csc_array, diags_array
+    from scipy.sparse.linalg import splu
+
+    if not diagonal.size:
+        return rhs.copy()
+    factor = splu(
+        csc_array(off.to_scipy() + diags_array(diagonal)),
+        permc_spec="MMD_AT_PLUS_A",
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )
+    return factor.solve(rhs)
+
+
+def _solve_dense(off: CSR, diagonal: np.ndarray, rhs: np.ndarray) -> np.ndarray:
+    from scipy.linalg import cho_factor, cho_solve
+
+    A = off.to_scipy().toarray()
+    A[np.diag_indices_from(A)] += diagonal
+    return cho_solve(cho_factor(A, check_finite=False), rhs, check_finite=False)
+
+
+def _narrow_order(off: CSR) -> np.ndarray | None:
+    """Reverse Cuthill-McKee order when it brings neighbours much closer."""
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    if off.nnz == 0:
+        return None
+    A = off.to_scipy()
+    order = reverse_cuthill_mckee(A, symmetric_mode=True)
+    rank = np.empty(order.size, np.int64)
+    rank[order] = np.arange(order.size)
+    rows = np.repeat(np.arange(order.size), np.diff(off.indptr))
+    before = np.mean(np.abs(rows - off.indices))
+    after = np.mean(np.abs(rank[rows] - rank[off.indices]))
+    return order if after < REORDER_GAIN * before else None
+
+
+def _sorted(matrix: CSR) -> CSR:
+    """The same matrix with ascending columns in each row."""
+    A = matrix.to_scipy()
+    A.has_sorted_indices = False
+    A.sort_indices()
+    return matrix._replace(data=A.data, indices=A.indices)
+
+
+def _tolerance(problem: HarmonicProblem, rhs: np.ndarray, tol: float) -> float:
+    """Relative to this right-hand side, what ``tol`` asks of the first one."""
+    norms = np.linalg.norm(rhs, axis=0)
+    open_columns = norms > 0
+    if not np.any(open_columns):
+        return tol
+    ratio = problem.rhs_norms[open_columns] / norms[open_columns]
+    return float(min(0.9, tol * np.min(ratio)))

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Harmonic labels and values: published optimum, methods agree, edge cases."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from numopt.coordinate import label_propagation
+from numopt.exceptions import ConvergenceWarning
+from tests.coordinate.test_forest import grid
+
+#: Optimal value on the authors' lattice (their repository, exp_configs.py, dataset D).
+DATASET_D = -1045999575.2270696
+
+
+def dataset_d():
+    random = np.random.RandomState(1)
+    labelled = random.choice(2500, 100, replace=False)
+    y = np.full(2500, np.nan)
+    y[labelled] = random.randn(100) * 10
+    return grid(50, 50, lambda size: np.full(size, 1e5)), y
+
+
+def harmonic(W, y, ridge=0.0):
+    """Dense oracle for float values."""
+    W = W.toarray() if sp.issparse(W) else W
+    u = np.isnan(y)
+    A = np.diag(W.sum(axis=1) + ridge) - W
+    x = y.copy()
+    x[u] = np.linalg.solve(A[np.ix_(u, u)], W[np.ix_(u, ~u)] @ y[~u])
+    return x
+
+
+@pytest.mark.parametrize("method", ["auto", "direct", "cg"])
+def test_published_optimum(method):
+    W, y = dataset_d()
+    result = label_propagation(W, y, method=method, tol=1e-10)
+    assert result.history["objective"][-1] == pytest.approx(DATASET_D, rel=1e-14)
+    assert result.converged
+
+
+@pytest.mark.parametrize(
+    ("partition", "sweeps"), [("trees", 320), ("red_black", 900)]
+)
+def test_published_optimum_by_block_descent(partition, sweeps):
+    W, y = dataset_d()
+    result = label_propagation(
+        W, y, method="bcd", partition=partition, max_iter=sweeps, tol=1e-6, warn=False
+    )
+    objective = result.history["objective"]
+    assert objective[-1] == pytest.approx(DATASET_D, rel=1e-9)
+    assert np.all(np.diff(objective) <= 1e-12 * abs(DATASET_D))
+
+
+@pytest.mark.parametrize("selection", ["shuffle", "random", "lipschitz", "GS", "GSQ"])
+@pytest.mark.parametrize("partition", ["trees", "sorted", "average"])
+def test_block_rules_reach_the_solution(partition, selection):
+    W = grid(6, 7)
+    y = np.full(42, np.nan)
+    y[[0, 17, 41]] = [1.0, -2.0, 3.0]
+    result = label_propagation(
+        W,
+        y,
+        method="bcd",
+        partition=partition,
+        selection=selection,
+        tol=1e-10,
+        max_iter=2000,
+        random_state=0,
+    )
+    np.testing.assert_allclose(result.scores, harmonic(W, y), atol=1e-8)
+
+
+@pytest.mark.parametrize("selection", ["GS", "GSL", "GSD"])
+def test_variable_forests_reach_the_solution(selection):
+    W = grid(6, 7)
+    y = np.full(42, np.nan)
+    y[[0, 17, 41]] = [1.0, -2.0, 3.0]
+    result = label_propagation(
+        W, y, method="bcd", partition="variable", selection=selection, tol=1e-10
+    )
+    np.testing.assert_allclose(result.scores, harmonic(W, y), atol=1e-8)
+
+
+def neighbour_graph(n, rng, k=4):
+    points = rng.random((n, 2))
+    distances = ((points[:, None] - points) ** 2).sum(axis=2)
+    near = np.argsort(distances, axis=1)[:, 1 : k + 1]
+    W = sp.coo_array((np.ones(n * k), (np.repeat(np.arange(n), k), near.ravel())))
+    return (W + W.T).tocsr()
+
+
+@pytest.mark.parametrize("method", ["auto", "direct", "cg"])
+@pytest.mark.parametrize("classes", [1, 2, 3, 6])
+def test_methods_agree_with_the_dense_solve(method, classes, rng):
+    n = 500
+    W = neighbour_graph(n, rng)
+    y = np.full(n, -1)
+    y[:60] = rng.integers(classes, size=60)
+    y[:classes] = np.arange(classes)
+    result = label_propagation(W, y, method=method, tol=1e-10, warn=False)
+    reached = result.labels >= 0
+    for k in range(classes):
+        values = np.where(y >= 0, (y == k).astype(float), np.nan)
+        values = harmonic(W[reached][:, reached], values[reached])
+        np.testing.assert_allclose(result.scores[reached, k], values, atol=1e-7)
+    np.testing.assert_allclose(result.scores[reached].sum(axis=1), 1.0)
+    assert np.all(result.scores > -1e-8)
+
+
+def test_road_like_graphs_are_eliminated(rng):
+    """Long chains between few crossings: little is left after degrees 1 and 2."""
+    crossings, length = 40, 50
+    edges, count = [], crossings
+    ends = [(k, (k + 1) % crossings) for k in range(crossings)]
+    ends += [tuple(rng.choice(crossings, 2, replace=False)) for _ in range(50)]
+    for a, b in ends:
+        chain = [a, *range(count, count + length), b]
+        count += length
+        edges += itertools.pairwise(chain)
+    i, j = np.asarray(edges).T
+    W = sp.coo_array((rng.lognormal(size=i.size), (i, j)), shape=(count, count))
+    W = (W + W.T).tocsr()
+    y = np.full(count, np.nan)
+    y[rng.choice(count, 30, replace=False)] = rng.standard_normal(30)
+    result = label_propagation(W, y, tol=1e-12)
+    assert result.n_iter <= 2
+    np.testing.assert_allclose(result.scores, harmonic(W, y), rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("make", ["cycle", "star", "path"])
+def test_forests_and_cycles_leave_no_core(make):
+    n = 5000
+    ends = {"cycle": (np.arange(n) + 1) % n, "path": np.arange(1, n + 1)}
+    i = np.arange(n) if make != "star" else np.zeros(n, int)
+    j = ends.get(make, np.arange(1, n + 1))
+    size = max(i.max(), j.max()) + 1
+    W = sp.coo_array((np.ones(n), (i, j)), shape=(size, size))
+    W = (W + W.T).tocsr()
+    y = np.full(size, np.nan)
+    y[1], y[2500] = 0.0, 1.0
+    result = label_propagation(W, y, tol=1e-12)
+    assert result.converged
+    assert result.n_iter == 1
+
+
+def test_unreachable_nodes():
+    W = sp.block_diag([grid(2, 3), grid(2, 2), sp.csr_array((1, 1))])
+    y = np.array([0, -1, -1, -1, 1, -1, -1, -1, -1, -1, -1])
+    with pytest.warns(UserWarning, match="no label reaches 5 nodes"):
+        result = label_propagation(W, y)
+    assert np.all(result.labels[6:] == -1)
+    assert np.all(result.labels[:6] >= 0)
+    assert np.all(np.isfinite(result.scores))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ridged = label_propagation(W, y, ridge=0.1)
+    np.testing.assert_array_equal(ridged.scores[6:], 0.0)
+
+
+def test_ridge_is_the_diagonal(rng):
+    W = grid(5, 5)
+    y = np.full(25, np.nan)
+    y[3], y[20] = 2.0, -1.0
+    result = label_propagation(W, y, ridge=0.3, tol=1e-12)
+    A = np.diag(np.asarray(W.sum(axis=1)) + 0.3) - W.toarray()
+    u = np.isnan(y)
+    expected = np.linalg.solve(A[np.ix_(u, u)], W.toarray()[np.ix_(u, ~u)] @ y[~u])
+    np.testing.assert_allclose(result.scores[u], expected, rtol=1e-9)
+
+
+def test_self_loops_and_classes_of_any_number():
+    W = grid(1, 3).tolil()
+    W[1, 1] = 50.0
+    result = label_propagation(W.tocsr(), [7, -1, 3])
+    np.testing.assert_allclose(result.scores[1], 0.5)
+    np.testing.assert_array_equal(result.labels[[0, 2]], [7, 3])
+    assert label_propagation(W.tocsr(), [5, 5, 5]).n_iter == 0
+
+
+@pytest.mark.parametrize(
+    ("W", "y", "options", "match"),
+    [
+        ([[0.0, 1.0], [0.5, 0.0]], [0, -1], {}, "`W` must be symmetric"),
+        ([[0.0, -1.0], [-1.0, 0.0]], [0, -1], {}, "`W` must be finite and non-neg"),
+        ([[0.0, np.nan], [np.nan, 0.0]], [0, -1], {}, "`W` must be finite"),
+        ([[0.0, 1.0]], [0], {}, "square"),
+        ([[0.0, 1.0], [1.0, 0.0]], [-1, -1], {}, "labelled at one node"),
+        ([[0.0, 1.0], [1.0, 0.0]], [np.nan, np.nan], {}, "labelled at one node"),
+        ([[0.0, 1.0], [1.0, 0.0]], [0.0, np.inf], {}, "`y` must be finite"),
+        ([[0.0, 1.0], [1.0, 0.0]], [0, -1, 1], {}, "`y` must be of shape"),
+        ([[0.0, 1.0], [1.0, 0.0]], [0, -2], {}, "-1 for no label, got -2"),
+        ([[0.0, 1.0], [1.0, 0.0]], ["a", "b"], {}, "integer classes or float"),
+        ([[0.0, 1.0], [1.0, 0.0]], [0, -1], {"ridge": -1.0}, "`ridge`"),
+        ([[0.0, 1.0], [1.0, 0.0]], [0, -1], {"tol": 0.0}, "`tol`"),
+        ([[0.0, 1.0], [1.0, 0.0]], [0, -1], {"method": "magic"}, "'auto', 'direct'"),
+        ([[0.0, 1.0], [1.0, 0.0]], [0, -1], {"partition": "x"}, "'trees'"),
+        ([[0.0, 1.0], [1.0, 0.0]], [0, -1], {"partition": "variable"}, "variable"),
+    ],
+)
+def test_bad_input(W, y, options, match):
+    with pytest.raises(ValueError, match=match):
+        label_propagation(np.asarray(W), np.asarray(y), **options)
+
+
+def test_not_converged_warns_and_inputs_stay(rng):
+    W, y = dataset_d()
+    before = W.copy()
+    for array in (W.data, W.indices, W.indptr, y):
+        array.flags.writeable = False
+    with pytest.warns(ConvergenceWarning, match="increase `max_iter`"):
+        result = label_propagation(W, y, method="bcd", max_iter=2)
+    assert result.n_iter == 2
+    assert (before != W).nnz == 0
+    seen = []
+    label_propagation(W, y, callback=lambda info: seen.append(info.residual))
+    assert seen[-1] <= 1e-8

@@ -10,7 +10,7 @@ from numopt._lazy import attach
 
 __version__ = "0.1.0.dev0"
 
-FAMILIES = ("cluster", "coordinate", "ot")
+FAMILIES = ("cluster", "completion", "coordinate", "ot", "sbl")
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -23,7 +23,17 @@ __getattr__, __dir__, __all__ = attach(
 )
 
 if TYPE_CHECKING:
-    from numopt import cluster, coordinate, datasets, exceptions, ot, plotting, typing
+    from numopt import (
+        cluster,
+        completion,
+        coordinate,
+        datasets,
+        exceptions,
+        ot,
+        plotting,
+        sbl,
+        typing,
+    )
     from numopt._iterate.callback import IterationInfo
     from numopt._iterate.result import SolverResult
     from numopt._kernels.threads import (

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Half sweeps of alternating ridge regressions: definitions in array expressions."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from numopt._array.namespace import array_namespace, device, to_numpy
+from numopt._kernels.dispatch import kernel
+from numopt.typing import Array
+
+__all__ = ["line_sums", "padded_lines", "predict_entries", "ridge_lines"]
+
+#: Numbers in one batch of gathered factors.
+BATCH = 1 << 24
+
+
+def padded_lines(indptr: Array, width: int) -> Iterator[tuple[Array, Array, Array]]:
+    """Yield batches of lines of similar length: lines (b,), positions and mask (b, L).
+
+    ``width`` is the number of values gathered for an entry. Lines without entries
+    are left out. L is at most twice the length of the shortest line of a batch.
+    """
+    xp, where = array_namespace(indptr), device(indptr)
+    starts = to_numpy(indptr)
+    counts = np.diff(starts)
+    size = np.zeros_like(counts)
+    size[counts > 0] = np.ceil(np.log2(counts[counts > 0])).astype(np.int64) + 1
+    for s in np.unique(size[size > 0]):
+        every = np.flatnonzero(size == s)
+        L = int(counts[every].max())
+        step = max(1, BATCH // (L * width))
+        for at in range(0, every.shape[0], step):
+            lines = every[at : at + step]
+            along = np.arange(L)[None, :]
+            mask = along < counts[lines, None]
+            positions = np.where(mask, starts[lines, None] + along, starts[lines, None])
+            yield (
+                xp.asarray(lines, device=where),
+                xp.asarray(positions, device=where),
+                xp.asarray(mask, device=where),
+            )
+
+
+def _gather(a: Array, index: Array) -> Array:
+    """Take rows (or entries) of ``a`` at a matrix of indices."""
+    xp = array_namespace(a)
+    taken = xp.take(a, xp.reshape(index, (-1,)), axis=0)
+    return xp.reshape(taken, (*index.shape, *a.shape[1:]))
+
+
+def _scatter(out: Array, lines: Array, rows: Array) -> Array:
+    """Return ``out`` with ``rows`` at ``lines``."""
+    import array_api_extra as xpx
+
+    return xpx.at(out)[lines, ...].set(rows)
+
+
+@kernel(numpy="numopt.completion._kernels_cpu.als:ridge_lines")
+def ridge_lines(
+    indptr: Array,
+    indices: Array,
+    values: Array,
+    weights: Array,
+    other: Array,
+    ridge: Array,
+    bias_ridge: Array,
+    start: Array,
+    with_bias: bool,
+    cg_steps: int,
+) -> tuple[Array, Array]:
+    """x_i = argmin sum_j w_ij (t_ij - f_j . x)^2 + ridge_i |u|^2 + bias_ridge_i b^2.
+
+    x = (u, b), f_j = (other_j without its last entry, 1), t_ij = values_ij - the last
+    entry of other_j. ``weights`` is (N,) or empty; ``other`` (n, k + 1), ``start`` and
+    the answer (lines, k + 1). ``cg_steps`` = 0 solves exactly, otherwise that many
+    steps of Jacobi-preconditioned conjugate gradients are taken from ``start``. Lines
+    without entries become 0. Also returns the minimum, (lines,) in float64.
+    """
+    xp = array_namespace(values)
+    k = other.shape[1] - 1
+    d = k + 1 if with_bias else k
+    x = xp.zeros_like(start)
+    loss = xp.zeros((start.shape[0],), dtype=xp.float64, device=device(values))
+    for lines, at, mask in padded_lines(indptr, d):
+        found = _gather(other, _gather(indices, at))
+        seen = xp.astype(mask, values.dtype)
+        w = seen * _gather(weights, at) if weights.shape[0] else seen
+        F = found[..., :d]
+        if with_bias:
+            F = xp.concat([F[..., :k], xp.ones_like(F[..., :1])], axis=-1)
+        t = _gather(values, at) - found[..., k]
+        damping = xp.broadcast_to(xp.take(ridge, lines)[:, None], (lines.shape[0], k))
+        if with_bias:
+            damping = xp.concat([damping, xp.take(bias_ridge, lines)[:, None]], axis=1)
+        FW = F * w[..., None]
+        system = xp.matmul(xp.matrix_transpose(FW), F)
+        right = xp.matmul(xp.matrix_transpose(FW), t[..., None])[..., 0]
+        first = xp.take(start, lines, axis=0)[:, :d]
+        solve = _solve_exactly if cg_steps == 0 else _solve_by_cg
+        solution = solve(system, right, damping, first, cg_steps)
+        r = xp.astype(t - xp.matmul(F, solution[..., None])[..., 0], xp.float64)
+        value = xp.sum(xp.astype(w, xp.float64) * r * r, axis=1) + xp.sum(
+            xp.astype(damping, xp.float64) * xp.astype(solution, xp.float64) ** 2,
+            axis=1,
+        )
+        if d <= k:
+            solution = xp.concat([solution, xp.zeros_like(solution[:, :1])], axis=1)
+        x = _scatter(x, lines, solution)
+        loss = _scatter(loss, lines, value)
+    return x, loss
+
+
+def _solve_exactly(
+    system: Array,
+    right: Array,
+    damping: Array,
+    first: Array,
+    steps: int,
+) -> Array:
+    """Solve the damped normal equations; a tiny diagonal keeps them definite."""
+    xp = array_namespace(system)
+    d = right.shape[1]
+    eye = xp.eye(d, dtype=system.dtype, device=device(system))
+    diagonal = xp.sum(system * eye, axis=-1)
+    level = xp.mean(diagonal + damping, axis=-1, keepdims=True)
+    floor = FLOOR_EPS * float(xp.finfo(system.dtype).eps) * level
+    damped = system + eye * (damping + floor)[..., None]
+    return xp.linalg.solve(damped, right[..., None])[..., 0]
+
+
+def _solve_by_cg(
+    system: Array, right: Array, damping: Array, first: Array, steps: int
+) -> Array:
+    """Jacobi-preconditioned conjugate gradients on all lines at once."""
+    xp = array_namespace(system)
+    d = right.shape[1]
+    eye = xp.eye(d, dtype=system.dtype, device=device(system))
+    damped = system + eye * damping[..., None]
+    tiny = float(xp.finfo(system.dtype).smallest_normal)
+    diagonal = xp.maximum(xp.sum(damped * eye, axis=-1), xp.full_like(right, tiny))
+    x = first
+    r = right - xp.matmul(damped, x[..., None])[..., 0]
+    z = r / diagonal
+    p = z
+    rz = xp.sum(r * z, axis=1, keepdims=True)
+    stop = float(xp.finfo(system.dtype).eps) ** 2 * xp.sum(
+        right * right / diagonal, axis=1, keepdims=True
+    )
+    for _ in range(steps):
+        Ap = xp.matmul(damped, p[..., None])[..., 0]
+        curvature = xp.sum(p * Ap, axis=1, keepdims=True)
+        go = (curvature > tiny) & (rz > stop)
+        safe = xp.where(go, curvature, xp.ones_like(curvature))
+        step = xp.where(go, rz / safe, xp.zeros_like(rz))
+        x = x + step * p
+        r = r - step * Ap
+        z = r / diagonal
+        new = xp.sum(r * z, axis=1, keepdims=True)
+        beta = xp.where(go, new / xp.where(go, rz, xp.ones_like(rz)), xp.zeros_like(rz))
+        p = z + beta * p
+        rz = new
+    return x
+
+
+#: Multiple of the rounding unit, relative to the mean diagonal, that keeps a singular
+#: system definite.
+FLOOR_EPS = 10.0
+
+
+@kernel(numpy="numopt.completion._kernels_cpu.als:predict_entries")
+def predict_entries(indptr: Array, indices: Array, P: Array, Q: Array) -> Array:
+    """u_i . v_j + b_i + c_j of the entries, for P = [U, b] (m, k+1), Q = [V, c]."""
+    xp = array_namespace(P)
+    k = P.shape[1] - 1
+    out = xp.zeros((indices.shape[0],), dtype=P.dtype, device=device(P))
+    lines = xp.arange(P.shape[0], dtype=indices.dtype, device=device(P))
+    rows = xp.repeat(lines, indptr[1:] - indptr[:-1])
+    step = max(1, BATCH // max(k, 1))
+    parts = []
+    for at in range(0, indices.shape[0], step):
+        A = xp.take(P, rows[at : at + step], axis=0)
+        B = xp.take(Q, indices[at : at + step], axis=0)
+        parts.append(xp.sum(A[:, :k] * B[:, :k], axis=1) + A[:, k] + B[:, k])
+    return xp.concat(parts) if parts else out
+
+
+def _pattern(rng: Any, lines: int, n: int) -> tuple[Any, Any]:
+    counts = rng.integers(0, min(n, 40) + 1, lines)
+    if lines:
+        counts[0] = 0
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    indices = [np.sort(rng.choice(n, c, replace=False)) for c in counts]
+    flat = np.concatenate([*indices, np.zeros(0)])
+    return indptr, flat.astype(np.int32)
+
+
+@ridge_lines.example
+def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
+    n, k = 50, 5
+    indptr, indices = _pattern(rng, size, n)
+    N = indices.shape[0]
+    real = [
+        rng.standard_normal(N),
+        rng.random(N) + 0.1,
+        rng.standard_normal((n, k + 1)),
+        rng.random(size) + 0.5,
+        rng.random(size) + 0.5,
+        rng.standard_normal((size, k + 1)),
+    ]
+    return indptr, indices, *(a.astype(dtype) for a in real), True, 0
+
+
+@predict_entries.example
+def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
+    indptr, indices = _pattern(rng, size, 50)
+    P, Q = rng.standard_normal((size, 6)), rng.standard_normal((50, 6))
+    return indptr, indices, P.astype(dtype), Q.astype(dtype)
+
+
+@kernel(numpy="numopt.completion._kernels_cpu.als:line_sums")
+def line_sums(indptr: Array, indices: Array, values: Array, X: Array) -> Array:
+    """out_i = sum_j values_ij X_j for X (n, k): a sparse matrix times a dense one."""
+    xp = array_namespace(X)
+    out = xp.zeros((indptr.shape[0] - 1, X.shape[1]), dtype=X.dtype, device=device(X))
+    for lines, at, mask in padded_lines(indptr, X.shape[1]):
+        w = xp.astype(mask, X.dtype) * _gather(values, at)
+        found = _gather(X, _gather(indices, at))
+        out = _scatter(out, lines, xp.matmul(w[:, None, :], found)[:, 0, :])
+    return out
+
+
+@line_sums.example
+def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
+    indptr, indices = _pattern(rng, size, 50)
+    values = rng.standard_normal(indices.shape[0]).astype(dtype)
+    return indptr, indices, values, rng.standard_normal((50, 6)).astype(dtype)

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How it is solved: one small class per algorithm and the public functions."""
+
+from numopt.completion._solvers._complete import complete
+from numopt.completion._solvers._result import CompletionResult, Posterior
+from numopt.completion._solvers._spectral import incoherence, spectral_init
+
+__all__ = [
+    "CompletionResult",
+    "Posterior",
+    "complete",
+    "incoherence",
+    "spectral_init",
+]

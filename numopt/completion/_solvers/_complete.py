@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``complete``: validation, choice of the method and the result."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from numopt._array.random import as_generator
+from numopt._iterate.loop import iterate
+from numopt._kernels.threads import config_context
+from numopt._validation import (
+    check_callback,
+    check_choice,
+    check_flag,
+    check_int,
+    check_real,
+    message,
+)
+from numopt.completion._problem import Observations, Penalty, check_rank, observations
+from numopt.completion._solvers._als import ALS, Holdout
+from numopt.completion._solvers._factors import singular_values, split
+from numopt.completion._solvers._result import BIASES, CompletionResult, short_lines
+from numopt.typing import Callback
+
+__all__ = ["complete"]
+
+METHODS = ("auto", "als")
+LOSSES = ("squared", "huber", "l1")
+MAX_ITER = {"als": 100}
+TOL = {"als": 1e-6}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Checked options of :func:`complete`, as the methods read them."""
+
+    rank: int
+    method: str
+    loss: str
+    alpha: float
+    alpha_scaling: str
+    bias: str
+    alpha_bias: float
+    nonnegative: bool
+    init: str
+    clip_incoherence: float | None
+    inner: str
+    cg_steps: int
+    acceleration: str | None
+    rank_schedule: str
+    n_restarts: int
+    max_iter: int
+    tol: float
+    validation_fraction: float
+    random_state: Any
+    callback: Callback | None
+    verbose: int
+    warn: bool
+    warm_start: Any = None
+
+    @property
+    def penalty(self) -> Penalty:
+        """Ridge penalties."""
+        return Penalty(self.alpha, self.alpha_bias, self.alpha_scaling)
+
+    def run(self, solver: Any, problem: Observations, **changes: Any) -> dict[str, Any]:
+        """Iterate a solver with the stopping options."""
+        settings = {
+            "tol": self.tol,
+            "max_iter": self.max_iter,
+            "callback": self.callback,
+            "verbose": self.verbose,
+            "warn": self.warn,
+            "warm_start": self.warm_start,
+            **changes,
+        }
+        return iterate(solver, problem, **settings)
+
+
+def complete(
+    X: Any,
+    rank: int,
+    *,
+    shape: tuple[int, int] | None = None,
+    weights: Any = None,
+    method: str = "auto",
+    loss: str = "squared",
+    alpha: float | str = 0.0,
+    alpha_scaling: str = "constant",
+    bias: str = "none",
+    alpha_bias: float | None = None,
+    nonnegative: bool = False,
+    init: str = "spectral",
+    clip_incoherence: float | None = None,
+    inner: str = "auto",
+    cg_steps: int = 3,
+    acceleration: str | None = "anderson",
+    rank_schedule: str = "auto",
+    n_restarts: int = 3,
+    max_iter: int | None = None,
+    tol: float | None = None,
+    validation_fraction: float = 0.0,
+    duplicates: str = "mean",
+    random_state: Any = None,
+    n_jobs: int | None = None,
+    callback: Callback | None = None,
+    verbose: int = 0,
+    warn: bool = True,
+) -> CompletionResult:
+    """Fit a low-rank model to the known entries of a matrix."""
+    problem = observations(X, shape=shape, weights=weights, duplicates=duplicates)
+    options = _check_options(
+        problem, rank=rank, method=method, loss=loss, alpha=alpha,
+        alpha_scaling=alpha_scaling, bias=bias, alpha_bias=alpha_bias,
+        nonnegative=nonnegative, init=init, clip_incoherence=clip_incoherence,
+        inner=inner, cg_steps=cg_steps, acceleration=acceleration,
+        rank_schedule=rank_schedule, n_restarts=n_restarts, max_iter=max_iter,
+        tol=tol, validation_fraction=validation_fraction, random_state=random_state,
+        callback=callback, verbose=verbose, warn=warn,
+    )  # fmt: skip
+    with _threads(n_jobs):
+        return fit(problem, options)
+
+
+def fit(problem: Observations, options: Options) -> CompletionResult:
+    """Run the chosen method on validated data."""
+    intercept = problem.weighted_mean() if options.bias != "none" else 0.0
+    centred = problem
+    if intercept:
+        centred = problem.with_values(problem.by_row.values - intercept)
+    fields = _run_als(centred, options, intercept)
+    return make_result(problem, options, intercept, fields)
+
+
+def make_result(
+    problem: Observations, options: Options, intercept: float, fields: dict[str, Any]
+) -> CompletionResult:
+    """Assemble the public result from the factors of a method."""
+    P, Q = fields.pop("P"), fields.pop("Q")
+    U, b = split(P)
+    V, c = split(Q)
+    history = fields["history"]
+    if history and np.isnan(history.get("validation_rmse", np.zeros(1))).all():
+        history.pop("validation_rmse")
+    return CompletionResult(
+        row_factors=U,
+        col_factors=V,
+        singular_values=singular_values(U, V),
+        intercept=intercept,
+        row_bias=b,
+        col_bias=c,
+        rank=U.shape[1],
+        outlier_mask=fields.pop("outlier_mask", None),
+        underdetermined_rows=short_lines(problem.by_row, U.shape[1]),
+        underdetermined_cols=short_lines(problem.by_col, U.shape[1]),
+        alpha=options.alpha,
+        alpha_bias=options.alpha_bias,
+        alpha_scaling=options.alpha_scaling,
+        bias=options.bias,
+        **fields,
+    )
+
+
+def _run_als(
+    problem: Observations, options: Options, intercept: float
+) -> dict[str, Any]:
+    problem, holdout = _split(problem, options)
+    solver = ALS(
+        penalty=options.penalty,
+        rank=options.rank,
+        bias=options.bias,
+        init_method=options.init,
+        inner=options.inner,
+        cg_steps=options.cg_steps,
+        acceleration=options.acceleration,
+        clip_incoherence=options.clip_incoherence,
+        random_state=options.random_state,
+        holdout=holdout,
+        intercept=intercept,
+    )
+    return options.run(solver, problem)
+
+
+def _split(
+    problem: Observations, options: Options
+) -> tuple[Observations, Holdout | None]:
+    """Keep a random share of the entries back for validation."""
+    share = options.validation_fraction
+    N = problem.n_observed
+    if share == 0.0 or N < 2:
+        return problem, None
+    xp = problem.xp
+    rng = as_generator(options.random_state)
+    held = rng.permutation(N) < max(1, round(share * N))
+    places = xp.asarray(np.flatnonzero(held))
+    rows = xp.take(problem.by_row.line_ids(), places)
+    cols = xp.take(problem.by_row.indices, places)
+    values = xp.take(problem.by_row.values, places)
+    kept = problem.subset(xp.asarray(np.flatnonzero(~held)))
+    return kept, Holdout(rows, cols, values)
+
+
+@contextlib.contextmanager
+def _threads(n_jobs: int | None) -> Iterator[None]:
+    """Thread count of the kernels; None keeps the setting, -1 means all."""
+    if n_jobs is None or n_jobs == -1:
+        yield
+        return
+    with config_context(num_threads=check_int("n_jobs", n_jobs, low=1)):
+        yield
+
+
+def _check_options(problem: Observations, **given: Any) -> Options:
+    o = dict(given)
+    o["rank"] = check_rank(o["rank"], problem.shape)
+    if o["alpha"] == "auto":
+        raise ValueError(message("alpha", "a non-negative finite number", "'auto'"))
+    o["alpha"] = check_real("alpha", o["alpha"], low=0)
+    for name, choices in (
+        ("method", METHODS),
+        ("loss", LOSSES),
+        ("alpha_scaling", ("constant", "count")),
+        ("bias", BIASES),
+        ("init", ("spectral", "random")),
+        ("inner", ("auto", "cholesky", "cg")),
+        ("rank_schedule", ("auto", "continuation", "plain")),
+    ):
+        check_choice(name, o[name], choices)
+    if o["acceleration"] is not None:
+        check_choice("acceleration", o["acceleration"], ("anderson",))
+    if o["alpha_bias"] is None:
+        o["alpha_bias"] = o["alpha"]
+    o["alpha_bias"] = check_real("alpha_bias", o["alpha_bias"], low=0)
+    if o["clip_incoherence"] is not None:
+        check_real("clip_incoherence", o["clip_incoherence"], low=1)
+    check_flag("nonnegative", o["nonnegative"])
+    check_flag("warn", o["warn"])
+    check_int("cg_steps", o["cg_steps"], low=1)
+    check_int("n_restarts", o["n_restarts"], low=0)
+    check_real(
+        "validation_fraction", o["validation_fraction"], low=0, high=1,
+        include_high=False,
+    )  # fmt: skip
+    check_callback(o["callback"])
+    o["method"] = _choose(o)
+    method = o["method"]
+    o["max_iter"] = (
+        MAX_ITER[method]
+        if o["max_iter"] is None
+        else check_int("max_iter", o["max_iter"], low=0)
+    )
+    o["tol"] = (
+        TOL[method]
+        if o["tol"] is None
+        else check_real("tol", o["tol"], low=0, include_low=False)
+    )
+    return Options(**o)
+
+
+def _choose(o: dict[str, Any]) -> str:
+    """Method of "auto"."""
+    return "als" if o["method"] == "auto" else o["method"]

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sparse Bayesian learning: general, multi-task, block and Kronecker dictionaries.
+
+==================  ==========================================================
+room                holds
+==================  ==========================================================
+``_problem``        the linear Gaussian model and its log evidence
+``_solvers``        ``sbl``, ``block_sbl``, ``kronecker_sbl`` and results
+``_kernels``        sequential evidence ascent, fused set-up, by formula
+``_kernels_cpu``    the same in Numba
+``_estimators``     regressors and the Kronecker sparse coder
+==================  ==========================================================
+"""
+
+from typing import TYPE_CHECKING
+
+from numopt._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    attributes={
+        "_problem": ("log_evidence",),
+        "_solvers.general": ("sbl",),
+        "_solvers.result": ("SBLResult",),
+    },
+)
+
+if TYPE_CHECKING:
+    from numopt.sbl._problem import log_evidence
+    from numopt.sbl._solvers.general import sbl
+    from numopt.sbl._solvers.result import SBLResult

@@ -226,7 +226,7 @@ def _powers(A: Array) -> tuple[Array, Array]:
     xp = array_namespace(A)
     value, vector = xp.linalg.eigh(A)
     top = xp.max(value)
-    floor = 1e-6 * top
+    floor = 1e-6 * xp.where(top > 0, top, xp.ones_like(top))
     value = xp.sqrt(xp.where(value > floor, value, floor * xp.ones_like(value)))
     return (vector * value) @ vector.T, (vector / value) @ vector.T
 

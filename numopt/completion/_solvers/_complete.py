@@ -3,11 +3,13 @@
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from numopt._array.namespace import to_numpy
 from numopt._array.random import as_generator
 from numopt._iterate.loop import iterate
 from numopt._kernels.threads import config_context
@@ -23,14 +25,15 @@ from numopt.completion._problem import Observations, Penalty, check_rank, observ
 from numopt.completion._solvers._als import ALS, Holdout
 from numopt.completion._solvers._factors import singular_values, split
 from numopt.completion._solvers._result import BIASES, CompletionResult, short_lines
+from numopt.completion._solvers._vb import VariationalBayes
 from numopt.typing import Callback
 
 __all__ = ["complete"]
 
-METHODS = ("auto", "als")
+METHODS = ("auto", "als", "vb")
 LOSSES = ("squared", "huber", "l1")
-MAX_ITER = {"als": 100}
-TOL = {"als": 1e-6}
+MAX_ITER = {"als": 100, "vb": 100}
+TOL = {"als": 1e-6, "vb": 1e-6}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +134,7 @@ def fit(problem: Observations, options: Options) -> CompletionResult:
     centred = problem
     if intercept:
         centred = problem.with_values(problem.by_row.values - intercept)
-    fields = _run_als(centred, options, intercept)
+    fields = RUNNERS[options.method](centred, options, intercept)
     return make_result(problem, options, intercept, fields)
 
 
@@ -184,6 +187,27 @@ def _run_als(
     return options.run(solver, problem)
 
 
+def _run_vb(
+    problem: Observations, options: Options, intercept: float
+) -> dict[str, Any]:
+    values = problem.by_row.values
+    xp = problem.xp
+    scale = math.sqrt(float(to_numpy(xp.mean(values * values)))) or 1.0
+    problem, holdout = _split(problem.with_values(values / scale), options)
+    solver = VariationalBayes(
+        rank=options.rank,
+        bias=options.bias,
+        scale=scale,
+        random_state=options.random_state,
+        holdout=holdout,
+        intercept=intercept,
+    )
+    return options.run(solver, problem)
+
+
+RUNNERS = {"als": _run_als, "vb": _run_vb}
+
+
 def _split(
     problem: Observations, options: Options
 ) -> tuple[Observations, Holdout | None]:
@@ -216,9 +240,7 @@ def _threads(n_jobs: int | None) -> Iterator[None]:
 def _check_options(problem: Observations, **given: Any) -> Options:
     o = dict(given)
     o["rank"] = check_rank(o["rank"], problem.shape)
-    if o["alpha"] == "auto":
-        raise ValueError(message("alpha", "a non-negative finite number", "'auto'"))
-    o["alpha"] = check_real("alpha", o["alpha"], low=0)
+    o["alpha"] = _check_alpha(o["alpha"], o["method"])
     for name, choices in (
         ("method", METHODS),
         ("loss", LOSSES),
@@ -233,7 +255,8 @@ def _check_options(problem: Observations, **given: Any) -> Options:
         check_choice("acceleration", o["acceleration"], ("anderson",))
     if o["alpha_bias"] is None:
         o["alpha_bias"] = o["alpha"]
-    o["alpha_bias"] = check_real("alpha_bias", o["alpha_bias"], low=0)
+    if not math.isnan(o["alpha_bias"]):
+        o["alpha_bias"] = check_real("alpha_bias", o["alpha_bias"], low=0)
     if o["clip_incoherence"] is not None:
         check_real("clip_incoherence", o["clip_incoherence"], low=1)
     check_flag("nonnegative", o["nonnegative"])
@@ -260,6 +283,19 @@ def _check_options(problem: Observations, **given: Any) -> Options:
     return Options(**o)
 
 
+def _check_alpha(alpha: Any, method: Any) -> float:
+    """Return the ridge penalty; NaN stands for "by evidence"."""
+    if isinstance(alpha, str):
+        if alpha != "auto":
+            raise ValueError(message("alpha", "a number or 'auto'", repr(alpha)))
+        check_choice("method", method, ("auto", "vb"))
+        return math.nan
+    alpha = check_real("alpha", alpha, low=0)
+    return math.nan if method == "vb" else alpha
+
+
 def _choose(o: dict[str, Any]) -> str:
     """Method of "auto"."""
-    return "als" if o["method"] == "auto" else o["method"]
+    if o["method"] != "auto":
+        return o["method"]
+    return "vb" if math.isnan(o["alpha"]) else "als"

@@ -39,7 +39,7 @@ class Posterior:
 class CompletionResult(SolverResult):
     """A low-rank model fitted by :func:`complete`.
 
-    The model is ``intercept + row_bias_i + col_bias_j + row_factors_i . col_factors_j``.
+    The model is ``intercept + row_bias_i + col_bias_j + row_factors_i . col_factors_j``
 
     Parameters
     ----------

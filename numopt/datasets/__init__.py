@@ -8,6 +8,11 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        "_cluster": (
+            "load_ruspini",
+            "make_spherical_mixture",
+            "make_unequal_mixture",
+        ),
         "_completion": (
             "load_gene_expression",
             "load_movielens",
@@ -19,6 +24,11 @@ __getattr__, __dir__, __all__ = attach(
 )
 
 if TYPE_CHECKING:
+    from numopt.datasets._cluster import (
+        load_ruspini,
+        make_spherical_mixture,
+        make_unequal_mixture,
+    )
     from numopt.datasets._completion import (
         load_gene_expression,
         load_movielens,

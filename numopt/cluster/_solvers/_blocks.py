@@ -9,6 +9,7 @@ import numpy as np
 from numopt._array.namespace import to_numpy
 from numopt._iterate.loop import iterate
 from numopt.cluster._problem import DenseRows, KMeansProblem, SparseRows
+from numopt.cluster._solvers._blas import calm_blas
 from numopt.cluster._solvers._dual import ClippedDual, DualBound, best_clipped_bound
 from numopt.cluster._solvers._fantope import FantopeSolver, FantopeStart
 from numopt.cluster._solvers._primal import canonical_labels
@@ -52,10 +53,11 @@ def block_bound(
     """Return the sum of the bounds of all blocks (Croella et al. 2025)."""
     n_blocks = max(1, math.ceil(problem.n / max(BLOCK_ROWS, 4 * n_clusters)))
     value = slack = 0.0
-    for index in deal_blocks(problem, labels, n_clusters, n_blocks):
-        found = _bound_of_block(problem, index, labels[index], n_clusters, rng)
-        value += max(found.value, 0.0)
-        slack += found.slack
+    with calm_blas(BLOCK_ROWS):
+        for index in deal_blocks(problem, labels, n_clusters, n_blocks):
+            found = _bound_of_block(problem, index, labels[index], n_clusters, rng)
+            value += max(found.value, 0.0)
+            slack += found.slack
     return DualBound(value, slack, math.nan)
 
 

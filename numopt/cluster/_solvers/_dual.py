@@ -9,7 +9,7 @@ import numpy as np
 
 from numopt._array.namespace import device, to_numpy
 from numopt.cluster._problem import KMeansProblem
-from numopt.cluster._solvers._spectral import EPS, eigenvalue_sum
+from numopt.cluster._solvers._spectral import EPS, eigenvalue_sum, leading_values
 from numopt.typing import Array
 
 __all__ = ["ClippedDual", "DualBound", "best_clipped_bound", "dense_bound"]
@@ -65,11 +65,11 @@ class ClippedDual:
         self.problem = problem
         self.n_clusters = n_clusters
         self.sizes = np.bincount(labels, minlength=n_clusters)
-        self.order = np.argsort(labels, kind="stable")
+        self.sorting = np.argsort(labels, kind="stable")
         self.starts = np.concatenate([[0], np.cumsum(self.sizes)])
         xp = problem.xp
         margins = problem.margins(labels, n_clusters)
-        index = xp.asarray(self.order, device=device(problem.like))
+        index = xp.asarray(self.sorting, device=device(problem.like))
         self._margins = xp.take(margins, index, axis=0)
         self._others = self._pairs(labels)
         self.columns = [
@@ -77,15 +77,16 @@ class ClippedDual:
         ]
         rows = problem.rows
         features = problem.n if rows is None else rows.shape[1]
-        self.order_ = features + len(self.columns)
-        self.low_rank = self.order_ < problem.n
+        self.order = features + len(self.columns)
+        self.low_rank = self.order < problem.n
+        if not self.low_rank:
+            self.order = problem.n
         self.scatter = self._scatter_norm(labels)
         if self.low_rank:
-            self._rows = rows.take(self.order)
+            self._rows = rows.take(self.sorting)
             self._gram = to_numpy(rows.feature_gram())
         else:
             self._G = problem.gram()
-            self._means = margins
 
     def _pairs(self, labels: np.ndarray) -> list[np.ndarray]:
         """Return for every cluster the others it is paired with (symmetric)."""
@@ -196,7 +197,7 @@ class ClippedDual:
         n = self.problem.n
         w, Q = np.linalg.eigh(S - np.outer(ones, ones) / n)
         H = Q * np.sqrt(np.maximum(w, 0.0))
-        values = np.linalg.eigvalsh(H.T @ L @ H)[::-1][: self.n_clusters - 1]
+        values = leading_values(H.T @ L @ H, self.n_clusters - 1)
         bound = float(ones @ L @ ones) / n + float(np.sum(np.maximum(values, 0.0)))
         norm = float(np.linalg.norm(self._gram)) + float(np.linalg.norm(middle))
         # Accumulating n terms by chunks costs about sqrt(n) more roundings.
@@ -211,8 +212,9 @@ class ClippedDual:
         for a, others in enumerate(self._others):
             lo, hi = self.starts[a], self.starts[a + 1]
             R[lo:hi, others] = to_numpy(self._block(a, lambda_, lo, hi))
-        sums = np.array([R[self.starts[a] : self.starts[a + 1], b].sum()
-                         for a, b in self.columns])  # fmt: skip
+        sums = np.array(
+            [R[self.starts[a] : self.starts[a + 1], b].sum() for a, b in self.columns]
+        )
         scales = self._scales(sums)
         B = np.zeros((n, n))
         position = {pair: index for index, pair in enumerate(self.columns)}
@@ -222,7 +224,7 @@ class ClippedDual:
             c = scales[i, position[b, a]]
             if c > 0:
                 B[rows, columns] = c * np.outer(R[rows, b], R[columns, a])
-        back = np.argsort(self.order, kind="stable")
+        back = np.argsort(self.sorting, kind="stable")
         return xp.asarray(B[np.ix_(back, back)], device=where)
 
 

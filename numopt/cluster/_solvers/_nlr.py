@@ -80,7 +80,7 @@ class LowRankSolver(Solver[KMeansProblem, LowRankState]):
         gradient = -2 * products + z[:, None] * sums[None, :] + row[None, :]
         return value, gradient, f
 
-    def step(self, problem: KMeansProblem, state: LowRankState) -> LowRankState:  # noqa: ARG002
+    def step(self, problem: KMeansProblem, state: LowRankState) -> LowRankState:
         """One monotone projected step; the multiplier follows when it settles."""
         xp = array_namespace(state.U)
         bound = self._lipschitz(state.beta)
@@ -123,13 +123,13 @@ class LowRankSolver(Solver[KMeansProblem, LowRankState]):
             "rho": state.beta,
         }
 
-    def stop(self, problem: KMeansProblem, state: LowRankState) -> Stop | None:  # noqa: ARG002
+    def stop(self, problem: KMeansProblem, state: LowRankState) -> Stop | None:
         """Stop on a vanished factor, which no step can leave."""
         if not math.isfinite(state.value):
             return Stop("diverged", "the augmented Lagrangian is not finite")
         return None
 
-    def finish(self, problem: KMeansProblem, state: LowRankState) -> dict[str, Any]:  # noqa: ARG002
+    def finish(self, problem: KMeansProblem, state: LowRankState) -> dict[str, Any]:
         """The factor."""
         return {"factor": state.U}
 

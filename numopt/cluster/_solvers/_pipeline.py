@@ -12,6 +12,7 @@ from numopt._iterate.loop import iterate
 from numopt._validation import message
 from numopt.cluster._problem import KMeansProblem
 from numopt.cluster._solvers import _blocks
+from numopt.cluster._solvers._blas import calm_blas
 from numopt.cluster._solvers._dual import ClippedDual, DualBound, best_clipped_bound
 from numopt.cluster._solvers._fantope import FantopeSolver, FantopeStart, FantopeState
 from numopt.cluster._solvers._primal import canonical_labels, embedding
@@ -72,7 +73,8 @@ def closed_form(
         return Incumbent(labels, inertia, n_clusters, exact_bound(inertia))
     dual = ClippedDual(problem, labels, n_clusters)
     target = inertia - gap_tol * abs(inertia)
-    bound = best_clipped_bound(dual, target)
+    with calm_blas(dual.order):
+        bound = best_clipped_bound(dual, target)
     if problem.rows is not None and bound.value < 0:
         bound = dataclasses.replace(bound, value=0.0)
     incumbent = Incumbent(labels, inertia, n_clusters, bound)
@@ -134,7 +136,10 @@ def improve_by_admm(
     rows = None if fixed else embedding(problem)
     solver = FantopeSolver(best.n_clusters, gap_tol, tol, rows, rng)
     start = FantopeStart(best.labels, best.inertia, best.bound)
-    fields = iterate(solver, problem, tol=tol, warm_start=start, warn=False, **options)
+    with calm_blas(problem.n):
+        fields = iterate(
+            solver, problem, tol=tol, warm_start=start, warn=False, **options
+        )
     state: FantopeState = fields.pop("state")
     best.fields.update(fields)
     best.state = state

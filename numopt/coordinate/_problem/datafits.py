@@ -5,8 +5,6 @@ A datafit is ``f(w) = (1/S) sum_i s_i loss(y_i, z_i)`` with ``z = X w + b`` and
 ``S = sum_i s_i``. The methods here are those of ``loss``, without weights.
 """
 
-# ruff: noqa: ARG002 - every loss and penalty has the arguments of the protocol
-
 import dataclasses
 from typing import Any, ClassVar
 

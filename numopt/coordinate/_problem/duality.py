@@ -14,13 +14,24 @@ import numpy as np
 
 from numopt._numerics.prox import soft_threshold
 from numopt.coordinate._problem.data import LinearData
-from numopt.coordinate._problem.datafits import Datafit
+from numopt.coordinate._problem.datafits import Datafit, Quadratic
 from numopt.coordinate._problem.group_penalties import group_norms
 from numopt.coordinate._problem.groups import GroupTerms, ScalarTerms
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import Penalty
 
-__all__ = ["Certificate", "certify", "kkt_violation", "primal_value"]
+__all__ = [
+    "Certificate",
+    "certify",
+    "group_dual",
+    "kkt_violation",
+    "primal_value",
+    "separable_dual",
+]
+
+
+#: Slope relative to that at 0 which is put down to rounding.
+ROUNDING = 1e-10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,74 +71,83 @@ def certify(
     rho = data.correlate(data.weighted(theta))
     terms = penalty.terms(data.shape[1])
     if terms is not None:
-        duals = _separable_duals(data, datafit, terms, coef, theta, rho)
+        dual = separable_dual(data, datafit, terms, coef, theta, rho, data.y)
     else:
         groups = penalty.group_terms(data.shape[1])
-        duals = _group_duals(data, datafit, groups, theta, rho)
-    dual = max(duals, default=-np.inf)
+        dual = group_dual(data, datafit, groups, theta, rho, data.y)
     gap = (primal - dual) / null.scale if np.isfinite(dual) else np.nan
     return Certificate(primal, dual, gap, rho)
 
 
-def _loss_dual(data: LinearData, datafit: Datafit, theta: np.ndarray) -> float:
-    return -float(data.weighted(datafit.conjugate(data.y, -theta)).sum())
+def separable_dual(
+    data: LinearData,
+    datafit: Datafit,
+    terms: ScalarTerms,
+    coef: np.ndarray,
+    theta: np.ndarray,
+    rho: np.ndarray,
+    y: np.ndarray,
+) -> float:
+    """Return the best dual value of ``theta``, scaled by 1/S; -inf without any."""
+    return max(_separable_duals(data, datafit, terms, coef, theta, rho, y))
 
 
-def _shrink(ratio: np.ndarray) -> float:
-    top = float(np.max(ratio, initial=0.0))
-    return min(1.0, 1.0 / top) if top > 0 else 1.0
+def group_dual(
+    data: LinearData,
+    datafit: Datafit,
+    groups: GroupTerms | None,
+    theta: np.ndarray,
+    rho: np.ndarray,
+    y: np.ndarray,
+) -> float:
+    """Return the dual value of ``theta`` for a group penalty, scaled by 1/S."""
+    return max(_group_duals(data, datafit, groups, theta, rho, y), default=-np.inf)
 
 
-def _scales(data: LinearData, datafit: Datafit, theta, ridge: float, limit: float):
+def _loss_dual(data: LinearData, datafit: Datafit, theta, y) -> float:
+    return -float(data.weighted(datafit.conjugate(y, -theta)).sum())
+
+
+def _scales(data: LinearData, datafit: Datafit, theta, ridge: float, limit: float, y):
     """Best feasible scale; squares have it in closed form and may exceed 1."""
-    from numopt.coordinate._problem.datafits import Quadratic
-
     if not isinstance(datafit, Quadratic):
         return min(1.0, limit)
     squares = float(data.weighted(theta * theta).sum()) + ridge
     if squares == 0:
         return min(1.0, limit)
-    return max(0.0, min(limit, float(data.weighted(theta * data.y).sum()) / squares))
+    return max(0.0, min(limit, float(data.weighted(theta * y).sum()) / squares))
 
 
-def _separable_duals(data, datafit, terms: ScalarTerms, coef, theta, rho):
+def _separable_duals(data, datafit, terms: ScalarTerms, coef, theta, rho, y):
     """Dual values (scaled by 1/S) of the candidates, best last."""
     total = data.total
     slope = rho / total
-    yield _plain_dual(data, datafit, terms, theta, slope)
+    yield _plain_dual(data, datafit, terms, theta, slope, y)
     # Ridge terms as extra rows of squares, then shrink until feasible.
     l1, l2, lower, upper = terms
+    bounds = np.concatenate((lower, upper))
+    if np.any(np.isfinite(bounds) & (bounds != 0)):
+        return
     shifted = slope - l2 * np.broadcast_to(coef, slope.shape)
     up = np.where(np.isinf(upper), np.maximum(shifted, 0.0), 0.0)
     down = np.where(np.isinf(lower), np.maximum(-shifted, 0.0), 0.0)
     excess = np.where(np.isinf(l1), 0.0, np.maximum(up, down))
     penalised = np.broadcast_to(l1 > 0, excess.shape)
-    rounding = 1e-11 * float(np.max(np.abs(slope), initial=1e-300))
-    if np.any(excess[~penalised] > max(rounding, 1e-14)):
+    # Coordinates without an L1 term allow no slack: rounding is charged at |w|.
+    slack = np.where(penalised, 0.0, excess)
+    if slack.any() and slack.max() > ROUNDING * _slope_scale(data, datafit, theta):
         return
     limit = 1.0 / max(_ratio(excess, l1, penalised), 1e-300)
     ridge = total * float(np.sum(l2 * coef * coef))
-    t = _scales(data, datafit, theta, ridge, limit)
-    scaled = t * shifted
-    with np.errstate(invalid="ignore"):
-        boxed = np.where(
-            scaled > 0,
-            np.where(np.isinf(upper), 0.0, upper) * np.maximum(scaled - l1, 0.0),
-            np.where(np.isinf(lower), 0.0, lower) * np.minimum(scaled + l1, 0.0),
-        )
-    boxed = np.where(np.isinf(l1), 0.0, boxed)
-    inner = _shift_to_bounds(terms, scaled)
-    loss = _loss_dual(data, datafit, t * theta)
-    yield loss / total - 0.5 * t * t * ridge / total - float(np.sum(boxed)) - inner
+    t = _scales(data, datafit, theta, ridge, limit, y)
+    loss = _loss_dual(data, datafit, t * theta, y)
+    charge = float(np.sum(slack * np.abs(coef)))
+    yield (loss - 0.5 * t * t * ridge) / total - charge
 
 
-def _shift_to_bounds(terms: ScalarTerms, slope) -> float:
-    """Support value of bounds that exclude 0, which scaling does not remove."""
-    l1, _, lower, upper = terms
-    with np.errstate(invalid="ignore"):
-        positive = np.where(lower > 0, lower * np.minimum(slope - l1, 0.0), 0.0)
-        negative = np.where(upper < 0, upper * np.maximum(slope + l1, 0.0), 0.0)
-    return float(np.sum(positive) + np.sum(negative))
+def _slope_scale(data: LinearData, datafit: Datafit, theta: np.ndarray) -> float:
+    start = datafit.gradient(data.y, np.zeros_like(theta))
+    return float(np.max(np.abs(data.correlate(data.weighted(start))))) / data.total
 
 
 def _ratio(excess, l1, penalised) -> float:
@@ -135,12 +155,12 @@ def _ratio(excess, l1, penalised) -> float:
     return float(np.max(np.where(penalised, excess / safe, 0.0), initial=0.0))
 
 
-def _plain_dual(data, datafit, terms: ScalarTerms, theta, slope) -> float:
+def _plain_dual(data, datafit, terms: ScalarTerms, theta, slope, y) -> float:
     """Dual value without scaling: ``g*`` is finite with ridge terms or bounds."""
     conjugate = conjugate_terms(terms, slope)
     if not np.isfinite(conjugate):
         return -np.inf
-    return _loss_dual(data, datafit, theta) / data.total - conjugate
+    return _loss_dual(data, datafit, theta, y) / data.total - conjugate
 
 
 def conjugate_terms(terms: ScalarTerms, slope: np.ndarray) -> float:
@@ -158,7 +178,7 @@ def conjugate_terms(terms: ScalarTerms, slope: np.ndarray) -> float:
     return float(np.sum(slope * best - l1 * np.abs(best) - 0.5 * l2 * best * best))
 
 
-def _group_duals(data, datafit, groups: GroupTerms | None, theta, rho):
+def _group_duals(data, datafit, groups: GroupTerms | None, theta, rho, y):
     if groups is None:
         return
     slope = rho / data.total
@@ -168,8 +188,8 @@ def _group_duals(data, datafit, groups: GroupTerms | None, theta, rho):
         norms = group_norms(slope, groups)
         if np.any(norms[free] > 1e-11 * max(1e-3, float(norms.max()))):
             return
-    t = _scales(data, datafit, theta, 0.0, 1.0 / max(top, 1e-300))
-    yield _loss_dual(data, datafit, t * theta) / data.total
+    t = _scales(data, datafit, theta, 0.0, 1.0 / max(top, 1e-300), y)
+    yield _loss_dual(data, datafit, t * theta, y) / data.total
 
 
 def group_dual_norm(slope: np.ndarray, groups: GroupTerms) -> float:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Penalties: value, proximal operator and distance to stationarity."""
 
-# ruff: noqa: ARG002 - every loss and penalty has the arguments of the protocol
-
 import dataclasses
 from typing import Any, ClassVar
 

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Names of the compiled inner solvers."""
+
+from typing import Any
+
+import numpy as np
+
+from numopt._kernels.dispatch import sequential_kernel
+
+__all__ = ["solve_gram"]
+
+solve_gram = sequential_kernel(
+    "solve_gram",
+    """Coordinate descent and Newton on the support of a quadratic with L1 and bounds.
+
+    min yy/2 - c^T w + w^T G w / 2 + sum_j lam_j |w_j| within bounds, to an absolute
+    gap; writes ``w`` and ``q = G w - c``, returns (gap, epochs).
+    """,
+    numpy="numopt.coordinate._kernels_cpu.gram:solve_gram",
+)
+
+
+@solve_gram.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    m = min(size, 40)
+    X = rng.standard_normal((m + 5, m))
+    y = rng.standard_normal(m + 5)
+    G, c = X.T @ X, X.T @ y
+    free = np.full(m, np.inf)
+    order, inside = np.zeros(m, np.int64), np.zeros(m, np.int64)
+    return (
+        G,
+        m,
+        np.arange(m),
+        np.zeros(m),
+        -c,
+        c,
+        np.ones(m),
+        -free,
+        free,
+        float(y @ y),
+        1e-9,
+        100,
+        np.zeros((m, m)),
+        order,
+        inside,
+        np.zeros(1, np.int64),
+        BALANCE,
+    )
+
+
+#: Newton work allowed per unit of descent work: keeps either within twice the better.
+BALANCE = 0.3

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The inner solver on a Gram matrix: coordinate descent, then Newton on the support.
+
+    min_w  yy/2 - c^T w + w^T G w / 2 + sum_j lam_j |w_j|,   lower <= w <= upper,
+
+over the coordinates ``idx[:count]`` of a matrix of size m, with q = G w - c kept up to
+date for all m.
+"""
+
+import numpy as np
+
+from numopt._kernels.jit import jit_kernel
+from numopt.coordinate._kernels_cpu.cholesky import axpy, dot, multiply, solve, sync
+
+__all__ = ["solve_gram"]
+
+
+@jit_kernel
+def _best(j, g, w, q, lam, lower, upper):
+    """Minimiser in coordinate j, all others fixed."""
+    z = w[j] * g - q[j]
+    t = lam[j]
+    if z > t:
+        new = (z - t) / g
+    elif z < -t:
+        new = (z + t) / g
+    else:
+        new = 0.0
+    return min(max(new, lower[j]), upper[j])
+
+
+@jit_kernel
+def _epoch(G, m, idx, count, w, q, lam, lower, upper):
+    """One cyclic pass; returns how many coordinates changed sign, and moved."""
+    flips, moves = 0, 0
+    for a in range(count):
+        j = idx[a]
+        g = G[j, j]
+        if g <= 0.0:
+            continue
+        old = w[j]
+        new = _best(j, g, w, q, lam, lower, upper)
+        if new != old:
+            axpy(q, G[j], new - old, 0, m)
+            w[j] = new
+            moves += 1
+            if new * old <= 0.0:
+                flips += 1
+    return flips, moves
+
+
+@jit_kernel
+def _measure(G, idx, count, w, q, c, lam, lower, upper, yy):
+    """Primal value, dual value of the scaled residual, rest that scaling leaves."""
+    fit, slope, penalty, top, rest = 0.0, 0.0, 0.0, 0.0, 0.0
+    exact = True
+    for a in range(count):
+        j = idx[a]
+        x, rho = w[j], -q[j]
+        fit += c[j] * x
+        slope += x * q[j]
+        if x != 0.0:
+            penalty += lam[j] * abs(x)
+        bound = upper[j] if rho > 0.0 else lower[j]
+        if bound != 0.0 and abs(bound) < np.inf:
+            exact = False
+        if lam[j] > 0.0 and abs(bound) == np.inf:
+            top = max(top, abs(rho) / lam[j])
+        elif G[j, j] > 0.0:
+            step = _best(j, G[j, j], w, q, lam, lower, upper) - x
+            if abs(bound) < np.inf:
+                rest += max(abs(rho) - lam[j], 0.0) * abs(bound - x)
+            else:
+                rest += 0.5 * G[j, j] * step * step
+    ry = yy - fit
+    rr = max(ry + slope, 0.0)
+    primal = 0.5 * rr + penalty
+    s = ry / rr if rr > 0.0 else 1.0
+    if top > 0.0:
+        s = min(s, 1.0 / top)
+    s = max(s, 0.0)
+    dual = s * ry - 0.5 * s * s * rr if exact else primal
+    return primal, dual, rest
+
+
+@jit_kernel
+def _support(idx, count, w, lam, lower, upper, G, out):
+    """Coordinates in which the problem is smooth at w."""
+    k = 0
+    for a in range(count):
+        j = idx[a]
+        inside = lower[j] < w[j] < upper[j] and G[j, j] > 0.0
+        if inside and (w[j] != 0.0 or lam[j] == 0.0):
+            out[k] = j
+            k += 1
+    return k
+
+
+@jit_kernel
+def _settle(G, m, idx, count, w, start, q):
+    """Bring q up to date after w moved away from ``start``."""
+    for a in range(count):
+        j = idx[a]
+        if w[j] != start[j]:
+            axpy(q, G[j], w[j] - start[j], 0, m)
+
+
+@jit_kernel
+def _project(order, k, w, lam, lower, upper, d, step):
+    """Write the step to the projection of w + d on its orthant and box; count hits."""
+    hits = 0
+    for i in range(k):
+        j = order[i]
+        new = w[j] + d[i]
+        if lam[j] > 0.0 and new * w[j] < 0.0:
+            new = 0.0
+            hits += 1
+        if new < lower[j]:
+            new = lower[j]
+            hits += 1
+        elif new > upper[j]:
+            new = upper[j]
+            hits += 1
+        step[i] = new - w[j]
+    return hits
+
+
+@jit_kernel
+def _line_search(order, k, w, lam, lower, upper, d, slope, curvature, times):
+    """Exact minimiser of the piecewise quadratic along d; returns (t, hit)."""
+    limit, hit = np.inf, -1
+    for i in range(k):
+        j = order[i]
+        times[i] = np.inf
+        if d[i] > 0.0 and upper[j] < np.inf:
+            reach = (upper[j] - w[j]) / d[i]
+        elif d[i] < 0.0 and lower[j] > -np.inf:
+            reach = (lower[j] - w[j]) / d[i]
+        else:
+            reach = np.inf
+        if reach < limit:
+            limit, hit = reach, i
+        if lam[j] > 0.0 and w[j] * d[i] < 0.0:
+            times[i] = -w[j] / d[i]
+    for i in np.argsort(times[:k]):
+        t = times[i]
+        if t >= limit or slope + t * curvature >= 0.0:
+            break
+        slope += 2.0 * lam[order[i]] * abs(d[i])
+        if slope + t * curvature >= 0.0:
+            return t, i
+    t = -slope / curvature if curvature > 0.0 else limit
+    if t >= limit:
+        return limit, hit
+    return t, -1
+
+
+@jit_kernel
+def _gain(order, k, w, slopes, lam, step, U, change):
+    """Decrease of the objective along ``step``; fills change = U^T U step."""
+    multiply(U, k, step, change)
+    gain = 0.0
+    for i in range(k):
+        j = order[i]
+        gain -= step[i] * (slopes[j] + 0.5 * change[i])
+        if lam[j] > 0.0:
+            gain -= lam[j] * (abs(w[j] + step[i]) - abs(w[j]))
+    return gain
+
+
+@jit_kernel
+def _newton(order, k, w, slopes, lam, lower, upper, U, d, step, times, change):
+    """One step on the support; returns 1 when it was the full Newton step.
+
+    ``slopes`` is q, kept up to date on the support only.
+    """
+    for i in range(k):
+        j = order[i]
+        slope = slopes[j]
+        if lam[j] > 0.0:
+            slope += lam[j] if w[j] > 0.0 else -lam[j]
+        step[i] = slope
+        d[i] = -slope
+    solve(U, k, d)
+    descent = dot(d, step, 0, k)
+    if not descent < 0.0:
+        return 1
+    hits = _project(order, k, w, lam, lower, upper, d, step)
+    gain = _gain(order, k, w, slopes, lam, step, U, change)
+    if gain > 0.0 or hits == 0:
+        for i in range(k):
+            j = order[i]
+            free = w[j] + d[i]
+            stopped = lam[j] > 0.0 and free * w[j] < 0.0
+            w[j] = 0.0 if stopped else min(max(free, lower[j]), upper[j])
+            slopes[j] += change[i]
+        return 1 if hits == 0 else 0
+    t, hit = _line_search(order, k, w, lam, lower, upper, d, descent, -descent, times)
+    target = 0.0
+    if hit >= 0:
+        j = order[hit]
+        if lower[j] > -np.inf and d[hit] < 0.0:
+            target = lower[j]
+        elif d[hit] > 0.0 and upper[j] < np.inf:
+            target = upper[j]
+        step[hit] = target - w[j]
+    for i in range(k):
+        step[i] = step[i] if i == hit else t * d[i]
+    multiply(U, k, step, change)
+    for i in range(k):
+        j = order[i]
+        w[j] = target if i == hit else w[j] + step[i]
+        slopes[j] += change[i]
+    return 0
+
+
+@jit_kernel
+def solve_gram(
+    G,
+    m,
+    idx,
+    w,
+    q,
+    c,
+    lam,
+    lower,
+    upper,
+    yy,
+    target,
+    max_epochs,
+    U,
+    order,
+    inside,
+    meta,
+    balance,
+):
+    """Minimise until gap <= target; returns (gap, epochs).
+
+    ``U, order, inside`` hold the factor of the last support, of size ``meta[0]``; it
+    stays valid while the rows of G that it uses do.
+    """
+    count = idx.size
+    size = order.size
+    support = np.empty(size, np.int64)
+    d, step, times = np.empty(size), np.empty(size), np.empty(size)
+    change = np.empty(size)
+    start, slopes = np.empty(m), np.empty(m)
+    best_dual = -np.inf
+    gap = np.inf
+    newton_work, descent_work = 0.0, 0.0
+    epoch = 0
+    while epoch < max_epochs:
+        epoch += 1
+        flips, moves = _epoch(G, m, idx, count, w, q, lam, lower, upper)
+        descent_work += 1.0 * moves * m + 4.0 * count
+        primal, dual, rest = _measure(G, idx, count, w, q, c, lam, lower, upper, yy)
+        best_dual = max(best_dual, dual)
+        gap = primal - best_dual + rest
+        if gap <= target:
+            break
+        k = _support(idx, count, w, lam, lower, upper, G, support)
+        cheap = newton_work <= balance * descent_work
+        if k == 0 or (flips > 0 and not cheap):
+            continue
+        for a in range(count):
+            start[idx[a]] = w[idx[a]]
+            slopes[idx[a]] = q[idx[a]]
+        for _ in range(3 + k // 4):
+            newton_work += sync(G, support, k, order, meta[0], U, inside, times)
+            newton_work += 2.0 * k * k
+            meta[0] = k
+            clean = _newton(
+                order, k, w, slopes, lam, lower, upper, U, d, step, times, change
+            )
+            if clean == 1 or newton_work > 4.0 * balance * descent_work:
+                break
+            k = _support(idx, count, w, lam, lower, upper, G, support)
+            if k == 0:
+                break
+        _settle(G, m, idx, count, w, start, q)
+        primal, dual, rest = _measure(G, idx, count, w, q, c, lam, lower, upper, yy)
+        best_dual = max(best_dual, dual)
+        gap = primal - best_dual + rest
+        if gap <= target:
+            break
+    return gap, epoch

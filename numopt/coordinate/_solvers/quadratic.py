@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Working sets for squares with separable penalties.
+
+An outer pass is one product with the whole design: it certifies the gap, finds
+violators and extends the cached Gram matrix; in between the compiled inner solver works
+on the Gram matrix only.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from numopt._iterate.loop import Solver
+from numopt.coordinate._kernels.descent import BALANCE, solve_gram
+from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._problem.datafits import Quadratic
+from numopt.coordinate._problem.duality import separable_dual
+from numopt.coordinate._problem.groups import ScalarTerms
+from numopt.coordinate._problem.null import NullModel
+from numopt.coordinate._solvers.columns import GramCache
+
+__all__ = ["QuadraticProblem", "QuadraticState", "QuadraticWorkingSet"]
+
+#: The inner gap relative to the outer one, and to the tolerance.
+INNER_SHARE, INNER_TOL = 1e-3, 0.3
+#: Fewest columns that a pass adds.
+FIRST_SIZE = 64
+MAX_EPOCHS = 20_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class QuadraticProblem:
+    """Squares with a separable penalty; ``terms`` in the scaling of F.
+
+    ``target`` holds the centred targets, ``start`` the product of the design with
+    them.
+    """
+
+    data: LinearData
+    terms: ScalarTerms
+    null: NullModel
+    fit_intercept: bool
+    target: np.ndarray
+    start: np.ndarray
+    tol: float
+    simple: bool
+
+    @classmethod
+    def build(
+        cls,
+        data: LinearData,
+        terms: ScalarTerms,
+        null: NullModel,
+        fit_intercept: bool,
+        tol: float,
+        start: np.ndarray | None = None,
+    ) -> "QuadraticProblem":
+        """Centre the targets and correlate them with the design."""
+        target = data.y
+        if fit_intercept:
+            target = target - float(data.weighted(target).sum()) / data.total
+        if start is None:
+            start = data.correlate(data.weighted(target))
+        simple = bool(
+            not terms.l2.any()
+            and np.all(terms.l1 > 0)
+            and np.all(terms.upper == np.inf)
+            and np.all(terms.lower == -np.inf)
+        )
+        return cls(
+            data=data,
+            terms=terms,
+            null=null,
+            fit_intercept=fit_intercept,
+            target=target,
+            start=start,
+            tol=tol,
+            simple=simple,
+        )
+
+
+@dataclasses.dataclass
+class QuadraticState:
+    """The cache, the residual ``target - X w`` and its correlation with the design."""
+
+    cache: GramCache
+    residual: np.ndarray
+    correlation: np.ndarray
+    primal: float = np.inf
+    dual: float = -np.inf
+    gap: float = np.inf
+    epochs: int = 0
+    stalled: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
+    """Grow the working set, solve on it, certify."""
+
+    name = "coordinate descent"
+
+    def init(self, problem: QuadraticProblem, warm_start: Any) -> QuadraticState:
+        """Start from a cache (with its coefficients), from coefficients, or from 0."""
+        if isinstance(warm_start, QuadraticState):
+            state = warm_start
+            state.dual, state.stalled = -np.inf, 0
+        else:
+            cache = GramCache(problem.data, center=problem.fit_intercept)
+            state = QuadraticState(cache, problem.target, problem.start)
+            used = _initial_columns(problem, warm_start)
+            if used.size:
+                cache.extend(used, problem.start[used])
+                if warm_start is not None:
+                    cache.w[: cache.size] = warm_start[used]
+                terms = problem.terms
+                cache.w[: cache.size] = np.clip(
+                    cache.w[: cache.size], terms.lower[used], terms.upper[used]
+                )
+                _refresh(problem, state)
+        certify_state(problem, state)
+        return state
+
+    def step(self, problem: QuadraticProblem, state: QuadraticState) -> QuadraticState:
+        """Add violators, solve on the working set, recompute the residual."""
+        cache = state.cache
+        new = violators(problem, state)
+        if new.size:
+            cache.extend(new, problem.start[new])
+        before = state.gap
+        inner_solve(problem, state)
+        _refresh(problem, state)
+        certify_state(problem, state)
+        state.stalled = state.stalled + 1 if not state.gap < before else 0
+        if not new.size and state.stalled:
+            state.stalled += 1
+        return state
+
+    def measure(
+        self, problem: QuadraticProblem, state: QuadraticState
+    ) -> dict[str, Any]:
+        """Objective, relative gap and sizes."""
+        w = state.cache.w[: state.cache.size]
+        return {
+            "objective": state.primal,
+            "residual": state.gap,
+            "dual_gap": state.gap,
+            "n_working_set": state.cache.size,
+            "n_support": int(np.count_nonzero(w)),
+        }
+
+    def finish(
+        self, problem: QuadraticProblem, state: QuadraticState
+    ) -> dict[str, Any]:
+        """Coefficients, intercept and certificate."""
+        coef = state.cache.scatter()
+        return {
+            "coef": coef,
+            "intercept": recover_intercept(problem, coef),
+            "objective": state.primal,
+            "dual_gap": state.gap,
+            "support": np.flatnonzero(coef),
+        }
+
+    def current(self, state: QuadraticState) -> Any:
+        """Coefficients of all coordinates."""
+        return state.cache.scatter()
+
+    def stop(self, problem: QuadraticProblem, state: QuadraticState) -> Any:
+        """Stop when several passes brought nothing: the limit of the arithmetic."""
+        from numopt._iterate.stopping import Stop
+
+        if state.stalled < 6:
+            return None
+        return Stop(
+            "stalled",
+            f"the relative gap stays at {state.gap:.2e} > tol {problem.tol:.2e}, the "
+            "limit of the arithmetic for this problem; increase `tol`",
+        )
+
+
+def recover_intercept(problem: QuadraticProblem, coef: np.ndarray) -> float:
+    """Return the intercept of the centred model."""
+    data = problem.data
+    if not problem.fit_intercept:
+        return 0.0
+    fitted = data.y - data.predict(coef, 0.0)
+    return float(data.weighted(fitted).sum()) / data.total
+
+
+def inner_solve(problem: QuadraticProblem, state: QuadraticState) -> None:
+    """Run the compiled solver on the Gram matrix."""
+    cache, data = state.cache, problem.data
+    m = cache.size
+    index, terms, total = cache.index, problem.terms, problem.data.total
+    cache.set_ridge(total * terms.l2[index])
+    w = cache.w[:m]
+    q = cache.ridge[:m] * w - state.correlation[index]
+    squares = float(data.weighted(problem.target * problem.target).sum())
+    unit = total * problem.null.scale
+    gap = state.gap if np.isfinite(state.gap) else 1.0
+    _, epochs = solve_gram(
+        cache.G,
+        m,
+        np.arange(m),
+        w,
+        q,
+        cache.c[:m],
+        total * terms.l1[index],
+        terms.lower[index],
+        terms.upper[index],
+        squares,
+        unit * max(INNER_TOL * problem.tol, INNER_SHARE * gap) * 0.5**state.stalled,
+        MAX_EPOCHS,
+        cache.U,
+        cache.order,
+        cache.inside,
+        cache.factored,
+        BALANCE,
+    )
+    state.epochs += epochs
+
+
+def _refresh(problem: QuadraticProblem, state: QuadraticState) -> None:
+    """Recompute residual and correlation from scratch, which removes drift."""
+    cache, data = state.cache, problem.data
+    fitted = cache.predict(cache.w[: cache.size])
+    if cache.root is None:
+        state.residual = problem.target - fitted
+        weighted = state.residual
+    else:
+        scaled = cache.root * problem.target - fitted
+        weighted = cache.root * scaled
+        state.residual = np.divide(
+            scaled, cache.root, out=np.zeros_like(scaled), where=cache.root > 0
+        )
+    if problem.fit_intercept:
+        # Rounding must not leak into the (uncentred) columns.
+        weighted = weighted - data.weighted(
+            np.full(weighted.shape, float(weighted.sum()) / data.total)
+        )
+    state.correlation = data.correlate(weighted)
+
+
+def certify_state(problem: QuadraticProblem, state: QuadraticState) -> None:
+    """Update objective, best dual value and relative gap."""
+    data, terms, cache = problem.data, problem.terms, state.cache
+    total = data.total
+    residual = state.residual
+    w = cache.w[: cache.size]
+    weighted = data.weighted(residual)
+    squares = float(weighted @ residual)
+    used = w != 0
+    own = cache.index[used]
+    penalty = float(terms.l1[own] @ np.abs(w[used]))
+    penalty += 0.5 * float(terms.l2[own] @ (w[used] ** 2))
+    state.primal = 0.5 * squares / total + penalty
+    if problem.simple:
+        top = float(np.max(np.abs(state.correlation) / terms.l1)) / total
+        along = float(weighted @ problem.target)
+        s = along / squares if squares > 0 else 1.0
+        s = max(0.0, min(s, 1.0 / top if top > 0 else np.inf))
+        dual = (s * along - 0.5 * s * s * squares) / total
+    else:
+        dual = _general_dual(problem, state)
+    state.dual = max(state.dual, dual)
+    state.gap = (state.primal - state.dual) / problem.null.scale
+
+
+def _general_dual(problem: QuadraticProblem, state: QuadraticState) -> float:
+    data, null = problem.data, problem.null
+    theta, rho = state.residual, state.correlation
+    if null.free.shape[1] > int(problem.fit_intercept):
+        theta = null.feasible(theta, Quadratic())
+        rho = data.correlate(data.weighted(theta))
+    coef = state.cache.scatter()
+    return separable_dual(
+        data, Quadratic(), problem.terms, coef, theta, rho, problem.target
+    )
+
+
+def violators(problem: QuadraticProblem, state: QuadraticState) -> np.ndarray:
+    """Return the coordinates outside the working set that violate most."""
+    terms, cache = problem.terms, state.cache
+    rho = state.correlation / problem.data.total
+    push = np.where(
+        rho > 0, np.where(terms.upper > 0, rho, 0.0), np.where(terms.lower < 0, -rho, 0)
+    )
+    push[cache.member] = 0.0
+    found = np.flatnonzero(push > terms.l1)
+    limit = max(FIRST_SIZE, 2 * int(np.count_nonzero(cache.w[: cache.size])))
+    if found.size <= limit:
+        return found
+    with np.errstate(divide="ignore"):
+        score = push[found] / terms.l1[found]
+    return found[np.argpartition(-score, limit)[:limit]]
+
+
+def _initial_columns(problem: QuadraticProblem, coef: Any) -> np.ndarray:
+    """Columns that must be in the working set from the start."""
+    terms = problem.terms
+    away = (terms.lower > 0) | (terms.upper < 0)
+    unpenalised = (terms.l1 == 0) & (terms.l2 == 0)
+    wanted = away | unpenalised
+    if coef is not None:
+        wanted |= coef != 0
+    return np.flatnonzero(wanted & np.isfinite(terms.l1))

@@ -12,6 +12,7 @@ import numpy as np
 from numopt._array.namespace import to_numpy
 from numopt._array.random import as_generator
 from numopt._iterate.loop import iterate
+from numopt._iterate.stopping import warn_not_converged
 from numopt._kernels.threads import config_context
 from numopt._validation import (
     check_callback,
@@ -23,17 +24,25 @@ from numopt._validation import (
 )
 from numopt.completion._problem import Observations, Penalty, check_rank, observations
 from numopt.completion._solvers._als import ALS, Holdout
-from numopt.completion._solvers._factors import singular_values, split
+from numopt.completion._solvers._factors import (
+    join,
+    relative_residual,
+    residuals,
+    singular_values,
+    split,
+    weighted_square,
+)
+from numopt.completion._solvers._gauss_newton import GaussNewton
 from numopt.completion._solvers._result import BIASES, CompletionResult, short_lines
 from numopt.completion._solvers._vb import VariationalBayes
 from numopt.typing import Callback
 
 __all__ = ["complete"]
 
-METHODS = ("auto", "als", "vb")
+METHODS = ("auto", "als", "vb", "gauss_newton")
 LOSSES = ("squared", "huber", "l1")
-MAX_ITER = {"als": 100, "vb": 100}
-TOL = {"als": 1e-6, "vb": 1e-6}
+MAX_ITER = {"als": 100, "vb": 100, "gauss_newton": 60}
+TOL = {"als": 1e-6, "vb": 1e-6, "gauss_newton": 1e-10}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +72,13 @@ class Options:
     verbose: int
     warn: bool
     warm_start: Any = None
+
+    @property
+    def penalized_evenly(self) -> bool:
+        """Whether the closed form of a full matrix holds."""
+        return self.method in ("auto", "als", "gauss_newton", "soft_impute") and (
+            self.alpha_scaling == "constant" or self.alpha == 0
+        )
 
     @property
     def penalty(self) -> Penalty:
@@ -130,12 +146,63 @@ def complete(
 
 def fit(problem: Observations, options: Options) -> CompletionResult:
     """Run the chosen method on validated data."""
+    if options.bias == "none" and problem.full and options.loss == "squared":
+        if options.penalized_evenly and not options.nonnegative:
+            return direct(problem, options)
+    _warn_short(problem, options)
     intercept = problem.weighted_mean() if options.bias != "none" else 0.0
     centred = problem
     if intercept:
         centred = problem.with_values(problem.by_row.values - intercept)
     fields = RUNNERS[options.method](centred, options, intercept)
     return make_result(problem, options, intercept, fields)
+
+
+def direct(problem: Observations, options: Options) -> CompletionResult:
+    """Closed form of a full matrix: soft-thresholded singular values."""
+    xp = problem.xp
+    m, n = problem.shape
+    k = options.rank
+    Y = xp.reshape(problem.by_row.values, (m, n))
+    A, s, Bt = xp.linalg.svd(Y, full_matrices=False)
+    kept = xp.maximum(s[:k] - options.alpha, xp.zeros_like(s[:k]))
+    root = xp.sqrt(kept)
+    P, Q = join(A[:, :k] * root), join(Bt[:k, :].T * root)
+    left = weighted_square(problem, residuals(problem, P, Q))
+    objective = left + float(to_numpy(options.penalty.total(problem, P, Q)))
+    return make_result(
+        problem,
+        options,
+        0.0,
+        {
+            "P": P,
+            "Q": Q,
+            "objective": objective,
+            "relative_residual": relative_residual(problem, P, Q),
+            "n_iter": 1,
+            "converged": True,
+            "status": "converged",
+            "message": "full matrix: closed form by the singular value decomposition",
+            "history": {
+                "n_iter": np.asarray([1]),
+                "time": np.asarray([0.0]),
+                "objective": np.asarray([objective]),
+                "residual": np.asarray([0.0]),
+            },
+        },
+    )
+
+
+def _warn_short(problem: Observations, options: Options) -> None:
+    """Warn when there are fewer observations than unknowns and no penalty."""
+    m, n = problem.shape
+    freedom = options.rank * (m + n - options.rank)
+    if options.alpha == 0 and problem.n_observed < freedom and options.warn:
+        warn_not_converged(
+            options.method,
+            "fewer observations than degrees of freedom "
+            f"(N={problem.n_observed}, dof={freedom})",
+        )
 
 
 def make_result(
@@ -205,7 +272,26 @@ def _run_vb(
     return options.run(solver, problem)
 
 
-RUNNERS = {"als": _run_als, "vb": _run_vb}
+def _run_gauss_newton(
+    problem: Observations, options: Options, intercept: float
+) -> dict[str, Any]:
+    solver = GaussNewton(
+        rank=options.rank,
+        continuation=options.rank_schedule != "plain",
+        n_restarts=options.n_restarts,
+        tol=options.tol,
+        max_steps=options.max_iter,
+        random_state=_fixed_seed(options.random_state),
+    )
+    return options.run(solver, problem, max_iter=solver.total_steps)
+
+
+def _fixed_seed(random_state: Any) -> int:
+    """One integer, so that every draw of a solver can be made again."""
+    return int(as_generator(random_state).integers(2**31))
+
+
+RUNNERS = {"gauss_newton": _run_gauss_newton, "als": _run_als, "vb": _run_vb}
 
 
 def _split(
@@ -298,4 +384,7 @@ def _choose(o: dict[str, Any]) -> str:
     """Method of "auto"."""
     if o["method"] != "auto":
         return o["method"]
-    return "vb" if math.isnan(o["alpha"]) else "als"
+    if math.isnan(o["alpha"]):
+        return "vb"
+    exact = o["alpha"] == 0 and o["bias"] == "none" and not o["nonnegative"]
+    return "gauss_newton" if exact else "als"

@@ -67,11 +67,11 @@ def _measure(G, idx, count, w, q, c, lam, lower, upper, yy):
         if lam[j] > 0.0 and abs(bound) == np.inf:
             top = max(top, abs(rho) / lam[j])
         elif G[j, j] > 0.0:
-            step = _best(j, G[j, j], w, q, lam, lower, upper) - x
+            # Scaling does not help here: charge the slope times a reachable distance.
+            distance = abs(x) + abs(c[j]) / G[j, j]
             if abs(bound) < np.inf:
-                rest += max(abs(rho) - lam[j], 0.0) * abs(bound - x)
-            else:
-                rest += 0.5 * G[j, j] * step * step
+                distance = abs(bound - x)
+            rest += max(abs(rho) - lam[j], 0.0) * distance
     ry = yy - fit
     rr = max(ry + slope, 0.0)
     primal = 0.5 * rr + penalty

@@ -62,6 +62,12 @@ class Datafit:
         """Return the second derivative in z of each sample."""
         raise NotImplementedError
 
+    def majorant_diag(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return curvatures of parabolas that touch the loss at z from above."""
+        if self.lipschitz is None:
+            return self.hessian_diag(y, z)
+        return np.full_like(z, self.lipschitz)
+
     def conjugate(self, y: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Return ``sup_z u z - loss(y, z)`` of each sample, inf outside its domain."""
         raise NotImplementedError
@@ -249,6 +255,10 @@ class Huber(Datafit):
     def hessian_diag(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the second derivative in z of each sample."""
         return np.where(np.abs(y - z) <= self.delta, 1.0, 0.0)
+
+    def majorant_diag(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return curvatures of parabolas that touch the loss at z from above."""
+        return self.delta / np.maximum(np.abs(y - z), self.delta)
 
     def conjugate(self, y: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Return ``u^2 / 2 + y u`` for ``|u| <= delta``."""

@@ -131,9 +131,8 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         inner_solve(problem, state)
         _refresh(problem, state)
         certify_state(problem, state)
-        state.stalled = state.stalled + 1 if not state.gap < before else 0
-        if not new.size and state.stalled:
-            state.stalled += 1
+        idle = not new.size and not state.gap < before
+        state.stalled = state.stalled + 1 if idle else 0
         return state
 
     def measure(
@@ -170,7 +169,7 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         """Stop when several passes brought nothing: the limit of the arithmetic."""
         from numopt._iterate.stopping import Stop
 
-        if state.stalled < 6:
+        if state.stalled < 4:
             return None
         return Stop(
             "stalled",

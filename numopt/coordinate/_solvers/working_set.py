@@ -12,6 +12,7 @@ from numopt.coordinate._problem.datafits import Datafit, Quadratic
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import Penalty
 from numopt.coordinate._solvers.audit import free_columns
+from numopt.coordinate._solvers.prox_newton import ModelProblem, ProxNewtonWorkingSet
 from numopt.coordinate._solvers.quadratic import QuadraticProblem, QuadraticWorkingSet
 from numopt.coordinate._solvers.results import CoordinateResult
 
@@ -71,6 +72,19 @@ def solve_data(
             data, terms, null, fit_intercept, options["tol"]
         )
         fields = iterate(QuadraticWorkingSet(), problem, warm_start=start, **options)
+        return CoordinateResult(**fields)
+    if terms is not None and datafit.has_dual:
+        model = ModelProblem(
+            data=data,
+            datafit=datafit,
+            penalty=penalty,
+            terms=terms,
+            null=null,
+            fit_intercept=fit_intercept,
+            tol=options["tol"],
+        )
+        warm = None if start is None else (start, intercept_init)
+        fields = iterate(ProxNewtonWorkingSet(), model, warm_start=warm, **options)
         return CoordinateResult(**fields)
     raise ValueError(
         f"the default method needs a datafit and a penalty that it knows, got "

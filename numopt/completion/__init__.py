@@ -17,21 +17,28 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        "_estimators": ("LowRankImputer", "MatrixCompletionRegressor"),
         "_solvers": (
             "CompletionResult",
             "Posterior",
             "complete",
             "incoherence",
+            "make_low_rank",
             "spectral_init",
         ),
     },
 )
 
 if TYPE_CHECKING:
+    from numopt.completion._estimators import (
+        LowRankImputer,
+        MatrixCompletionRegressor,
+    )
     from numopt.completion._solvers import (
         CompletionResult,
         Posterior,
         complete,
         incoherence,
+        make_low_rank,
         spectral_init,
     )

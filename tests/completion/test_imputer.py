@@ -88,7 +88,7 @@ def test_row_without_data_becomes_the_mean():
 
 def test_attributes_describe_the_model():
     X, _, truth = _table(n=500, noise=0.1)
-    imputer = LowRankImputer(rank=3, tol=1e-7, max_iter=400).fit(X)
+    imputer = LowRankImputer(rank=3, tol=2e-6, max_iter=400).fit(X)
     assert imputer.components_.shape == (3, 15)
     np.testing.assert_allclose(imputer.mean_, truth.mean(axis=0), atol=0.4)
     np.testing.assert_allclose(np.sqrt(imputer.noise_variance_), 0.1, rtol=0.35)
@@ -243,7 +243,7 @@ def test_likelihood_never_falls():
         ({"method": "em", "alpha": 1.0}, ValueError, "`method` must be"),
         ({"clip_range": (1, 0)}, ValueError, "`clip_range` must be"),
         ({"tol": 0.0}, ValueError, "'tol' parameter"),
-        ({"method": "magic", "alpha": 1.0}, ValueError, "`method` must be one of"),
+        ({"method": "magic", "alpha": 1.0}, ValueError, "'method' parameter"),
     ],
 )
 def test_bad_options(options, error, text):

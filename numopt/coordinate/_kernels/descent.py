@@ -7,7 +7,7 @@ import numpy as np
 
 from numopt._kernels.dispatch import sequential_kernel
 
-__all__ = ["solve_gram"]
+__all__ = ["BALANCE", "solve_gram", "solve_gram_groups"]
 
 solve_gram = sequential_kernel(
     "solve_gram",
@@ -51,3 +51,36 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
 
 #: Newton work allowed per unit of descent work: keeps either within twice the better.
 BALANCE = 0.3
+
+solve_gram_groups = sequential_kernel(
+    "solve_gram_groups",
+    """Block descent and Newton on the active groups of a quadratic.
+
+    min yy/2 - c^T w + w^T G w / 2 + sum_g lam_g ||w_g|| + sum_j l1_j |w_j|, to an
+    absolute gap; writes ``w`` and ``q = G w - c``, returns (gap, epochs).
+    """,
+    numpy="numopt.coordinate._kernels_cpu.gram_groups:solve_gram_groups",
+)
+
+
+@solve_gram_groups.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    groups = min(size, 12)
+    m = 3 * groups
+    X = rng.standard_normal((m + 5, m))
+    y = rng.standard_normal(m + 5)
+    G, c = X.T @ X, X.T @ y
+    return (
+        G,
+        np.arange(0, m + 1, 3),
+        np.zeros(m),
+        -c,
+        c,
+        np.ones(groups),
+        np.full(m, 0.1),
+        np.full(groups, float(np.trace(G)) if m else 1.0),
+        float(y @ y),
+        1e-9,
+        100,
+        BALANCE,
+    )

@@ -24,6 +24,8 @@ __all__ = [
     "Certificate",
     "certify",
     "group_dual",
+    "group_dual_norm",
+    "group_ratios",
     "kkt_violation",
     "primal_value",
     "separable_dual",
@@ -194,11 +196,16 @@ def _group_duals(data, datafit, groups: GroupTerms | None, theta, rho, y):
 
 def group_dual_norm(slope: np.ndarray, groups: GroupTerms) -> float:
     """Return the smallest t with ``slope / t`` in the dual ball of the penalty."""
-    if not np.any(groups.l1 > 0):
-        norms = group_norms(slope, groups)
-        positive = groups.weights > 0
-        return float(np.max(norms[positive] / groups.weights[positive], initial=0.0))
-    return float(np.max(sparse_group_norms(slope, groups), initial=0.0))
+    return float(np.max(group_ratios(slope, groups), initial=0.0))
+
+
+def group_ratios(slope: np.ndarray, groups: GroupTerms) -> np.ndarray:
+    """Return the dual norm of every group; 0 for those without any penalty."""
+    if np.any(groups.l1 > 0):
+        return sparse_group_norms(slope, groups)
+    norms = group_norms(slope, groups)
+    positive = groups.weights > 0
+    return np.where(positive, norms / np.where(positive, groups.weights, 1.0), 0.0)
 
 
 def sparse_group_norms(slope: np.ndarray, groups: GroupTerms) -> np.ndarray:

@@ -117,7 +117,7 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
                 cache.w[: cache.size] = np.clip(
                     cache.w[: cache.size], terms.lower[used], terms.upper[used]
                 )
-                _refresh(problem, state)
+                refresh(problem, state)
         certify_state(problem, state)
         return state
 
@@ -129,7 +129,7 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
             cache.extend(new, problem.start[new])
         before = state.gap
         inner_solve(problem, state)
-        _refresh(problem, state)
+        refresh(problem, state)
         certify_state(problem, state)
         idle = not new.size and not state.gap < before
         state.stalled = state.stalled + 1 if idle else 0
@@ -220,7 +220,7 @@ def inner_solve(problem: QuadraticProblem, state: QuadraticState) -> None:
     state.epochs += epochs
 
 
-def _refresh(problem: QuadraticProblem, state: QuadraticState) -> None:
+def refresh(problem: QuadraticProblem, state: QuadraticState) -> None:
     """Recompute residual and correlation from scratch, which removes drift."""
     cache, data = state.cache, problem.data
     fitted = cache.predict(cache.w[: cache.size])

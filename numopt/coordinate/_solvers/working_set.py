@@ -12,6 +12,7 @@ from numopt.coordinate._problem.datafits import Datafit, Quadratic
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import Penalty
 from numopt.coordinate._solvers.audit import free_columns
+from numopt.coordinate._solvers.group_working_set import GroupProblem, GroupWorkingSet
 from numopt.coordinate._solvers.prox_newton import ModelProblem, ProxNewtonWorkingSet
 from numopt.coordinate._solvers.quadratic import QuadraticProblem, QuadraticWorkingSet
 from numopt.coordinate._solvers.results import CoordinateResult
@@ -72,6 +73,12 @@ def solve_data(
             data, terms, null, fit_intercept, options["tol"]
         )
         fields = iterate(QuadraticWorkingSet(), problem, warm_start=start, **options)
+        return CoordinateResult(**fields)
+    if penalty.group_terms(data.shape[1]) is not None and isinstance(
+        datafit, Quadratic
+    ):
+        grouped = GroupProblem.build(data, penalty, null, fit_intercept, options["tol"])
+        fields = iterate(GroupWorkingSet(), grouped, warm_start=start, **options)
         return CoordinateResult(**fields)
     if terms is not None and datafit.has_dual:
         model = ModelProblem(

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Working sets of groups for squares with group penalties."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from numopt._iterate.loop import Solver
+from numopt._iterate.stopping import Stop
+from numopt.coordinate._kernels.descent import BALANCE, solve_gram_groups
+from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._problem.datafits import Quadratic
+from numopt.coordinate._problem.duality import group_dual, group_ratios
+from numopt.coordinate._problem.groups import GroupTerms, group_index
+from numopt.coordinate._problem.null import NullModel
+from numopt.coordinate._problem.penalties import Penalty
+from numopt.coordinate._solvers.columns import GramCache
+from numopt.coordinate._solvers.quadratic import (
+    INNER_SHARE,
+    INNER_TOL,
+    MAX_EPOCHS,
+    QuadraticState,
+    recover_intercept,
+    refresh,
+)
+
+__all__ = ["GroupProblem", "GroupState", "GroupWorkingSet"]
+
+#: Fewest groups that a pass adds.
+FIRST_GROUPS = 20
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class GroupProblem:
+    """Squares with a group penalty; ``owner`` is the group of every coordinate."""
+
+    data: LinearData
+    penalty: Penalty
+    groups: GroupTerms
+    owner: np.ndarray
+    null: NullModel
+    fit_intercept: bool
+    target: np.ndarray
+    start: np.ndarray
+    tol: float
+
+    @classmethod
+    def build(
+        cls,
+        data: LinearData,
+        penalty: Penalty,
+        null: NullModel,
+        fit_intercept: bool,
+        tol: float,
+        start: np.ndarray | None = None,
+    ) -> "GroupProblem":
+        """Centre the targets and correlate them with the design."""
+        groups = penalty.group_terms(data.shape[1])
+        target = data.y
+        if fit_intercept:
+            target = target - float(data.weighted(target).sum()) / data.total
+        if start is None:
+            start = data.correlate(data.weighted(target))
+        return cls(
+            data=data,
+            penalty=penalty,
+            groups=groups,
+            owner=group_index(groups.indptr, groups.indices),
+            null=null,
+            fit_intercept=fit_intercept,
+            target=target,
+            start=start,
+            tol=tol,
+        )
+
+
+@dataclasses.dataclass
+class GroupState(QuadraticState):
+    """Also the chosen groups and the largest eigenvalues of their Gram blocks."""
+
+    chosen: Any = None
+    lipschitz: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupWorkingSet(Solver[GroupProblem, GroupState]):
+    """Grow the working set by groups, solve on it, certify."""
+
+    name = "group coordinate descent"
+
+    def init(self, problem: GroupProblem, warm_start: Any) -> GroupState:
+        """Start from a state (on a path), from coefficients, or from 0."""
+        if isinstance(warm_start, GroupState):
+            state = warm_start
+            state.dual, state.stalled = -np.inf, 0
+        else:
+            cache = GramCache(problem.data, center=problem.fit_intercept)
+            state = GroupState(cache, problem.target, problem.start)
+            state.chosen, state.lipschitz = np.empty(0, np.int64), np.empty(0)
+            sparse = np.bincount(problem.owner, problem.groups.l1) == 0
+            wanted = (problem.groups.weights == 0) & sparse
+            if warm_start is not None:
+                wanted[problem.owner[np.flatnonzero(warm_start)]] = True
+            self._extend(problem, state, np.flatnonzero(wanted))
+            if warm_start is not None:
+                cache.w[: cache.size] = warm_start[cache.index]
+                refresh(problem, state)
+        self._certify(problem, state)
+        return state
+
+    def step(self, problem: GroupProblem, state: GroupState) -> GroupState:
+        """Add violating groups, solve, recompute the residual."""
+        before = state.gap
+        new = self._violators(problem, state)
+        self._extend(problem, state, new)
+        self._solve(problem, state)
+        refresh(problem, state)
+        self._certify(problem, state)
+        idle = not new.size and not state.gap < before
+        state.stalled = state.stalled + 1 if idle else 0
+        return state
+
+    def measure(self, problem: GroupProblem, state: GroupState) -> dict[str, Any]:
+        """Objective, relative gap and sizes."""
+        return {
+            "objective": state.primal,
+            "residual": state.gap,
+            "dual_gap": state.gap,
+            "n_working_set": state.cache.size,
+            "n_support": int(np.count_nonzero(state.cache.w[: state.cache.size])),
+        }
+
+    def finish(self, problem: GroupProblem, state: GroupState) -> dict[str, Any]:
+        """Coefficients, intercept and certificate."""
+        coef = state.cache.scatter()
+        return {
+            "coef": coef,
+            "intercept": recover_intercept(problem, coef),
+            "objective": state.primal,
+            "dual_gap": state.gap,
+            "support": np.flatnonzero(coef),
+        }
+
+    def current(self, state: GroupState) -> Any:
+        """Coefficients of all coordinates."""
+        return state.cache.scatter()
+
+    def stop(self, problem: GroupProblem, state: GroupState) -> Stop | None:
+        """Stop when several passes brought nothing."""
+        if state.stalled < 4:
+            return None
+        return Stop(
+            "stalled",
+            f"the relative gap stays at {state.gap:.2e} > tol {problem.tol:.2e}, the "
+            "limit of the arithmetic for this problem; increase `tol`",
+        )
+
+    def _extend(self, problem: GroupProblem, state: GroupState, new) -> None:
+        if not new.size:
+            return
+        groups = problem.groups
+        parts = [groups.indices[groups.indptr[g] : groups.indptr[g + 1]] for g in new]
+        columns = np.concatenate(parts)
+        lo = state.cache.size
+        state.cache.extend(columns, problem.start[columns])
+        tops = []
+        for part in parts:
+            block = state.cache.G[lo : lo + part.size, lo : lo + part.size]
+            tops.append(float(np.linalg.eigvalsh(block)[-1]) * (1 + 1e-12))
+            lo += part.size
+        state.chosen = np.concatenate((state.chosen, new))
+        state.lipschitz = np.concatenate((state.lipschitz, tops))
+
+    def _violators(self, problem: GroupProblem, state: GroupState) -> np.ndarray:
+        ratios = group_ratios(state.correlation / problem.data.total, problem.groups)
+        ratios[state.chosen] = 0.0
+        found = np.flatnonzero(ratios > 1.0)
+        used = state.cache.index[np.flatnonzero(state.cache.w[: state.cache.size])]
+        limit = max(FIRST_GROUPS, 2 * np.unique(problem.owner[used]).size)
+        if found.size <= limit:
+            return found
+        return found[np.argpartition(-ratios[found], limit)[:limit]]
+
+    def _solve(self, problem: GroupProblem, state: GroupState) -> None:
+        cache, groups, total = state.cache, problem.groups, problem.data.total
+        m = cache.size
+        if m == 0:
+            return
+        sizes = np.diff(groups.indptr)[state.chosen]
+        starts = np.concatenate(([0], np.cumsum(sizes)))
+        target = problem.data.weighted(problem.target)
+        unit = total * problem.null.scale
+        gap = state.gap if np.isfinite(state.gap) else 1.0
+        _, epochs = solve_gram_groups(
+            cache.G,
+            starts,
+            cache.w[:m],
+            -state.correlation[cache.index],
+            cache.c[:m],
+            total * groups.weights[state.chosen],
+            total * groups.l1[cache.index],
+            state.lipschitz,
+            float(target @ problem.target),
+            unit * max(INNER_TOL * problem.tol, INNER_SHARE * gap) * 0.5**state.stalled,
+            MAX_EPOCHS,
+            BALANCE,
+        )
+        state.epochs += epochs
+
+    def _certify(self, problem: GroupProblem, state: GroupState) -> None:
+        data, null = problem.data, problem.null
+        theta, rho = state.residual, state.correlation
+        squares = float(data.weighted(theta) @ theta)
+        coef = state.cache.scatter()
+        state.primal = 0.5 * squares / data.total + problem.penalty.value(coef)
+        if null.free.shape[1] > int(problem.fit_intercept):
+            theta = null.feasible(theta, Quadratic())
+            rho = data.correlate(data.weighted(theta))
+        dual = group_dual(data, Quadratic(), problem.groups, theta, rho, problem.target)
+        state.dual = max(state.dual, dual)
+        state.gap = (state.primal - state.dual) / null.scale

@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = attach(
             "make_low_rank",
         ),
         "_photographs": ("load_photograph", "load_photographs"),
+        "_sbl": ("make_irs_mimo", "make_kronecker_sparse"),
         "_transport": ("make_transport_problem",),
     },
 )
@@ -35,4 +36,5 @@ if TYPE_CHECKING:
         make_low_rank,
     )
     from numopt.datasets._photographs import load_photograph, load_photographs
+    from numopt.datasets._sbl import make_irs_mimo, make_kronecker_sparse
     from numopt.datasets._transport import make_transport_problem

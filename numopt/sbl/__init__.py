@@ -21,6 +21,13 @@ __getattr__, __dir__, __all__ = attach(
     attributes={
         "_problem": ("log_evidence",),
         "_solvers.general": ("sbl",),
+        "_solvers.kron_algebra": (
+            "kron_log_evidence",
+            "kron_matvec",
+            "kron_posterior",
+            "kron_rmatvec",
+        ),
+        "_solvers.kronecker": ("KroneckerSBLResult", "kronecker_sbl"),
         "_solvers.result": ("SBLResult",),
     },
 )
@@ -28,4 +35,11 @@ __getattr__, __dir__, __all__ = attach(
 if TYPE_CHECKING:
     from numopt.sbl._problem import log_evidence
     from numopt.sbl._solvers.general import sbl
+    from numopt.sbl._solvers.kron_algebra import (
+        kron_log_evidence,
+        kron_matvec,
+        kron_posterior,
+        kron_rmatvec,
+    )
+    from numopt.sbl._solvers.kronecker import KroneckerSBLResult, kronecker_sbl
     from numopt.sbl._solvers.result import SBLResult

@@ -17,6 +17,16 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        # `ElasticNet` is an estimator that is also the penalty of that name.
+        "_estimators.classifiers": ("BCDClassifier", "SparseLogisticRegression"),
+        "_estimators.labels": ("LabelPropagation",),
+        "_estimators.regressors": (
+            "BCDRegressor",
+            "ElasticNet",
+            "GroupLasso",
+            "Lasso",
+            "NonNegativeRegression",
+        ),
         "_problem.datafits": (
             "Datafit",
             "Huber",
@@ -29,7 +39,6 @@ __getattr__, __dir__, __all__ = attach(
         "_problem.group_penalties": ("GroupL2", "SparseGroup"),
         "_problem.penalties": (
             "Box",
-            "ElasticNet",
             "L1",
             "MCP",
             "NonNegative",
@@ -39,6 +48,8 @@ __getattr__, __dir__, __all__ = attach(
             "SCAD",
         ),
         "_solvers.audit": ("alpha_max", "dual_gap"),
+        "_solvers.bcd": ("bcd_solve",),
+        "_solvers.box": ("nnls", "solve_quadratic"),
         "_solvers.forest": ("forest_solve", "is_forest"),
         "_solvers.label_propagation": (
             "LabelPropagationResult",
@@ -49,11 +60,29 @@ __getattr__, __dir__, __all__ = attach(
             "greedy_forest",
             "tree_partition",
         ),
+        "_solvers.paths": (
+            "enet_path",
+            "group_lasso_path",
+            "lasso_path",
+            "logistic_path",
+        ),
         "_solvers.results": ("CoordinateResult", "PathResult"),
     },
 )
 
 if TYPE_CHECKING:
+    from numopt.coordinate._estimators.classifiers import (
+        BCDClassifier,
+        SparseLogisticRegression,
+    )
+    from numopt.coordinate._estimators.labels import LabelPropagation
+    from numopt.coordinate._estimators.regressors import (
+        BCDRegressor,
+        ElasticNet,
+        GroupLasso,
+        Lasso,
+        NonNegativeRegression,
+    )
     from numopt.coordinate._problem.datafits import (
         Datafit,
         Huber,
@@ -69,13 +98,14 @@ if TYPE_CHECKING:
         MCP,
         SCAD,
         Box,
-        ElasticNet,
         NonNegative,
         Null,
         Penalty,
         Ridge,
     )
     from numopt.coordinate._solvers.audit import alpha_max, dual_gap
+    from numopt.coordinate._solvers.bcd import bcd_solve
+    from numopt.coordinate._solvers.box import nnls, solve_quadratic
     from numopt.coordinate._solvers.forest import forest_solve, is_forest
     from numopt.coordinate._solvers.label_propagation import (
         LabelPropagationResult,
@@ -85,5 +115,11 @@ if TYPE_CHECKING:
         color_partition,
         greedy_forest,
         tree_partition,
+    )
+    from numopt.coordinate._solvers.paths import (
+        enet_path,
+        group_lasso_path,
+        lasso_path,
+        logistic_path,
     )
     from numopt.coordinate._solvers.results import CoordinateResult, PathResult

@@ -24,6 +24,8 @@ __all__ = ["QuadraticProblem", "QuadraticState", "QuadraticWorkingSet"]
 
 #: The inner gap relative to the outer one, and to the tolerance.
 INNER_SHARE, INNER_TOL = 1e-3, 0.3
+#: The inner gap where coordinates without L1 term must be stationary to rounding.
+EXACT = 1e-13
 #: Fewest columns that a pass adds.
 FIRST_SIZE = 64
 MAX_EPOCHS = 20_000
@@ -198,6 +200,10 @@ def inner_solve(problem: QuadraticProblem, state: QuadraticState) -> None:
     squares = float(data.weighted(problem.target * problem.target).sum())
     unit = total * problem.null.scale
     gap = state.gap if np.isfinite(state.gap) else 1.0
+    share = max(INNER_TOL * problem.tol, INNER_SHARE * gap)
+    if not np.all(terms.l1[index] > 0):
+        # Their dual constraints allow no slack: the support must be solved exactly.
+        share = min(share, EXACT)
     _, epochs = solve_gram(
         cache.G,
         m,
@@ -209,7 +215,7 @@ def inner_solve(problem: QuadraticProblem, state: QuadraticState) -> None:
         terms.lower[index],
         terms.upper[index],
         squares,
-        unit * max(INNER_TOL * problem.tol, INNER_SHARE * gap) * 0.5**state.stalled,
+        unit * share * 0.5**state.stalled,
         MAX_EPOCHS,
         cache.U,
         cache.order,

@@ -24,10 +24,11 @@ __all__ = [
 ]
 
 MAX_BLOCKS = 64
-#: Flop-equivalents (about a nanosecond each) that pay for handing over a block.
-WORK_PER_BLOCK = 50_000
+#: Flop-equivalents (about a nanosecond each) of one block: calling a kernel of a dozen
+#: arguments costs about 5000 of them, and each block of a reduction its own part.
+WORK_PER_BLOCK = 250_000
 #: Below this much work the threads cost more than they save.
-SERIAL_WORK = 100_000
+SERIAL_WORK = 400_000
 
 _ENVIRONMENT = ("NUMOPT_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
 

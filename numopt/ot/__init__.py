@@ -1,2 +1,33 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Entropic optimal transport, Newton-accelerated."""
+"""Entropic optimal transport, Newton-accelerated.
+
+==================  ==========================================================
+room                holds
+==================  ==========================================================
+``_problem``        weights, cost, marginal error, dual value
+``_solvers``        ``sinkhorn`` and its algorithms, the result, rounding
+``_kernels``        fused passes over the cost, by formula
+``_kernels_cpu``    the same in Numba; ``_kernels_gpu``: the same in CUDA
+``_estimators``     ``SinkhornTransport``
+==================  ==========================================================
+"""
+
+from typing import TYPE_CHECKING
+
+from numopt._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    attributes={
+        "_solvers.result": ("SinkhornResult",),
+        "_solvers.rounding": ("round_plan",),
+        "_solvers.sinkhorn": ("sinkhorn", "sinkhorn2"),
+        "_estimators": ("SinkhornTransport",),
+    },
+)
+
+if TYPE_CHECKING:
+    from numopt.ot._estimators import SinkhornTransport
+    from numopt.ot._solvers.result import SinkhornResult
+    from numopt.ot._solvers.rounding import round_plan
+    from numopt.ot._solvers.sinkhorn import sinkhorn, sinkhorn2

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Turn stored results into the tables of the performance page: ratios only.
+
+Reads what ``python -m benchmarks.table`` writes, or asv's results
+(``python -m benchmarks.report .asv/results``).
+"""
+
+import argparse
+import itertools
+import json
+import math
+from pathlib import Path
+
+RATIO = "track_ratio_"
+HEADER = ("Workload", "Peer", "Version", "Ratio", "Spread")
+
+
+def read_tables(folder):
+    """Return {family: report} of the stand-alone tables in a folder."""
+    stored = {
+        path.stem: json.loads(path.read_text())
+        for path in sorted(Path(folder).glob("*.json"))
+    }
+    return {family: report for family, report in stored.items() if "rows" in report}
+
+
+def read_asv(folder):
+    """Return {family: report} of asv's results, the newest of each benchmark."""
+    stored = [
+        json.loads(path.read_text())
+        for path in Path(folder).glob("*/*.json")
+        if path.name != "machine.json"
+    ]
+    newest = {}
+    for results in sorted(stored, key=lambda results: results["date"]):
+        for name, values in results["results"].items():
+            if values is not None:
+                newest[name] = dict(
+                    zip(results["result_columns"], values, strict=False)
+                )
+    reports = {}
+    for name, entry in sorted(newest.items()):
+        module, _, label = name.partition(".")
+        label, _, function = label.rpartition(".")
+        if not function.startswith(RATIO):
+            continue
+        report = reports.setdefault(
+            module.removeprefix("bench_"), {"python": None, "versions": [], "rows": []}
+        )
+        report["rows"] += _asv_rows(label, function.removeprefix(RATIO), entry)
+    return reports
+
+
+def _asv_rows(label, peer, entry):
+    results = entry.get("result") or []
+    combinations = itertools.product(*(entry.get("params") or []))
+    lows = entry.get("stats_q_25") or [None] * len(results)
+    highs = entry.get("stats_q_75") or [None] * len(results)
+    for parameters, ratio, low, high in zip(
+        combinations, results, lows, highs, strict=False
+    ):
+        missing = ratio is None or not math.isfinite(ratio)
+        yield {
+            "workload": " ".join((label, *(p.strip("'") for p in parameters))),
+            "peer": peer,
+            "version": None,
+            "ratio": None if missing else ratio,
+            "spread": None if missing or low is None else 0.5 * (high - low) / ratio,
+        }
+
+
+def format_row(row):
+    """Return the cells of a row; a ratio is the time of ours over the peer's."""
+    if row["ratio"] is None:
+        ratio, spread = row.get("note", "n/a"), ""
+    else:
+        win = 1 / row["ratio"]
+        ratio = f"{row['ratio']:.3g} ({win:.3g}x {'faster' if win >= 1 else 'as fast'})"
+        spread = "" if row["spread"] is None else f"±{100 * row['spread']:.0f} %"
+    return row["workload"], row["peer"], row["version"] or "", ratio, spread
+
+
+def to_rst(reports):
+    """Return reStructuredText with one list-table per family."""
+    if not reports:
+        return (
+            "No results are stored in this checkout; ``make bench-table`` makes them.\n"
+        )
+    lines = []
+    for family, report in reports.items():
+        title = f"numopt.{family}"
+        lines += [title, "-" * len(title), ""]
+        about = list(report["versions"])
+        if report["python"]:
+            about.append(f"Python {report['python']}")
+        if "machine" in report:
+            about.append(report["machine"])
+        threads = sorted({row["threads"] for row in report["rows"] if "threads" in row})
+        if threads:
+            about.append(f"threads: {', '.join(map(str, threads))}")
+        if about:
+            lines += ["; ".join(about) + ".", ""]
+        lines += [".. list-table::", "   :header-rows: 1", ""]
+        for cells in (HEADER, *map(format_row, report["rows"])):
+            for k, cell in enumerate(cells):
+                lines.append(f"   {'* -' if k == 0 else '  -'} {cell}".rstrip())
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.report")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("docs/benchmarks"))
+    options = parser.parse_args(argv)
+    tables = read_tables(options.folder)
+    print(to_rst(tables or read_asv(options.folder)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sphinx configuration; builds without a network."""
+
+import importlib.util
+import os
+import sys
+import warnings
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))  # the benchmarks package writes a table
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import numopt  # noqa: E402
+from benchmarks import report  # noqa: E402
+
+project = "numopt"
+author = "The numopt developers"
+copyright = "2026, the numopt developers"
+release = numopt.__version__
+version = ".".join(release.split(".")[:2])
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+if importlib.util.find_spec("sphinx-mathjax-offline"):
+    extensions.append("sphinx-mathjax-offline")
+
+exclude_patterns = ["_build", "benchmarks", "**/README.rst"]
+nitpicky = False
+
+# -- API pages ---------------------------------------------------------------
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_default_options = {"inherited-members": None}
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+numpydoc_validation_checks = {
+    "GL08", "SS03", "PR01", "PR02", "PR03", "PR04", "RT01", "YD01", "EX01",
+}  # fmt: skip
+# Only what numopt documents itself: methods inherited from scikit-learn and the
+# methods of public classes need no example of their own.
+numpydoc_validation_exclude = {
+    r"^(?!numopt\.)",
+    r"\.(get_params|set_params|get_metadata_routing|set_output|set_\w+_request)$",
+    r"\.(fit_transform|get_feature_names_out)$",
+    r"^numopt\.(\w+\.)*[A-Z]\w*\.\w+$",
+}
+
+# -- Links to other projects: only on request ----------------------------------
+intersphinx_mapping = {}
+if os.environ.get("NUMOPT_DOCS_ONLINE") == "1":
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "matplotlib": ("https://matplotlib.org/stable", None),
+    }
+
+# -- Gallery -----------------------------------------------------------------
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["auto_examples"],
+    "filename_pattern": r"plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "backreferences_dir": "api/generated/backreferences",
+    "doc_module": ("numopt",),
+    "reference_url": {"numopt": None},
+    "abort_on_example_error": False,
+    "only_warn_on_example_error": False,
+    "show_memory": False,
+    "download_all_examples": False,
+    "min_reported_time": 1e9,  # no times of one machine in the pages
+    "write_computation_times": False,
+    "show_signature": False,
+    "plot_gallery": "True",
+}
+warnings.filterwarnings("ignore", message=".*is non-interactive.*")
+
+# -- HTML --------------------------------------------------------------------
+html_theme = "pydata_sphinx_theme"
+html_title = "numopt"
+html_show_sourcelink = False
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"index": [], "performance": [], "whats_new": []}
+
+
+def write_performance_table(app):
+    """Generate the table of the performance page from the stored results."""
+    folder = HERE / "_build" / "generated"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = report.to_rst(report.read_tables(HERE / "benchmarks"))
+    (folder / "performance_table.inc").write_text(text)
+
+
+def write_changelog(app):
+    """Turn CHANGELOG.md (headings, lists, links, code) into reStructuredText."""
+    folder = HERE / "_build" / "generated"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = (HERE.parent / "CHANGELOG.md").read_text()
+    (folder / "changelog.inc").write_text(markdown_to_rst(source))
+
+
+def markdown_to_rst(source):
+    """Convert the small part of Markdown that the changelog uses."""
+    import re
+
+    lines = []
+    for line in source.splitlines()[1:]:  # the page has its own title
+        line = re.sub(r"`([^`]+)`", r"``\1``", line)
+        line = re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", r"`\1 <\2>`__", line)
+        line = re.sub(r"(?<!\w)\*\*([^*]+)\*\*", r"**\1**", line)
+        heading = re.match(r"(#{2,3}) (.*)", line)
+        if heading:
+            title = heading[2].replace("[", "").replace("]", "")
+            lines += [title, ("-" if heading[1] == "##" else "^") * len(title)]
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def setup(app):
+    app.connect("builder-inited", write_performance_table, priority=100)
+    app.connect("builder-inited", write_changelog, priority=100)

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Hot loops of optimal transport by formula; every body reads the cost once.
+
+Notation: S_ij = phi_i + gamma_j - M_ij / eps and P = exp(S), with the scaled potentials
+of ``_problem``. Costs may be +inf (no mass there); every row has a finite cost.
+"""
+
+import numpy as np
+
+from numopt._array.namespace import array_namespace
+from numopt._kernels.dispatch import kernel, sequential_kernel
+
+__all__ = [
+    "fused_pass",
+    "gibbs_plan",
+    "laplacian_solve",
+    "normal_product",
+    "relaxed_pass",
+    "scaling_sweep",
+    "soft_average",
+    "support_count",
+    "support_entries",
+    "support_filter",
+    "support_pass",
+    "support_prune",
+    "transport_cost",
+]
+
+_CPU = "numopt.ot._kernels_cpu.dense"
+_SUPPORT = "numopt.ot._kernels_cpu.support"
+_GPU = "numopt.ot._kernels_gpu"
+
+
+@kernel(numpy=f"{_CPU}:fused_pass", cupy=f"{_GPU}:fused_pass")
+def fused_pass(M, gamma, phi, log_a, inv_eps):
+    """Row update and column sums: a full Sinkhorn iteration in one read of M.
+
+    phi_i = log a_i - log sum_j exp(gamma_j - M_ij / eps);  c_j = sum_i exp(S_ij).
+    The phi given is where the row maximum is expected: it steers the arithmetic only.
+    """
+    xp = array_namespace(M)
+    z = gamma[None, :] - M * inv_eps
+    top = xp.max(z, axis=1, keepdims=True)
+    e = xp.exp(z - top)
+    total = xp.sum(e, axis=1)
+    new_phi = log_a - top[:, 0] - xp.log(total)
+    return new_phi, xp.sum(e * (xp.exp(log_a) / total)[:, None], axis=0)
+
+
+@kernel(numpy=f"{_CPU}:relaxed_pass")
+def relaxed_pass(M, gamma, phi, log_a, inv_eps, omega):
+    """Over-relaxed row update and the column sums it leads to.
+
+    phi_i <- phi_i + omega (phi*_i - phi_i) with the exact phi* of ``fused_pass``.
+    """
+    xp = array_namespace(M)
+    z = gamma[None, :] - M * inv_eps
+    top = xp.max(z, axis=1, keepdims=True)
+    e = xp.exp(z - top)
+    total = xp.sum(e, axis=1)
+    exact = log_a - top[:, 0] - xp.log(total)
+    new_phi = phi + omega * (exact - phi)
+    scale = xp.exp(log_a + (new_phi - exact)) / total
+    return new_phi, xp.sum(e * scale[:, None], axis=0)
+
+
+@kernel(numpy=f"{_CPU}:scaling_sweep")
+def scaling_sweep(K, v, a):
+    """u_i = a_i / sum_j K_ij v_j and c_j = sum_i K_ij u_i, in one read of K."""
+    xp = array_namespace(K)
+    u = a / (K @ v)
+    return u, xp.matrix_transpose(K) @ u
+
+
+@kernel(numpy=f"{_CPU}:transport_cost")
+def transport_cost(phi, gamma, weights, M, inv_eps):
+    """Row costs sum_j weight_j exp(S_ij) M_ij, where 0 * inf counts as 0."""
+    xp = array_namespace(M)
+    plan = xp.exp(phi[:, None] + gamma[None, :] - M * inv_eps)
+    finite = xp.isfinite(M)
+    return xp.sum(
+        xp.where(finite, plan * xp.where(finite, M, 0 * plan), 0 * plan), axis=1
+    )
+
+
+@kernel(numpy=f"{_CPU}:soft_average")
+def soft_average(M, gamma, Y, inv_eps):
+    """Weighted means sum_j w_ij Y_j with w_i = softmax_j(gamma_j - M_ij / eps)."""
+    xp = array_namespace(M)
+    z = gamma[None, :] - M * inv_eps
+    e = xp.exp(z - xp.max(z, axis=1, keepdims=True))
+    return (e @ Y) / xp.sum(e, axis=1)[:, None]
+
+
+@kernel(numpy=f"{_CPU}:gibbs_plan")
+def gibbs_plan(M, gamma, phi, inv_eps):
+    """Dense plan P_ij = exp(S_ij)."""
+    xp = array_namespace(M)
+    return xp.exp(phi[:, None] + gamma[None, :] - M * inv_eps)
+
+
+@kernel(numpy=f"{_CPU}:normal_product")
+def normal_product(P, inv_a, x):
+    """P^T diag(1/a) P x, in one read of P."""
+    xp = array_namespace(P)
+    return xp.matrix_transpose(P) @ (inv_a * (P @ x))
+
+
+support_count = sequential_kernel(
+    "support_count",
+    """Entries with h_j + s_i - M_ij / eps > 0, by row: (M, h, s, inv_eps) -> int64.""",
+    numpy=f"{_SUPPORT}:support_count",
+)
+
+support_entries = sequential_kernel(
+    "support_entries",
+    """Those entries, given their count: (M, h, s, inv_eps, count) -> support.
+
+    A support is (start, stop, index, cost): row i holds start[i]:stop[i].
+    """,
+    numpy=f"{_SUPPORT}:support_entries",
+)
+
+support_filter = sequential_kernel(
+    "support_filter",
+    """Entries of a support with h_j + s_i - M_ij / eps > 0, a support again.""",
+    numpy=f"{_SUPPORT}:support_filter",
+)
+
+support_pass = sequential_kernel(
+    "support_pass",
+    """``fused_pass`` over a support; also writes P on it to the last argument.""",
+    numpy=f"{_SUPPORT}:support_pass",
+)
+
+support_prune = sequential_kernel(
+    "support_prune",
+    """Entries with P_ij > floor_i weight_j: (start, stop, index, P).""",
+    numpy=f"{_SUPPORT}:support_prune",
+)
+
+laplacian_solve = sequential_kernel(
+    "laplacian_solve",
+    """Jacobi-preconditioned CG on (diag(d) - P^T diag(1/a) P) x = rhs, P on a support.
+
+    (start, stop, index, P, inv_a, d, rhs, tol, max_iter) -> (x, iterations). Ends
+    early, with what it has, on non-positive curvature.
+    """,
+    numpy=f"{_SUPPORT}:laplacian_solve",
+)
+
+
+def _example(rng, dtype, size):
+    m = size // 2 + 1
+    M = rng.random((size, m)).astype(dtype)
+    gamma = rng.standard_normal(m).astype(dtype)
+    phi = rng.standard_normal(size).astype(dtype)
+    log_a = np.log(rng.random(size) + 0.1).astype(dtype)
+    return M, gamma, phi, log_a
+
+
+@fused_pass.example
+def _(rng, dtype, size):
+    return *_example(rng, dtype, size), 20.0
+
+
+@relaxed_pass.example
+def _(rng, dtype, size):
+    return *_example(rng, dtype, size), 20.0, 1.5
+
+
+@scaling_sweep.example
+def _(rng, dtype, size):
+    M, gamma, phi, _ = _example(rng, dtype, size)
+    return np.exp(-M), np.exp(gamma), np.exp(phi)
+
+
+@transport_cost.example
+def _(rng, dtype, size):
+    M, gamma, phi, _ = _example(rng, dtype, size)
+    return phi, gamma, np.exp(gamma), M, 2.0
+
+
+@soft_average.example
+def _(rng, dtype, size):
+    M, gamma, _, _ = _example(rng, dtype, size)
+    return M, gamma, rng.random((gamma.size, 3)).astype(dtype), 20.0
+
+
+@gibbs_plan.example
+def _(rng, dtype, size):
+    M, gamma, phi, _ = _example(rng, dtype, size)
+    return M, gamma, phi, 20.0
+
+
+@normal_product.example
+def _(rng, dtype, size):
+    M, gamma, phi, _ = _example(rng, dtype, size)
+    return M, np.exp(phi), gamma
+
+
+def _support_example(rng, size):
+    M, gamma, phi, log_a = _example(rng, np.float64, size)
+    support = (
+        np.arange(size, dtype=np.int64) * gamma.size,
+        np.arange(1, size + 1, dtype=np.int64) * gamma.size,
+        np.tile(np.arange(gamma.size, dtype=np.int32), size),
+        M.ravel(),
+    )
+    return support, M, gamma, phi, log_a
+
+
+@support_count.example
+def _(rng, _, size):
+    _, M, gamma, phi, _ = _support_example(rng, size)
+    return M, gamma, phi, 2.0
+
+
+@support_entries.example
+def _(rng, _, size):
+    _, M, gamma, phi, _ = _support_example(rng, size)
+    count = np.sum(gamma + phi[:, None] - 2.0 * M > 0, axis=1, dtype=np.int64)
+    return M, gamma, phi, 2.0, count
+
+
+@support_filter.example
+def _(rng, _, size):
+    support, _, gamma, phi, _ = _support_example(rng, size)
+    return *support, gamma, phi, 2.0
+
+
+@support_pass.example
+def _(rng, _, size):
+    support, _, gamma, phi, log_a = _support_example(rng, size)
+    return *support, gamma, phi, log_a, 2.0, np.empty_like(support[3])
+
+
+@support_prune.example
+def _(rng, _, size):
+    support, _, gamma, phi, _ = _support_example(rng, size)
+    return *support, 0.5 * np.exp(phi), np.exp(gamma)
+
+
+@laplacian_solve.example
+def _(rng, _, size):
+    support, M, _, _, _ = _support_example(rng, size)
+    inv_a = 1.0 / (M.sum(axis=1) + 0.1)
+    diagonal = M.sum(axis=0) + 0.1
+    rhs = rng.standard_normal(M.shape[1])
+    return *support, inv_a, diagonal, rhs, 1e-10, 500

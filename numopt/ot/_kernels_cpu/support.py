@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Numba bodies on a truncated support: row i holds the entries start[i]:stop[i].
+
+Two rules found by measurement: gathers stay scalar, with indices read as ``np.uintp``
+(the AVX gather instruction is about ten times slower than loads on processors that
+guard it in microcode), and exponents stay above the denormal range (a product of
+denormals costs about a hundred cycles).
+"""
+
+import numpy as np
+
+from numopt._kernels.jit import jit_exact, jit_kernel
+from numopt._kernels.simd import exp, log
+from numopt._kernels.threads import reduce_blocks, run_blocks
+
+_LEAST, _LOW, _HIGH = -500.0, 1e-150, 1e200
+
+
+@jit_kernel
+def _support_count(M, h, s, inv_eps, out, lo, hi):
+    for i in range(lo, hi):
+        row, shift = M[i], s[i]
+        count = np.int32(0)
+        for j in range(h.size):
+            count += np.int32((h[j] + shift) - row[j] * inv_eps > 0)
+        out[i] = count
+
+
+@jit_kernel
+def _support_entries(M, h, s, inv_eps, start, stop, out_index, out_cost, lo, hi):
+    # Branch-free: write every entry, advance past those that stay.
+    index = np.empty(h.size + 1, np.int32)
+    cost = np.empty(h.size + 1, out_cost.dtype)
+    for i in range(lo, hi):
+        row, shift = M[i], s[i]
+        k = np.uintp(0)
+        for j in range(h.size):
+            index[k] = j
+            cost[k] = row[j]
+            k += np.uintp((h[j] + shift) - row[j] * inv_eps > 0)
+        first = np.uintp(start[i])
+        for q in range(np.uintp(stop[i]) - first):
+            out_index[first + q] = index[q]
+            out_cost[first + q] = cost[q]
+
+
+@jit_kernel
+def _support_filter(
+    start, stop, index, cost, h, s, inv_eps, out_stop, out_index, out_cost, lo, hi
+):
+    for i in range(lo, hi):
+        shift = s[i]
+        k = np.uintp(start[i])
+        for q in range(np.uintp(start[i]), np.uintp(stop[i])):
+            j = index[q]
+            value = cost[q]
+            out_index[k] = j
+            out_cost[k] = value
+            k += np.uintp((h[np.uintp(j)] + shift) - value * inv_eps > 0)
+        out_stop[i] = k
+
+
+@jit_kernel
+def _support_pass(
+    start,
+    stop,
+    index,
+    cost,
+    gamma,
+    phi,
+    log_a,
+    inv_eps,
+    out_phi,
+    out_plan,
+    part,
+    lo,
+    hi,
+    block,
+):
+    c = part[block]
+    work = np.empty(gamma.size)
+    for i in range(lo, hi):
+        first = np.uintp(start[i])
+        size = np.uintp(stop[i]) - first
+        shift = phi[i]
+        out_phi[i] = shift
+        if size == 0:
+            continue
+        for k in range(size):
+            work[k] = gamma[np.uintp(index[first + k])]
+        total = 0.0
+        for k in range(size):
+            e = exp(max((work[k] + shift) - cost[first + k] * inv_eps, _LEAST))
+            out_plan[first + k] = e
+            total += e
+        if not (_LOW < total < _HIGH):
+            shift = cost[first] * inv_eps - work[0]
+            for k in range(size):
+                shift = min(shift, cost[first + k] * inv_eps - work[k])
+            total = 0.0
+            for k in range(size):
+                e = exp(max((work[k] + shift) - cost[first + k] * inv_eps, _LEAST))
+                out_plan[first + k] = e
+                total += e
+        out_phi[i] = log_a[i] + shift - log(total)
+        scale = exp(log_a[i]) / total
+        for k in range(size):
+            p = out_plan[first + k] * scale
+            out_plan[first + k] = p
+            c[np.uintp(index[first + k])] += p
+
+
+@jit_kernel
+def _support_prune(
+    start, stop, index, plan, floor, weight, out_stop, out_index, out_plan, lo, hi
+):
+    for i in range(lo, hi):
+        k = np.uintp(start[i])
+        for q in range(np.uintp(start[i]), np.uintp(stop[i])):
+            j = index[q]
+            p = plan[q]
+            out_index[k] = j
+            out_plan[k] = p
+            k += np.uintp(p > floor[i] * weight[np.uintp(j)])
+        out_stop[i] = k
+
+
+@jit_exact
+def _row_dot(index, value, x, first, last):
+    """Sum of value_k x[index_k] in four scalar chains (the module's first rule)."""
+    one, two, three, four = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
+    t0 = t1 = t2 = t3 = 0.0
+    k = first
+    while k + four <= last:
+        t0 += value[k] * x[np.uintp(index[k])]
+        t1 += value[k + one] * x[np.uintp(index[k + one])]
+        t2 += value[k + two] * x[np.uintp(index[k + two])]
+        t3 += value[k + three] * x[np.uintp(index[k + three])]
+        k += four
+    while k < last:
+        t0 += value[k] * x[np.uintp(index[k])]
+        k += one
+    return (t0 + t1) + (t2 + t3)
+
+
+@jit_exact
+def _subtract_normal_product(start, stop, index, value, inv_a, x, out):
+    """Out -= P^T diag(1/a) P x; gather and scatter in the same visit of a row."""
+    for i in range(start.size):
+        first, last = np.uintp(start[i]), np.uintp(stop[i])
+        total = _row_dot(index, value, x, first, last) * inv_a[i]
+        for k in range(first, last):
+            out[np.uintp(index[k])] -= value[k] * total
+
+
+@jit_exact
+def _schur_diagonal(start, stop, index, value, inv_a, diagonal, out):
+    out[:] = diagonal
+    for i in range(start.size):
+        for k in range(np.uintp(start[i]), np.uintp(stop[i])):
+            out[np.uintp(index[k])] -= value[k] * value[k] * inv_a[i]
+
+
+@jit_kernel
+def _laplacian_cg(
+    start, stop, index, value, inv_a, diagonal, rhs, inverse, tol, max_iter, out
+):
+    r = rhs.copy()
+    z = r * inverse
+    p = z.copy()
+    q = np.empty(rhs.size)
+    out[:] = 0.0
+    rz = np.dot(r, z)
+    goal = tol * tol * rz
+    for iteration in range(max_iter):
+        for j in range(rhs.size):
+            q[j] = diagonal[j] * p[j]
+        _subtract_normal_product(start, stop, index, value, inv_a, p, q)
+        curvature = np.dot(p, q)
+        if not curvature > 0.0:
+            return iteration
+        alpha = rz / curvature
+        new = 0.0
+        for j in range(rhs.size):
+            out[j] += alpha * p[j]
+            r[j] -= alpha * q[j]
+            z[j] = r[j] * inverse[j]
+            new += r[j] * z[j]
+        if new <= goal:
+            return iteration + 1
+        beta = new / rz
+        rz = new
+        for j in range(rhs.size):
+            p[j] = z[j] + beta * p[j]
+    return max_iter
+
+
+def support_count(M, h, s, inv_eps):
+    """Entries of the support, by row."""
+    out = np.empty(M.shape[0], np.int64)
+    args = (M, h, s, M.dtype.type(inv_eps), out)
+    run_blocks(_support_count, M.shape[0], args, M.size // 2)
+    return out
+
+
+def support_entries(M, h, s, inv_eps, count):
+    """The support, given its count."""
+    bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(count)])
+    start, stop = bounds[:-1], bounds[1:]
+    index, cost = np.empty(bounds[-1], np.int32), np.empty(bounds[-1])
+    args = (M, h, s, M.dtype.type(inv_eps), start, stop, index, cost)
+    run_blocks(_support_entries, M.shape[0], args, M.size)
+    return start, stop, index, cost
+
+
+def support_filter(start, stop, index, cost, h, s, inv_eps):
+    """The entries that stay, at the same row starts."""
+    out = np.empty_like(stop), np.empty_like(index), np.empty_like(cost)
+    args = (start, stop, index, cost, h, s, inv_eps, *out)
+    run_blocks(_support_filter, start.size, args, 2 * index.size)
+    return start, *out
+
+
+def support_pass(start, stop, index, cost, gamma, phi, log_a, inv_eps, out_plan):
+    """Row update and column sums over the support."""
+    out_phi = np.empty(start.size)
+    args = (start, stop, index, cost, gamma, phi, log_a, inv_eps, out_phi, out_plan)
+    c = reduce_blocks(
+        _support_pass, start.size, args, 4 * index.size, shape=gamma.shape
+    )
+    return out_phi, c
+
+
+def support_prune(start, stop, index, plan, floor, weight):
+    """The entries of the plan that matter for the Hessian."""
+    out = np.empty_like(stop), np.empty_like(index), np.empty_like(plan)
+    args = (start, stop, index, plan, floor, weight, *out)
+    run_blocks(_support_prune, start.size, args, 2 * index.size)
+    return start, *out
+
+
+def laplacian_solve(start, stop, index, value, inv_a, diagonal, rhs, tol, max_iter):
+    """Conjugate gradients with the exact diagonal as preconditioner."""
+    exact, out = np.empty_like(diagonal), np.empty_like(rhs)
+    _schur_diagonal(start, stop, index, value, inv_a, diagonal, exact)
+    inverse = 1.0 / np.maximum(exact, 1e-3 * diagonal)
+    iterations = _laplacian_cg(
+        start, stop, index, value, inv_a, diagonal, rhs, inverse, tol, max_iter, out
+    )
+    return out, iterations

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is solved: entropic optimal transport between two weighted sets, and its dual.
+
+Symbols follow Peyré & Cuturi (2019): weights a (n,), b (m,), cost M (n, m), eps = reg,
+potentials f (n,), g (m,) relative to a b^T,
+
+    P_ij = a_i b_j exp((f_i + g_j - M_ij) / eps).
+
+Solvers work in scaled units, phi = f / eps + log a and gamma = g / eps + log b.
+"""
+
+import dataclasses
+from typing import Any, Self
+
+from numopt import _validation as v
+from numopt._array.linalg import logsumexp
+from numopt._array.namespace import device, to_numpy
+from numopt.exceptions import InfeasibleError
+from numopt.typing import Array, Namespace
+
+__all__ = ["TransportProblem", "column_potentials", "row_potentials"]
+
+#: Relative difference of the two sums that is put down to rounding.
+SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TransportProblem:
+    """Validated data of ``min <P, M> + reg KL(P | a b^T)`` over couplings of a and b.
+
+    ``a``, ``b`` and ``M`` keep their dtype and place; both weights sum to ``mass``
+    exactly. ``core`` is what solvers see.
+    """
+
+    xp: Namespace
+    a: Array
+    b: Array
+    M: Array
+    reg: float
+    mass: float
+    core: "CoreProblem"
+
+    @classmethod
+    def from_arrays(cls, a: Any, b: Any, M: Any, reg: Any) -> Self:
+        """Validate; ``a=None`` and ``b=None`` mean uniform weights of total 1."""
+        reg = v.check_real(
+            "reg",
+            reg,
+            low=0,
+            include_low=False,
+            hint="for reg=0 solve the unregularised problem, e.g. with ot.emd of POT",
+        )
+        xp, (a, b, M) = v.float_arrays(a=a, b=b, M=M)
+        v.check_ndim("M", M, 2)
+        n, m = M.shape
+        a = _weights("a", a, n, M, xp)
+        b = _weights("b", b, m, M, xp)
+        if (a.shape[0], b.shape[0]) != (n, m):
+            raise ValueError(
+                f"`M` must be of shape (len(a), len(b)) = {(a.shape[0], b.shape[0])}, "
+                f"got shape {(n, m)}"
+            )
+        low, high = v.check_values("M", M, allow_posinf=True)
+        mass_a, mass_b = float(to_numpy(xp.sum(a))), float(to_numpy(xp.sum(b)))
+        tolerance = SUM_TOLERANCE[_dtype_name(M, xp)]
+        if abs(mass_a - mass_b) > tolerance * max(mass_a, mass_b):
+            raise ValueError(
+                "`a` and `b` must have the same sum, got sum(a) = "
+                f"{mass_a:.9g} and sum(b) = {mass_b:.9g}; normalise them, or use "
+                "an unbalanced method if the difference is meant"
+            )
+        mass = 0.5 * (mass_a + mass_b)
+        a, b = a * (mass / mass_a), b * (mass / mass_b)
+        core = CoreProblem.from_arrays(a, b, M, reg, low, high, xp)
+        return cls(xp=xp, a=a, b=b, M=M, reg=reg, mass=mass, core=core)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CoreProblem:
+    """The same problem as solvers want it: float64, mass 1, positive weights, m <= n.
+
+    ``rows`` and ``columns`` are the kept indices (None: all). ``swapped`` says that
+    rows and columns changed places. ``finite`` says that no cost is infinite,
+    ``cost_range`` is the difference of the largest and smallest finite cost, and
+    ``cost_size`` bounds their magnitude.
+    """
+
+    xp: Namespace
+    a: Array
+    b: Array
+    M: Array
+    log_a: Array
+    log_b: Array
+    eps: float
+    rows: Array | None
+    columns: Array | None
+    swapped: bool
+    finite: bool
+    cost_range: float
+    cost_size: float
+
+    @classmethod
+    def from_arrays(
+        cls,
+        a: Array,
+        b: Array,
+        M: Array,
+        eps: float,
+        low: float,
+        high: float,
+        xp: Namespace,
+    ) -> Self:
+        """Reduce validated data; ``low`` and ``high`` are the extremes of M."""
+        rows, columns = _kept(a, xp), _kept(b, xp)
+        if rows is not None:
+            a, M = xp.take(a, rows), xp.take(M, rows, axis=0)
+        if columns is not None:
+            b, M = xp.take(b, columns), xp.take(M, columns, axis=1)
+        swapped = M.shape[1] > M.shape[0]
+        if swapped:
+            a, b, M = b, a, xp.matrix_transpose(M)
+        a, b = (xp.astype(w, xp.float64, copy=False) for w in (a, b))
+        # Exactly equal masses: a difference in the last digit would bound the error.
+        a, b = a / xp.sum(a), b / xp.sum(b)
+        M = _contiguous(xp.astype(M, xp.float64, copy=False), xp)
+        finite = high < float("inf")
+        if not finite:
+            _refuse_empty_rows(M, xp)
+            masked = xp.where(xp.isfinite(M), M, xp.full_like(M, -float("inf")))
+            high = float(to_numpy(xp.max(masked)))
+        return cls(
+            xp=xp,
+            a=a,
+            b=b,
+            M=M,
+            log_a=xp.log(a),
+            log_b=xp.log(b),
+            eps=eps,
+            rows=rows,
+            columns=columns,
+            swapped=swapped,
+            finite=finite,
+            cost_range=high - low,
+            cost_size=high - low + abs(low),
+        )
+
+    def residual(self, c: Array) -> float:
+        """L1 marginal error ``||P^T 1 - b||_1``; rows are exact after a pass."""
+        return float(to_numpy(self.xp.sum(self.xp.abs(c - self.b))))
+
+    def dual_value(self, phi: Array, gamma: Array, eps: float, c: Array) -> float:
+        """Dual objective at mass 1, with column sums c of P."""
+        f = eps * (phi - self.log_a)
+        g = eps * (gamma - self.log_b)
+        xp = self.xp
+        value = xp.sum(self.a * f) + xp.sum(self.b * g) - eps * (xp.sum(c) - 1.0)
+        return float(to_numpy(value))
+
+
+def row_potentials(g: Array, b: Array, M: Array, eps: float) -> Array:
+    """Return ``f_i = -eps log sum_j b_j exp((g_j - M_ij) / eps)`` for any rows of M.
+
+    Rows without a reachable column have no finite potential and get 0.
+    """
+    return _soft_min(g, b, M, eps, axis=1)
+
+
+def column_potentials(f: Array, a: Array, M: Array, eps: float) -> Array:
+    """Return ``g_j = -eps log sum_i a_i exp((f_i - M_ij) / eps)``."""
+    return _soft_min(f, a, M, eps, axis=0)
+
+
+def _soft_min(h: Array, weights: Array, M: Array, eps: float, *, axis: int) -> Array:
+    from numopt._array.namespace import array_namespace
+
+    xp = array_namespace(M)
+    positive = weights > 0
+    log_weights = xp.where(
+        positive,
+        xp.log(xp.where(positive, weights, xp.ones_like(weights))),
+        xp.full_like(weights, -float("inf")),
+    )
+    z = h / eps + log_weights
+    z = z[None, :] if axis == 1 else z[:, None]
+    potential = -eps * logsumexp(z - M / eps, axis=axis)
+    return xp.where(xp.isfinite(potential), potential, xp.zeros_like(potential))
+
+
+def _weights(
+    name: str, w: Array | None, size: int, like: Array, xp: Namespace
+) -> Array:
+    """Check weights, or make uniform ones of total 1."""
+    if w is None:
+        return xp.full((size,), 1.0 / size, dtype=like.dtype, device=device(like))
+    v.check_ndim(name, w, 1)
+    _, high = v.check_values(name, w, nonnegative=True)
+    if high == 0:
+        raise ValueError(v.message(name, "positive somewhere", "all zeros"))
+    return w
+
+
+def _kept(w: Array, xp: Namespace) -> Array | None:
+    """Indices of positive weights, None when that is all of them."""
+    host = to_numpy(w)
+    if host.min() > 0:
+        return None
+    return xp.asarray(host.nonzero()[0], device=device(w))
+
+
+def _contiguous(M: Array, xp: Namespace) -> Array:
+    """C order, which kernels want; other libraries keep what they have."""
+    return xp.ascontiguousarray(M) if hasattr(xp, "ascontiguousarray") else M
+
+
+def _refuse_empty_rows(M: Array, xp: Namespace) -> None:
+    finite = xp.isfinite(M)
+    for name, axis in (("row", 1), ("column", 0)):
+        reachable = to_numpy(xp.any(finite, axis=axis))
+        if not reachable.all():
+            raise InfeasibleError(
+                f"`M` must leave every point a finite cost: infeasible support, all "
+                f"entries of one {name} with positive weight are inf"
+            )
+
+
+def _dtype_name(x: Array, xp: Namespace) -> str:
+    return "float32" if x.dtype == xp.float32 else "float64"

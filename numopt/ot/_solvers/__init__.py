@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How transport problems are solved: one file an algorithm, and the public entry."""

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Annealed semi-dual Newton: levels of decreasing eps, each started from the last.
+
+A level that fails is tried again from the last solved one with a smaller factor
+(adaptive annealing), which is what makes extremely small regularisations work.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+from numopt._array.namespace import namespace_key
+from numopt._iterate.stopping import Stop
+from numopt.ot._problem import CoreProblem
+from numopt.ot._solvers.newton import KEEP, Point, evaluate, solve_level
+from numopt.ot._solvers.oracles import (
+    SINGLE_RANGE,
+    CertifiedOracle,
+    DenseOracle,
+    SupportOracle,
+    fill_columns,
+)
+from numopt.ot._solvers.state import (
+    LEVEL_TOL,
+    Options,
+    TransportState,
+    next_eps,
+)
+from numopt.typing import Array
+
+__all__ = ["direct_newton_rounds", "newton_rounds"]
+
+#: Support of an intermediate level: P_ij > a_i b_j exp(-TAU), and its largest.
+TAU, LARGEST_TAU = 10.0, 40.0
+#: Denser supports, as a fraction of all entries, are not stored.
+MAX_FRACTION = 0.25
+#: Errors: accepted on a dense intermediate level, accepted on any intermediate level,
+#: and where the last level turns to all entries at the latest.
+DENSE_TOL, ACCEPTED, SWITCH = 5e-2, 5.1e-2, 1e-3
+#: The mass outside a support of radius r is below exp(-r): from an error of this many
+#: times that, only gradients over all entries count.
+SLACK = 1e3
+MAX_LEVELS, SUPPORT_ROUNDS, SMALLEST_FACTOR = 60, 12, 1.02
+
+
+def newton_rounds(
+    problem: CoreProblem, state: TransportState, options: Options
+) -> Iterator[None]:
+    """Annealed Newton on truncated supports (dense ones on other array libraries)."""
+    truncated = namespace_key(problem.xp) == "numpy"
+    yield from Annealer(problem, state, options, truncated=truncated).rounds()
+
+
+def direct_newton_rounds(
+    problem: CoreProblem, state: TransportState, options: Options
+) -> Iterator[None]:
+    """Annealed Newton with a dense Cholesky factorisation of the Hessian."""
+    yield from Annealer(problem, state, options, truncated=False, direct=True).rounds()
+
+
+@dataclasses.dataclass
+class Annealer:
+    """The path in eps: solved levels, the support in use, and the step factor."""
+
+    problem: CoreProblem
+    state: TransportState
+    options: Options
+    truncated: bool
+    direct: bool = False
+    oracle: SupportOracle | None = None
+    path: list[tuple[float, Array, Array]] = dataclasses.field(default_factory=list)
+
+    def rounds(self) -> Iterator[None]:
+        """Walk down in eps; yield after each level and each certified solve."""
+        state, reg = self.state, self.problem.eps
+        factor = self.options.scaling
+        for _ in range(MAX_LEVELS):
+            last = state.eps <= reg
+            solved = self._last_level() if last else self._level()
+            solved_eps, oracle = state.eps, self.oracle
+            if solved and last:
+                yield
+                return
+            if solved:
+                self.path.append((state.eps, *self._potentials()))
+                factor = min(1.4 * factor, self.options.scaling)
+                yield
+                self._predict(next_eps(solved_eps, reg, factor))
+                good = oracle
+            elif not self.path:
+                yield
+                state.gamma, state.phi = self.problem.log_b, self.problem.log_a
+                state.eps *= 8.0
+                self.oracle = good = None
+            else:
+                yield
+                factor = math.sqrt(factor)
+                if factor < SMALLEST_FACTOR:
+                    break
+                self._go_back(good)
+                self._move(next_eps(state.eps, reg, factor))
+        state.stopped = Stop(
+            "stalled",
+            f"the annealing stopped at eps={state.eps:.3g} (reg={reg:.3g}) with "
+            f"marginal error {state.error:.2e}; increase `reg`, or solve the "
+            f"unregularised problem",
+        )
+
+    def _level(self) -> bool:
+        """Solve an intermediate level roughly."""
+        self.state.stage = "anneal"
+        for _ in range(SUPPORT_ROUNDS):
+            oracle, point = self._make_oracle(TAU)
+            tol = LEVEL_TOL if oracle.truncated else DENSE_TOL
+            point, word = solve_level(oracle, point, tol)
+            self._store(point, word, certified=False)
+            if word != "outside":
+                break
+        return self.state.error < ACCEPTED
+
+    def _last_level(self) -> bool:
+        """Solve on the support first, then with gradients over all entries."""
+        self.state.stage = "newton"
+        tau, keep, tol, patience = self.options.tau, KEEP, self.options.tol, 2
+        for _ in range(SUPPORT_ROUNDS):
+            oracle, point = self._make_oracle(tau)
+            if not oracle.truncated:
+                return self._last_dense_level(oracle, point)
+            # Where the support's own error says no more about all entries.
+            switch = max(0.3 * tol, SLACK * math.exp(-oracle.radius))
+            point, word = solve_level(oracle, point, min(switch, SWITCH), keep)
+            self._store(point, word, certified=False)
+            if word == "outside":
+                continue
+            full = CertifiedOracle(oracle)
+            point = evaluate(full, point.gamma, point.phi)
+            point, word = solve_level(full, point, tol, keep, patience)
+            self._store(point, word, certified=True)
+            if word in ("solved", "stalled"):
+                return word == "solved"
+            if word == "slow":
+                # Modes coupled only through entries outside: store more of them.
+                if tau >= LARGEST_TAU:
+                    return False
+                tau, keep, patience = tau + 6.0, keep / 30.0, 2 * patience
+                self.oracle = None
+        return False
+
+    def _last_dense_level(self, oracle: DenseOracle, point: Point) -> bool:
+        """Solve without a support: float32 passes first, then float64."""
+        tol = self.options.tol
+        if not oracle.certified:
+            point, _ = solve_level(oracle, point, max(tol, SWITCH))
+        oracle = DenseOracle(self.problem, self.state, direct=self.direct)
+        point = evaluate(oracle, point.gamma, point.phi)
+        point, word = solve_level(oracle, point, tol)
+        self._store(point, word, certified=True)
+        return word == "solved"
+
+    def _make_oracle(self, tau: float) -> tuple[DenseOracle | SupportOracle, Point]:
+        """Narrow the stored support while it is valid, else scan; dense if too full."""
+        problem, state = self.problem, self.state
+        old, self.oracle = self.oracle, None
+        if old is not None:
+            self.oracle = old.narrow(tau)
+        if self.oracle is None:
+            dense = DenseOracle(
+                problem, state, single=self._single(), direct=self.direct
+            )
+            gamma, phi, c = fill_columns(dense, state.gamma, state.phi)
+            state.gamma, state.phi = gamma, phi
+            point = Point(gamma, phi, c, problem.residual(c))
+            if not self.truncated:
+                return dense, point
+            limit = self.options.max_support or int(MAX_FRACTION * problem.M.size)
+            self.oracle = SupportOracle.scan(
+                problem, state, tau, limit, single=not dense.certified
+            )
+            if self.oracle is None:
+                state.nnz = problem.M.size
+                return dense, point
+        return self.oracle, evaluate(self.oracle, state.gamma, state.phi)
+
+    def _single(self) -> bool:
+        """Whether float32 exponents are good enough away from the certificate."""
+        return (
+            self.problem.cost_size / self.state.eps <= SINGLE_RANGE and not self.direct
+        )
+
+    def _store(self, point: Point, word: str, *, certified: bool) -> None:
+        state = self.state
+        state.gamma, state.phi, state.c = point.gamma, point.phi, point.c
+        state.error, state.certified = point.error, certified
+        if word == "outside":
+            self.oracle = None
+
+    def _potentials(self) -> tuple[Array, Array]:
+        state, p = self.state, self.problem
+        return (state.gamma - p.log_b) * state.eps, (state.phi - p.log_a) * state.eps
+
+    def _move(self, eps: float, g: Array | None = None, f: Array | None = None) -> None:
+        """Go to another eps at the same (or given) unscaled potentials."""
+        if g is None or f is None:
+            g, f = self._potentials()
+        state, p = self.state, self.problem
+        state.eps, state.certified = eps, False
+        state.gamma, state.phi = g / eps + p.log_b, f / eps + p.log_a
+
+    def _go_back(self, oracle: SupportOracle | None) -> None:
+        """Return to the last solved level."""
+        eps, g, f = self.path[-1]
+        self._move(eps, g, f)
+        self.oracle = oracle
+
+    def _predict(self, eps: float) -> None:
+        """Extrapolate the potentials linearly in eps from the two last levels."""
+        if len(self.path) < 2:
+            self._move(eps)
+            return
+        xp, p = self.problem.xp, self.problem
+        (e0, g0, f0), (e1, g1, f1) = self.path[-2:]
+        t = (e1 - eps) / (e0 - e1)
+        dg, df = t * (g1 - g0), t * (f1 - f0)
+        dg, df = dg - xp.sum(p.b * dg), df - xp.sum(p.a * df)
+        self._move(eps, g1 + dg, f1 + df)

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where a Newton solve gets gradients and Hessians from: all entries, or a support.
+
+The support of a level holds the entries with ``P_ij > a_i b_j exp(-tau)``. It stays
+valid while the potentials have not risen by more than its margin: only a rise of
+f_i + g_j can bring an outside entry in.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numopt._array.linalg import cho_factor, cho_solve, logsumexp
+from numopt._array.namespace import device, numpy_namespace, to_numpy
+from numopt._numerics.cg import cg
+from numopt.ot._kernels import (
+    fused_pass,
+    gibbs_plan,
+    laplacian_solve,
+    normal_product,
+    support_count,
+    support_entries,
+    support_filter,
+    support_pass,
+    support_prune,
+)
+from numopt.ot._problem import CoreProblem
+from numopt.ot._solvers.state import TransportState, host, log_ratio
+from numopt.typing import Array
+
+__all__ = [
+    "CertifiedOracle",
+    "DenseOracle",
+    "Oracle",
+    "Support",
+    "SupportOracle",
+    "fill_columns",
+]
+
+MAX_CG = 500
+#: Least margin, in units of eps, that a support needs to serve the next level.
+MARGIN = 7.0
+#: Supports below FEW (n + m) entries are nearly forests: entries are cheap there and
+#: steps long, so the support is widened.
+FEW, WIDENINGS = 5, 6
+#: Column sums below this fraction of b are out of the range of exp.
+LOST = 1e-20
+#: max |M| / eps up to which float32 exponents are good enough for a Hessian.
+SINGLE_RANGE = 2e4
+
+
+class Support(NamedTuple):
+    """Row i holds the entries start[i]:stop[i] of ``index`` (columns) and ``cost``."""
+
+    start: np.ndarray
+    stop: np.ndarray
+    index: np.ndarray
+    cost: np.ndarray
+
+    @property
+    def nnz(self) -> int:
+        """Number of entries in use."""
+        return int(np.sum(self.stop - self.start))
+
+
+class DenseOracle:
+    """Gradient over all entries; Hessian from a dense plan.
+
+    ``single`` passes run in float32: good enough for an intermediate level, they
+    certify nothing. ``direct`` solves by Cholesky instead of conjugate gradients.
+    """
+
+    truncated = False
+
+    def __init__(
+        self,
+        problem: CoreProblem,
+        state: TransportState,
+        *,
+        single: bool = False,
+        direct: bool = False,
+    ) -> None:
+        self.problem, self.state, self.eps = problem, state, state.eps
+        self.certified = not single
+        self._direct = direct
+
+    def evaluate(self, gamma: Array, phi: Array) -> tuple[Array, Array]:
+        """Row potentials and column sums at gamma."""
+        p, xp = self.problem, self.problem.xp
+        self.state.n_passes += 1
+        one_pass = fused_pass.for_namespace(xp)
+        if self.certified:
+            return one_pass(p.M, gamma, phi, p.log_a, 1 / self.eps)
+        gamma, phi, log_a = (xp.astype(x, xp.float32) for x in (gamma, phi, p.log_a))
+        phi, c = one_pass(self.state.single(p), gamma, phi, log_a, 1 / self.eps)
+        return xp.astype(phi, xp.float64), xp.astype(c, xp.float64)
+
+    def margin(self, gamma: Array, phi: Array) -> float:
+        """All entries are always there."""
+        return math.inf
+
+    def sweep(self, gamma: Array, phi: Array, c: Array) -> Array:
+        """One Sinkhorn update; columns out of the range of exp by their maximum."""
+        p, xp = self.problem, self.problem.xp
+        new = gamma + log_ratio(p, c)
+        lost = c < LOST * p.b
+        if not bool(to_numpy(xp.any(lost))):
+            return new
+        exact = p.log_b - logsumexp(phi[:, None] - p.M / self.eps, axis=0)
+        return xp.where(lost, exact, new)
+
+    def solve(
+        self,
+        gamma: Array,
+        phi: Array,
+        keep: float,
+        diagonal: Array,
+        rhs: Array,
+        tol: float,
+    ) -> tuple[Array, int]:
+        """Solve ``(diag(diagonal) - P^T diag(1/a) P) d = rhs``; nothing is dropped."""
+        p, xp = self.problem, self.problem.xp
+        plan_of = gibbs_plan.for_namespace(xp)
+        inv_a = 1.0 / p.a
+        if self._direct:
+            plan = plan_of(p.M, gamma, phi, 1 / self.eps)
+            return _cholesky_solve(plan, inv_a, diagonal, rhs, xp), 1
+        if p.cost_size / self.eps > SINGLE_RANGE:
+            plan, dtype = plan_of(p.M, gamma, phi, 1 / self.eps), xp.float64
+        else:
+            dtype = xp.float32
+            gamma, phi = xp.astype(gamma, dtype), xp.astype(phi, dtype)
+            plan = plan_of(self.state.single(p), gamma, phi, 1 / self.eps)
+        product = normal_product.for_namespace(xp)
+        inv_a = xp.astype(inv_a, dtype)
+
+        def matvec(d: Array) -> Array:
+            scale = xp.max(xp.abs(d))
+            small = product(plan, inv_a, xp.astype(d / scale, dtype))
+            return diagonal * d - scale * xp.astype(small, xp.float64)
+
+        result = cg(matvec, rhs, tol=tol, max_iter=MAX_CG, diagonal=diagonal)
+        return result.x, result.n_iter
+
+
+class SupportOracle:
+    """Gradient and Hessian on a stored support, valid near its reference potentials."""
+
+    truncated = True
+    certified = False
+
+    def __init__(
+        self,
+        problem: CoreProblem,
+        state: TransportState,
+        support: Support,
+        reference: tuple[np.ndarray, np.ndarray],
+        radius: float,
+    ) -> None:
+        self.problem, self.state, self.eps = problem, state, state.eps
+        self.support, self.reference, self.radius = support, reference, radius
+        self.plan = np.empty(support.index.size)
+        state.nnz = support.nnz
+
+    @classmethod
+    def scan(
+        cls,
+        problem: CoreProblem,
+        state: TransportState,
+        tau: float,
+        max_support: int,
+        *,
+        single: bool,
+    ) -> "SupportOracle | None":
+        """Find the support at the state's potentials; None when it is too large."""
+        M = state.single(problem) if single else problem.M
+        count_of = support_count.for_namespace(numpy_namespace)
+        entries_of = support_entries.for_namespace(numpy_namespace)
+        s = (state.phi - problem.log_a).astype(M.dtype)
+        for _ in range(WIDENINGS + 1):
+            h = (state.gamma - problem.log_b + tau).astype(M.dtype)
+            count = count_of(M, h, s, 1 / state.eps)
+            nnz = int(count.sum())
+            if nnz > max_support:
+                return None
+            if nnz > FEW * sum(M.shape):
+                break
+            tau *= 2
+        support = Support(*entries_of(M, h, s, 1 / state.eps, count))
+        return cls(problem, state, support, (state.gamma, state.phi), tau)
+
+    def narrow(self, tau: float) -> "SupportOracle | None":
+        """Filter for the state's smaller eps; None when the margin does not suffice."""
+        p, state = self.problem, self.state
+        ratio = self.eps / state.eps
+        reference = tuple(
+            (x - log_weight) * ratio + log_weight
+            for x, log_weight in zip(self.reference, (p.log_b, p.log_a), strict=True)
+        )
+        wide = SupportOracle(p, state, self.support, reference, self.radius * ratio)
+        if wide.margin(state.gamma, state.phi) < MARGIN:
+            return None
+        state.gamma, state.phi, _ = fill_columns(wide, state.gamma, state.phi)
+        radius = wide.margin(state.gamma, state.phi)
+        if radius < MARGIN:
+            return None
+        return wide._filtered(min(tau, radius), radius)
+
+    def _filtered(self, tau: float, radius: float) -> "SupportOracle":
+        p, state = self.problem, self.state
+        keep = support_filter.for_namespace(numpy_namespace)
+        s = state.phi - p.log_a
+        for _ in range(WIDENINGS):
+            h = state.gamma - p.log_b + tau
+            support = Support(*keep(*self.support, h, s, 1 / state.eps))
+            if tau >= radius or support.nnz > FEW * (p.a.size + p.b.size):
+                break
+            tau = min(2 * tau, radius)
+        return SupportOracle(p, state, support, (state.gamma, state.phi), tau)
+
+    def evaluate(self, gamma: Array, phi: Array) -> tuple[Array, Array]:
+        """Row potentials and column sums over the support."""
+        one_pass = support_pass.for_namespace(numpy_namespace)
+        log_a = self.problem.log_a
+        return one_pass(*self.support, gamma, phi, log_a, 1 / self.eps, self.plan)
+
+    def margin(self, gamma: Array, phi: Array) -> float:
+        """How far, in units of eps, entries outside are below the support's surface."""
+        rise = (gamma - self.reference[0]).max() + (phi - self.reference[1]).max()
+        return self.radius - max(0.0, float(rise))
+
+    def sweep(self, gamma: Array, phi: Array, c: Array) -> Array:
+        """One Sinkhorn update on the support."""
+        return gamma + log_ratio(self.problem, c)
+
+    def solve(
+        self,
+        gamma: Array,
+        phi: Array,
+        keep: float,
+        diagonal: Array,
+        rhs: Array,
+        tol: float,
+    ) -> tuple[Array, int]:
+        """Solve with the entries P_ij > keep a_i b_j of the last evaluation."""
+        p = self.problem
+        prune = support_prune.for_namespace(numpy_namespace)
+        pruned = prune(*self.support[:3], self.plan, keep * p.a, p.b)
+        solve = laplacian_solve.for_namespace(numpy_namespace)
+        return solve(*pruned, 1.0 / p.a, diagonal, rhs, tol, MAX_CG)
+
+
+class CertifiedOracle:
+    """Gradient over all entries, Hessian from a support."""
+
+    truncated = True
+    certified = True
+
+    def __init__(self, base: SupportOracle) -> None:
+        self._base = base
+        self._dense = DenseOracle(base.problem, base.state)
+        self.problem, self.state, self.eps = base.problem, base.state, base.eps
+
+    def evaluate(self, gamma: Array, phi: Array) -> tuple[Array, Array]:
+        """Row potentials and column sums over all entries."""
+        return self._dense.evaluate(gamma, phi)
+
+    def margin(self, gamma: Array, phi: Array) -> float:
+        """Margin of the support."""
+        return self._base.margin(gamma, phi)
+
+    def sweep(self, gamma: Array, phi: Array, c: Array) -> Array:
+        """One Sinkhorn update over all entries."""
+        return self._dense.sweep(gamma, phi, c)
+
+    def solve(
+        self,
+        gamma: Array,
+        phi: Array,
+        keep: float,
+        diagonal: Array,
+        rhs: Array,
+        tol: float,
+    ) -> tuple[Array, int]:
+        """Solve on the support, with the plan at these potentials."""
+        self._base.evaluate(gamma, phi)
+        return self._base.solve(gamma, phi, keep, diagonal, rhs, tol)
+
+
+Oracle = DenseOracle | SupportOracle | CertifiedOracle
+
+
+def fill_columns(
+    oracle: Oracle, gamma: Array, phi: Array, most: int = 4
+) -> tuple[Array, Array, Array]:
+    """Sweep until no column is nearly empty, so that a support can reach them all."""
+    p, xp = oracle.problem, oracle.problem.xp
+    phi, c = oracle.evaluate(gamma, phi)
+    for _ in range(most):
+        if p.residual(c) < 0.4 and host(xp.min(c / p.b)) > 1e-2:
+            break
+        gamma = oracle.sweep(gamma, phi, c)
+        phi, c = oracle.evaluate(gamma, phi)
+    return gamma, phi, c
+
+
+def _cholesky_solve(
+    plan: Array, inv_a: Array, diagonal: Array, rhs: Array, xp: Any
+) -> Array:
+    H = -(xp.matrix_transpose(plan) @ (plan * inv_a[:, None]))
+    eye = xp.eye(rhs.shape[0], dtype=rhs.dtype, device=device(rhs))
+    shifted = diagonal + 1e-14 * xp.sum(diagonal)
+    return cho_solve(cho_factor(H + eye * shifted[:, None]), rhs)

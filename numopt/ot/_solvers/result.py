@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a transport solver returns: potentials, values, and the plan on demand."""
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING
+
+from numopt import _validation as v
+from numopt._array.namespace import array_namespace, to_numpy
+from numopt._iterate.result import SolverResult
+from numopt.ot._kernels import transport_cost
+from numopt.ot._problem import TransportProblem
+from numopt.typing import Array
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = ["SinkhornResult"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SinkhornResult(SolverResult):
+    r"""Solution of an entropic transport problem.
+
+    Potentials are relative to the product of the marginals,
+
+    .. math:: P_{ij} = a_i b_j \exp((f_i + g_j - M_{ij}) / \varepsilon),
+
+    so that they extend to new points, and ``value`` equals ``<a, f> + <b, g>`` at the
+    solution when the mass is 1. The minimiser is that of the negative-entropy
+    convention (POT's ``ot.sinkhorn``); only the value differs, by
+    ``reg * (<a, log a> + <b, log b>)``.
+
+    Parameters
+    ----------
+    n_iter : int
+        Full passes over the cost plus Newton steps.
+    converged : bool
+        Whether ``marginal_error <= tol``.
+    message : str
+        Why the solver stopped and, on failure, what to try.
+    status : str
+        "converged", "max_iter", "callback", "stalled", "diverged" or "infeasible".
+    history : dict of str to ndarray
+        One entry a full pass: "n_iter", "time", "time_fraction", "objective",
+        "residual", "marginal_error", "dual_value", "eps", "stage", "passes".
+    f, g : array of shape (n,) and (m,)
+        Dual potentials. Unique up to ``f + t, g - t``.
+    dual_value : float
+        Value of the dual problem, a lower bound on ``value`` up to round-off.
+    marginal_error : float
+        L1 error of both marginals over all entries, relative to the total mass.
+    reg : float
+        Regularisation.
+    method : str
+        Algorithm that gave the answer.
+    n_passes, n_newton, n_cg : int
+        Full passes over the cost, Newton steps, conjugate gradient iterations.
+    nnz : int
+        Entries of the last truncated support; n * m when it was not truncated.
+    problem : TransportProblem
+        The validated data.
+
+    See Also
+    --------
+    sinkhorn : The function that makes it.
+
+    Examples
+    --------
+    >>> from numopt.ot import sinkhorn
+    >>> result = sinkhorn(None, None, [[0.0, 1.0], [1.0, 0.0]], reg=0.5)
+    >>> result.plan.round(3).tolist()
+    [[0.44, 0.06], [0.06, 0.44]]
+    """
+
+    f: Array
+    g: Array
+    dual_value: float
+    marginal_error: float
+    reg: float
+    method: str
+    n_passes: int
+    n_newton: int
+    n_cg: int
+    nnz: int
+    problem: TransportProblem
+
+    @functools.cached_property
+    def plan(self) -> Array:
+        """Transport plan (n, m), built on first use and kept."""
+        p = self.problem
+        z = (self.f[:, None] + self.g[None, :] - p.M) / self.reg
+        return p.xp.exp(z) * p.a[:, None] * p.b[None, :]
+
+    @functools.cached_property
+    def value_linear(self) -> float:
+        """Transport cost ``<P, M>``, by one fused pass."""
+        p = self.problem
+        xp = p.xp
+        kernel = transport_cost.for_namespace(xp)
+        phi, gamma = self.f / self.reg, self.g / self.reg
+        rows = kernel(phi, gamma, p.b, p.M, 1.0 / self.reg)
+        return float(to_numpy(xp.sum(p.a * rows)))
+
+    @property
+    def value(self) -> float:
+        """Objective ``<P, M> + reg * KL(P | a b^T)`` of the returned plan."""
+        p = self.problem
+        # <P1, f> = <a, f> after a row update; the column part is bounded by the error.
+        mass_term = self.reg * (
+            float(to_numpy(p.xp.sum(self._column_sums))) - p.mass**2
+        )
+        rows = float(to_numpy(p.xp.sum(p.a * self.f)))
+        columns = float(to_numpy(p.xp.sum(self._column_sums * self.g)))
+        return rows + columns - mass_term
+
+    @functools.cached_property
+    def _column_sums(self) -> Array:
+        return self.apply_t(self.problem.xp.ones_like(self.f))
+
+    def plan_sparse(self, threshold: float = 1e-12) -> "csr_array":
+        """Return the plan as a sparse array on the host.
+
+        Parameters
+        ----------
+        threshold : float, default=1e-12
+            Entries up to this fraction of the total mass are left out.
+
+        Returns
+        -------
+        scipy.sparse.csr_array of shape (n, m)
+            The plan without its small entries.
+
+        Raises
+        ------
+        ValueError
+            When ``threshold`` is negative.
+        """
+        from scipy.sparse import csr_array
+
+        threshold = v.check_real("threshold", threshold, low=0)
+        plan = to_numpy(self.plan)
+        rows, columns = (plan > threshold * self.problem.mass).nonzero()
+        return csr_array((plan[rows, columns], (rows, columns)), shape=plan.shape)
+
+    def apply(self, V: Array) -> Array:
+        """Return ``P V``.
+
+        Parameters
+        ----------
+        V : array of shape (m,) or (m, k)
+            What to transport back to the source.
+
+        Returns
+        -------
+        array of shape (n,) or (n, k)
+            ``P V``.
+        """
+        return self.plan @ v.float_arrays(V=V, like=self.f)[1][0]
+
+    def apply_t(self, V: Array) -> Array:
+        """Return ``P^T V``.
+
+        Parameters
+        ----------
+        V : array of shape (n,) or (n, k)
+            What to transport to the target.
+
+        Returns
+        -------
+        array of shape (m,) or (m, k)
+            ``P^T V``.
+        """
+        xp = array_namespace(self.f)
+        return xp.matrix_transpose(self.plan) @ v.float_arrays(V=V, like=self.f)[1][0]
+
+    def barycentric(self, Y: Array) -> Array:
+        """Return the barycentric projection ``diag(1 / P1) P Y``.
+
+        Parameters
+        ----------
+        Y : array of shape (m, d)
+            Target points.
+
+        Returns
+        -------
+        array of shape (n, d)
+            Mean target point of every source point. Points of zero weight get the
+            limit of their conditional distribution.
+        """
+        xp = self.problem.xp
+        (Y,) = v.float_arrays(Y=Y, like=self.f)[1][:1]
+        weights = self._row_conditionals
+        return weights @ Y / xp.sum(weights, axis=1, keepdims=True)
+
+    @property
+    def _row_conditionals(self) -> Array:
+        """Rows of ``P_ij / a_i``, which exist for zero weights too."""
+        p = self.problem
+        z = (self.f[:, None] + self.g[None, :] - p.M) / self.reg
+        return p.xp.exp(z) * p.b[None, :]
+
+    @property
+    def grad_a(self) -> Array:
+        """Gradient of the optimal value in ``a``, tangent to the simplex."""
+        p = self.problem
+        return self.f - p.xp.sum(p.a * self.f) / p.mass
+
+    @property
+    def grad_b(self) -> Array:
+        """Gradient of the optimal value in ``b``, tangent to the simplex."""
+        p = self.problem
+        return self.g - p.xp.sum(p.b * self.g) / p.mass
+
+    @property
+    def grad_M(self) -> Array:
+        """Gradient of the optimal value in ``M``: the plan (envelope theorem)."""
+        return self.plan

@@ -221,9 +221,7 @@ def check_n_clusters(n_clusters: Any, n: int) -> int:
     """Return the number of clusters, an integer from 1 to n."""
     value = check_int("n_clusters", n_clusters)
     if not 1 <= value <= n:
-        raise ValueError(
-            message("n_clusters", f"from 1 to the number of rows, {n}", value)
-        )
+        raise ValueError(message("n_clusters", f"from 1 to n_samples={n}", value))
     return value
 
 
@@ -319,7 +317,7 @@ def _factor(
     """Columns with Z = factor factor^T, and the inertia of the relaxation."""
     xp, where = problem.xp, device(problem.like)
     state = best.state
-    if state is None or state.P is None:
+    if state is None or state.P is None or optimal:
         sizes = np.bincount(best.labels, minlength=best.n_clusters)
         columns = np.zeros((problem.n, best.n_clusters))
         index = np.arange(problem.n)

@@ -19,6 +19,7 @@ __all__ = ["LowRankSolver", "LowRankStarts", "nlr_starts"]
 
 BLEND = 0.2
 INNER_TOL = 1e-3
+LARGEST_PENALTY = 400.0
 
 
 @dataclasses.dataclass
@@ -35,7 +36,6 @@ class LowRankState:
     change: float = math.inf
     infeasibility: float = math.inf
     last_infeasibility: float = math.inf
-    stuck: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +91,9 @@ class LowRankSolver(Solver[KMeansProblem, LowRankState]):
             if value <= state.value or t < 1e-4 / bound:
                 break
             t /= 3
+        if not value <= state.value:
+            # No descent left at this multiplier: stay, and let it move.
+            U, value, gradient, f = state.U, state.value, state.gradient, state.f
         moved = U - state.U
         turned = gradient - state.gradient
         along = float(xp.sum(moved * turned))
@@ -106,7 +109,7 @@ class LowRankSolver(Solver[KMeansProblem, LowRankState]):
     def _update_multiplier(self, state: LowRankState) -> None:
         state.y = state.y + state.beta * state.f
         if state.infeasibility > 0.5 * state.last_infeasibility:
-            state.beta *= 1.5
+            state.beta = min(1.5 * state.beta, LARGEST_PENALTY / self.root_n**2)
         state.last_infeasibility = state.infeasibility
         state.value, state.gradient, state.f = self._model(state.U, state.y, state.beta)
 

@@ -1,0 +1,504 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""scikit-learn estimators: certified k-means and likelihood-adjusted clustering."""
+
+import math
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from numopt._estimator.sklearn_compat import (
+    Interval,
+    StrOptions,
+    fit_context,
+    validate_data,
+)
+from numopt.cluster._solvers._iterated import ila_sdp
+from numopt.cluster._solvers._kmeans import kmeans_sdp
+from numopt.cluster._solvers._mixture import log_densities
+
+__all__ = ["LikelihoodAdjustedSDP", "SDPKMeans"]
+
+FLOATS = (np.float64, np.float32)
+SPARSE = ("csr", "csc")
+
+
+class SDPKMeans(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
+):
+    """k-means with a rigorous lower bound on the best possible inertia.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters.
+    affinity : {"linear", "precomputed"} or callable, default="linear"
+        Scalar products of the rows, a similarity matrix as X, or a function that
+        makes one of X.
+    method : {"auto", "certificate", "admm", "nlr"}, default="auto"
+        As in `kmeans_sdp`. "certificate" is the fast one for large data.
+    n_init : int, default=10
+        Restarts of k-means.
+    gap_tol : float, default=1e-6
+        Relative gap at which the partition counts as optimal.
+    tol : float, default=1e-6
+        Residuals at which the relaxation counts as solved.
+    max_iter : int, default=2000
+        Iterations of the ADMM.
+    max_dense : int, default=3000
+        Most rows for which n x n matrices are formed.
+    random_state : None, int or RandomState, default=None
+        Seed.
+    verbose : int, default=0
+        1 for a progress bar, 2 for log lines.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of each row.
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        Means; absent for a similarity.
+    inertia_ : float
+        Sum of squared distances, computed from ``labels_``.
+    lower_bound_ : float
+        No partition has a smaller inertia.
+    gap_ : float
+        ``(inertia_ - lower_bound_) / inertia_``.
+    certificate_ : ClusterCertificate
+        The bound with its method and slack.
+    membership_ : ndarray of shape (n_samples, n_samples) or None
+        Membership matrix.
+    n_iter_ : int
+        Iterations of the ADMM.
+    n_features_in_ : int
+        Number of features.
+    converged_ : bool
+        False only when ``max_iter`` stopped an unsolved relaxation.
+    result_ : KMeansSDPResult
+        Everything that `kmeans_sdp` returns.
+
+    See Also
+    --------
+    kmeans_sdp : The function behind it.
+
+    Examples
+    --------
+    >>> from numopt.cluster import SDPKMeans
+    >>> from numopt.datasets import make_spherical_mixture
+    >>> X, _ = make_spherical_mixture(60, 3, 4, distance=9.0, random_state=0)
+    >>> model = SDPKMeans(3, random_state=0).fit(X)
+    >>> model.certificate_.optimal
+    True
+    """
+
+    _parameter_constraints = {
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "affinity": [StrOptions({"linear", "precomputed"}), callable],
+        "method": [StrOptions({"auto", "certificate", "admm", "nlr"})],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "gap_tol": [Interval(Real, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_dense": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "verbose": [Interval(Integral, 0, None, closed="left"), "boolean"],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        affinity: Any = "linear",
+        method: str = "auto",
+        n_init: int = 10,
+        gap_tol: float = 1e-6,
+        tol: float = 1e-6,
+        max_iter: int = 2000,
+        max_dense: int = 3000,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.affinity = affinity
+        self.method = method
+        self.n_init = n_init
+        self.gap_tol = gap_tol
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_dense = max_dense
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        """Sparse data is accepted; a similarity is pairwise."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self.affinity == "linear"
+        tags.input_tags.pairwise = self.affinity == "precomputed"
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Cluster and certify.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, or a similarity when ``affinity="precomputed"``.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+        """
+        sparse = SPARSE if self.affinity == "linear" else False
+        X = validate_data(self, X, accept_sparse=sparse, dtype=FLOATS)
+        result = kmeans_sdp(
+            X,
+            self.n_clusters,
+            affinity=self.affinity,
+            method=self.method,
+            n_init=self.n_init,
+            gap_tol=self.gap_tol,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            max_dense=self.max_dense,
+            random_state=_seed(self.random_state),
+            verbose=int(self.verbose),
+        )
+        self.result_ = result
+        self.labels_ = result.labels
+        if result.centers is not None:
+            self.cluster_centers_ = result.centers
+        self.inertia_ = result.inertia
+        self.lower_bound_ = result.lower_bound
+        self.gap_ = result.gap
+        self.certificate_ = result.certificate
+        self.membership_ = result.membership
+        self.n_iter_ = result.n_iter
+        self.converged_ = result.converged
+        self._n_features_out = int(result.labels.max()) + 1
+        return self
+
+    def _distances(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        if not hasattr(self, "cluster_centers_"):
+            raise AttributeError(
+                "a similarity has no centres: predict, transform and score need "
+                "`affinity`='linear'"
+            )
+        X = validate_data(self, X, accept_sparse=SPARSE, dtype=FLOATS, reset=False)
+        centers = self.cluster_centers_.astype(X.dtype, copy=False)
+        shift = centers.mean(axis=0)
+        moved = centers - shift
+        if hasattr(X, "toarray"):
+            squares = np.asarray(X.multiply(X).sum(axis=1)).ravel()
+            norms = squares - 2 * (X @ shift) + shift @ shift
+            products = X @ moved.T - (moved @ shift)[None, :]
+        else:
+            X = X - shift
+            norms = np.sum(X * X, axis=1)
+            products = X @ moved.T
+        values = norms[:, None] - 2 * products + np.sum(moved**2, axis=1)[None, :]
+        return np.maximum(values, 0.0)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the nearest centre of each row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels.
+        """
+        return np.argmin(self._distances(X), axis=1)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the distances to the centres.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_clusters)
+            Euclidean distances.
+        """
+        return np.sqrt(self._distances(X))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return minus the inertia of X with respect to the centres.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+            Minus the sum of squared distances to the nearest centres.
+        """
+        return -float(np.min(self._distances(X), axis=1).sum())
+
+
+class LikelihoodAdjustedSDP(ClusterMixin, BaseEstimator):
+    """Clusters of unequal shapes by likelihood-adjusted semidefinite programs.
+
+    Parameters
+    ----------
+    n_clusters : int, default=2
+        Number of clusters.
+    covariance_type : {"full", "diag", "spherical", "tied"}, default="full"
+        Form of the covariances.
+    reg_covar : float, default=1e-3
+        Added to the diagonals, in units of the mean variance of the columns.
+    init : {"auto", "kmeans", "gmm"} or array-like of int, default="auto"
+        Starts.
+    solver : {"auto", "admm", "lowrank"}, default="auto"
+        As in `ila_sdp`.
+    n_init : int, default=3
+        Restarts behind every kind of start.
+    max_outer : int, default=20
+        Alternations of memberships and covariances.
+    tol : float, default=1e-4
+        Residuals of the relaxations.
+    max_iter : int, default=500
+        Iterations of each relaxation.
+    random_state : None, int or RandomState, default=None
+        Seed.
+    verbose : int, default=0
+        1 for a progress bar, 2 for log lines.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of each row.
+    means_ : ndarray of shape (n_clusters, n_features)
+        Means of the clusters.
+    covariances_ : ndarray of shape (n_clusters, n_features, n_features)
+        Covariances.
+    weights_ : ndarray of shape (n_clusters,)
+        Shares.
+    memberships_ : ndarray of shape (n_clusters, n_samples)
+        Soft memberships.
+    log_likelihood_ : float
+        Profile likelihood of the labels.
+    certificate_ : dict
+        "objective", "upper_bound" and "gap" of the last relaxation.
+    n_iter_ : int
+        Alternations of the start that won.
+    n_features_in_ : int
+        Number of features.
+    converged_ : bool
+        Whether the labels settled.
+    result_ : LASDPResult
+        Everything that `ila_sdp` returns.
+
+    See Also
+    --------
+    ila_sdp : The function behind it.
+
+    Examples
+    --------
+    >>> from numopt.cluster import LikelihoodAdjustedSDP, misclustering_error
+    >>> from numopt.datasets import make_unequal_mixture
+    >>> X, truth = make_unequal_mixture(60, 2, distance=9.0, random_state=1)
+    >>> model = LikelihoodAdjustedSDP(3, random_state=0).fit(X)
+    >>> misclustering_error(truth, model.predict(X)) < 0.1
+    True
+    """
+
+    _parameter_constraints = {
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "covariance_type": [StrOptions({"full", "diag", "spherical", "tied"})],
+        "reg_covar": [Interval(Real, 0, None, closed="neither")],
+        "init": [StrOptions({"auto", "kmeans", "gmm"}), "array-like"],
+        "solver": [StrOptions({"auto", "admm", "lowrank"})],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "max_outer": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "verbose": [Interval(Integral, 0, None, closed="left"), "boolean"],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int = 2,
+        *,
+        covariance_type: str = "full",
+        reg_covar: float = 1e-3,
+        init: Any = "auto",
+        solver: str = "auto",
+        n_init: int = 3,
+        max_outer: int = 20,
+        tol: float = 1e-4,
+        max_iter: int = 500,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.covariance_type = covariance_type
+        self.reg_covar = reg_covar
+        self.init = init
+        self.solver = solver
+        self.n_init = n_init
+        self.max_outer = max_outer
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Cluster.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+        """
+        X = validate_data(self, X, dtype=FLOATS)
+        result = ila_sdp(
+            X,
+            self.n_clusters,
+            init=self.init,
+            covariance_type=self.covariance_type,
+            reg_covar=self.reg_covar,
+            solver=self.solver,
+            n_init=self.n_init,
+            max_outer=self.max_outer,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            random_state=_seed(self.random_state),
+            verbose=int(self.verbose),
+        )
+        self.result_ = result
+        self.labels_ = result.labels
+        self.means_ = result.centers
+        self.covariances_ = result.covariances
+        self.weights_ = result.weights
+        self.memberships_ = result.memberships
+        self.log_likelihood_ = result.log_likelihood
+        self.certificate_ = {
+            "objective": result.objective,
+            "upper_bound": result.upper_bound,
+            "gap": result.gap,
+        }
+        self.n_iter_ = result.n_iter
+        self.converged_ = result.converged
+        return self
+
+    def _log_joint(self, X: Any) -> np.ndarray:
+        """Return log pi_k + log N(x_i; mu_k, S_k), shape (n, K)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=FLOATS, reset=False)
+        shares = np.log(np.maximum(self.weights_, 1e-300))
+        return log_densities(X, self.means_, self.covariances_) + shares[None, :]
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable cluster of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels.
+        """
+        return np.argmax(self._log_joint(X), axis=1)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the posterior probabilities of the clusters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_clusters)
+            Rows sum to one.
+        """
+        scores = self._log_joint(X)
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return scores / scores.sum(axis=1, keepdims=True)
+
+    def _log_density(self, X: Any) -> np.ndarray:
+        scores = self._log_joint(X)
+        top = scores.max(axis=1)
+        return top + np.log(np.exp(scores - top[:, None]).sum(axis=1))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean log-density of the mixture of the clusters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+            Mean over the rows.
+        """
+        return float(self._log_density(X).mean())
+
+    def bic(self, X: Any) -> float:
+        """Return the Bayesian information criterion on X; lower is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        float
+            ``-2 n score(X) + q log n`` with q the number of free parameters.
+        """
+        density = self._log_density(X)
+        K, p = self.means_.shape
+        matrix = p * (p + 1) // 2
+        counts = {"full": K * matrix, "tied": matrix, "diag": K * p, "spherical": K}
+        free = counts[self.covariance_type] + K * p + K - 1
+        return float(-2 * density.sum() + free * math.log(density.size))
+
+
+def _seed(random_state: Any) -> np.random.Generator:
+    """A Generator from what scikit-learn calls a random state."""
+    if random_state is None or isinstance(random_state, int | np.integer):
+        return np.random.default_rng(random_state)
+    state = check_random_state(random_state)
+    return np.random.default_rng(state.randint(2**31 - 1))

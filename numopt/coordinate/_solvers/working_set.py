@@ -10,8 +10,9 @@ from numopt._iterate.loop import iterate
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit, Quadratic
 from numopt.coordinate._problem.null import NullModel
-from numopt.coordinate._problem.penalties import Penalty
+from numopt.coordinate._problem.penalties import L1, FoldedPenalty, Penalty
 from numopt.coordinate._solvers.audit import free_columns
+from numopt.coordinate._solvers.folded import FoldedProblem, FoldedSolver
 from numopt.coordinate._solvers.group_working_set import GroupProblem, GroupWorkingSet
 from numopt.coordinate._solvers.prox_newton import ModelProblem, ProxNewtonWorkingSet
 from numopt.coordinate._solvers.quadratic import QuadraticProblem, QuadraticWorkingSet
@@ -79,6 +80,14 @@ def solve_data(
     ):
         grouped = GroupProblem.build(data, penalty, null, fit_intercept, options["tol"])
         fields = iterate(GroupWorkingSet(), grouped, warm_start=start, **options)
+        return CoordinateResult(**fields)
+    if isinstance(penalty, FoldedPenalty) and isinstance(datafit, Quadratic):
+        plain = L1(penalty.alpha).terms(data.shape[1])
+        squares = QuadraticProblem.build(
+            data, plain, null, fit_intercept, options["tol"]
+        )
+        folded = FoldedProblem(squares, penalty)
+        fields = iterate(FoldedSolver(), folded, warm_start=start, **options)
         return CoordinateResult(**fields)
     if terms is not None and datafit.has_dual:
         model = ModelProblem(

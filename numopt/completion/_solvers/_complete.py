@@ -34,15 +34,17 @@ from numopt.completion._solvers._factors import (
 )
 from numopt.completion._solvers._gauss_newton import GaussNewton
 from numopt.completion._solvers._result import BIASES, CompletionResult, short_lines
+from numopt.completion._solvers._robust import RobustGaussNewton
 from numopt.completion._solvers._vb import VariationalBayes
 from numopt.typing import Callback
 
 __all__ = ["complete"]
 
-METHODS = ("auto", "als", "vb", "gauss_newton")
+METHODS = ("auto", "als", "vb", "gauss_newton", "irls_gauss_newton")
+ROBUST = ("irls_gauss_newton",)
 LOSSES = ("squared", "huber", "l1")
-MAX_ITER = {"als": 100, "vb": 100, "gauss_newton": 60}
-TOL = {"als": 1e-6, "vb": 1e-6, "gauss_newton": 1e-10}
+MAX_ITER = {"als": 100, "vb": 100, "gauss_newton": 60, "irls_gauss_newton": 60}
+TOL = {"als": 1e-6, "vb": 1e-4, "gauss_newton": 1e-10, "irls_gauss_newton": 1e-10}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +76,12 @@ class Options:
     warm_start: Any = None
 
     @property
-    def penalized_evenly(self) -> bool:
+    def closed_form(self) -> bool:
         """Whether the closed form of a full matrix holds."""
-        return self.method in ("auto", "als", "gauss_newton", "soft_impute") and (
-            self.alpha_scaling == "constant" or self.alpha == 0
-        )
+        even = self.alpha_scaling == "constant" or self.alpha == 0
+        plain = self.bias == "none" and self.loss == "squared"
+        direct_methods = ("als", "gauss_newton", "soft_impute")
+        return even and plain and not self.nonnegative and self.method in direct_methods
 
     @property
     def penalty(self) -> Penalty:
@@ -129,7 +132,131 @@ def complete(
     verbose: int = 0,
     warn: bool = True,
 ) -> CompletionResult:
-    """Fit a low-rank model to the known entries of a matrix."""
+    r"""Fit a low-rank model to the known entries of a matrix.
+
+    .. math:: \min_{U,V,b,c} \sum_{(i,j)\in\Omega} w_{ij}\,
+        \rho(y_{ij} - \mu - b_i - c_j - u_i\cdot v_j)
+        + \sum_i a_i |u_i|^2 + \sum_j a'_j |v_j|^2
+        + \alpha_b \Bigl(\sum_i s_i b_i^2 + \sum_j s'_j c_j^2\Bigr)
+
+    where :math:`\Omega` are the known entries and :math:`\rho` is the squared, the
+    absolute or Huber's loss. With ``alpha_scaling="constant"`` a_i = alpha and
+    s_i = 1; with "count" both are multiplied by the number of entries of the line.
+
+    Parameters
+    ----------
+    X : array with NaN, sparse matrix or ``(rows, cols, values)``
+        Known entries of the (m, n) matrix. NaN is missing in a dense array; every
+        stored entry of a sparse matrix is known, stored zeros too.
+    rank : int
+        Number of factors k, in 1..min(m, n).
+    shape : tuple of int, default=None
+        Shape (m, n) for triplets; None means the largest indices plus 1.
+    weights : array, default=None
+        Weights, one a value or of shape (m, n); 0 means unobserved. None means 1.
+    method : str, default="auto"
+        - "als": alternating ridge regressions, for noisy data and biases;
+        - "vb": variational Bayes, which finds penalties and noise by evidence;
+        - "gauss_newton": damped Gauss-Newton with rank continuation, for exact
+          recovery;
+        - "irls_gauss_newton": the same, reweighted, for the robust losses;
+        - "auto": "irls_gauss_newton" for a robust loss, "vb" for ``alpha="auto"``,
+          "gauss_newton" for alpha = 0 without bias, else "als".
+    loss : {"squared", "huber", "l1"}, default="squared"
+        Loss of the residuals.
+    alpha : float or "auto", default=0.0
+        Ridge penalty of the factors; "auto" chooses it by evidence.
+    alpha_scaling : {"constant", "count"}, default="constant"
+        Whether penalties grow with the number of entries of a line.
+    bias : {"none", "row", "col", "both"}, default="none"
+        Biases to fit; with any, the weighted mean is the intercept.
+    alpha_bias : float, default=None
+        Ridge penalty of the biases; None means ``alpha``.
+    nonnegative : bool, default=False
+        Keep all factors non-negative ("als" without bias).
+    init : {"spectral", "random"}, default="spectral"
+        Start of "als": truncated singular value decomposition of the known entries,
+        or Gaussian factors. Very sparse data always start at random.
+    clip_incoherence : float, default=None
+        Incoherence above which entries of the spectral start are zeroed; None clips
+        at three times the 99.9 % quantile of the row norms.
+    inner : {"auto", "cholesky", "cg"}, default="auto"
+        How "als" solves a line: exactly, or by ``cg_steps`` warm-started steps of
+        conjugate gradients; "auto" takes the faster for the rank.
+    cg_steps : int, default=3
+        Steps of conjugate gradients.
+    acceleration : {"anderson", None}, default="anderson"
+        Extrapolation of the sweeps of "als", kept only when the objective falls.
+    rank_schedule : {"auto", "continuation", "plain"}, default="auto"
+        Whether Gauss-Newton grows the rank from 1; "auto" does.
+    n_restarts : int, default=3
+        New starts of Gauss-Newton after a stall.
+    max_iter : int, default=None
+        Sweeps (100), or Gauss-Newton steps at the last rank for each start (60).
+    tol : float, default=None
+        Relative decrease of the objective in a sweep ("als", 1e-6), relative change
+        of the noise variance ("vb", 1e-4) or relative residual (Gauss-Newton, 1e-10).
+    validation_fraction : float, default=0.0
+        Share of entries kept back by "als" and "vb"; the fit stops when their error
+        has not improved for 3 sweeps and the best sweep is returned.
+    duplicates : {"mean", "raise"}, default="mean"
+        Repeated entries are averaged and their weights added, or refused.
+    random_state : int, Generator or None, default=None
+        Seed.
+    n_jobs : int, default=None
+        Threads; None and -1 keep the setting of :func:`numopt.set_num_threads`. The
+        answer does not depend on it.
+    callback : callable, default=None
+        Called with an :class:`numopt.IterationInfo` at each check; a true answer
+        stops.
+    verbose : int, default=0
+        1 shows a progress bar, 2 writes log lines.
+    warn : bool, default=True
+        Issue a ConvergenceWarning when the solver does not converge.
+
+    Returns
+    -------
+    CompletionResult
+        The model: ``row_factors``, ``col_factors``, biases, ``predict``,
+        ``to_dense``, ``fold_in``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        On invalid data or options, naming the argument.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When the solver does not converge, or there are fewer entries than degrees of
+        freedom k (m + n - k) and no penalty.
+
+    Notes
+    -----
+    A sweep of "als" costs N k^2 + (m + n) k^3 / 3 operations with exact solves,
+    4 N k (cg_steps + 1) by conjugate gradients; a step of Gauss-Newton costs 8 N k
+    for each inner step. Memory is about 2 N (value + index) plus the factors. A full
+    unweighted matrix without bias is solved in closed form by the singular value
+    decomposition. Gauss-Newton to 1e-10 needs float64.
+
+    References
+    ----------
+    Zhou, Wilkinson, Schreiber & Pan 2008 (ALS with weighted ridge); Hastie, Mazumder,
+    Lee & Zadeh 2015, arXiv 1410.2596; Lim & Teh 2007 (variational Bayes); Zilber &
+    Nadler 2022, arXiv 2106.12933 (Gauss-Newton matrix recovery); Jain, Netrapalli &
+    Sanghavi 2013, arXiv 1212.0467 (spectral start).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numopt.completion import complete
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.standard_normal((30, 2)) @ rng.standard_normal((2, 20))
+    >>> X = np.where(rng.random((30, 20)) < 0.6, truth, np.nan)
+    >>> result = complete(X, rank=2, random_state=0)
+    >>> bool(abs(result.to_dense() - truth).max() < 1e-6)
+    True
+    """
     problem = observations(X, shape=shape, weights=weights, duplicates=duplicates)
     options = _check_options(
         problem, rank=rank, method=method, loss=loss, alpha=alpha,
@@ -146,9 +273,8 @@ def complete(
 
 def fit(problem: Observations, options: Options) -> CompletionResult:
     """Run the chosen method on validated data."""
-    if options.bias == "none" and problem.full and options.loss == "squared":
-        if options.penalized_evenly and not options.nonnegative:
-            return direct(problem, options)
+    if problem.full and options.closed_form:
+        return direct(problem, options)
     _warn_short(problem, options)
     intercept = problem.weighted_mean() if options.bias != "none" else 0.0
     centred = problem
@@ -212,6 +338,9 @@ def make_result(
     P, Q = fields.pop("P"), fields.pop("Q")
     U, b = split(P)
     V, c = split(Q)
+    mask = fields.pop("outlier_mask", None)
+    if mask is not None and problem.position is not None:
+        mask = (problem.position >= 0) & mask[problem.position]
     history = fields["history"]
     if history and np.isnan(history.get("validation_rmse", np.zeros(1))).all():
         history.pop("validation_rmse")
@@ -223,7 +352,7 @@ def make_result(
         row_bias=b,
         col_bias=c,
         rank=U.shape[1],
-        outlier_mask=fields.pop("outlier_mask", None),
+        outlier_mask=mask,
         underdetermined_rows=short_lines(problem.by_row, U.shape[1]),
         underdetermined_cols=short_lines(problem.by_col, U.shape[1]),
         alpha=options.alpha,
@@ -273,9 +402,22 @@ def _run_vb(
 
 
 def _run_gauss_newton(
-    problem: Observations, options: Options, intercept: float
+    problem: Observations, options: Options, _: float
 ) -> dict[str, Any]:
     solver = GaussNewton(
+        rank=options.rank,
+        continuation=options.rank_schedule != "plain",
+        n_restarts=options.n_restarts,
+        tol=options.tol,
+        max_steps=options.max_iter,
+        random_state=_fixed_seed(options.random_state),
+    )
+    return options.run(solver, problem, max_iter=solver.total_steps)
+
+
+def _run_irls(problem: Observations, options: Options, _: float) -> dict[str, Any]:
+    solver = RobustGaussNewton(
+        loss=options.loss,
         rank=options.rank,
         continuation=options.rank_schedule != "plain",
         n_restarts=options.n_restarts,
@@ -291,7 +433,12 @@ def _fixed_seed(random_state: Any) -> int:
     return int(as_generator(random_state).integers(2**31))
 
 
-RUNNERS = {"gauss_newton": _run_gauss_newton, "als": _run_als, "vb": _run_vb}
+RUNNERS = {
+    "irls_gauss_newton": _run_irls,
+    "gauss_newton": _run_gauss_newton,
+    "als": _run_als,
+    "vb": _run_vb,
+}
 
 
 def _split(
@@ -381,9 +528,31 @@ def _check_alpha(alpha: Any, method: Any) -> float:
 
 
 def _choose(o: dict[str, Any]) -> str:
-    """Method of "auto"."""
-    if o["method"] != "auto":
-        return o["method"]
+    """Method of "auto"; refuse combinations that no method solves."""
+    method, robust = o["method"], o["loss"] != "squared"
+    if o["nonnegative"] and o["bias"] != "none":
+        raise ValueError(message("bias", "'none' with nonnegative=True", o["bias"]))
+    if robust and method not in ("auto", *ROBUST):
+        raise ValueError(message("loss", f"'squared' for method {method!r}", o["loss"]))
+    if not robust and method in ROBUST:
+        raise ValueError(
+            message("loss", f"'l1' or 'huber' for method {method!r}", "'squared'")
+        )
+    unpenalised = ("gauss_newton", *ROBUST)
+    if (robust or method in unpenalised) and (o["bias"] != "none" or o["alpha"] != 0):
+        raise ValueError(
+            message(
+                "alpha",
+                "0 and `bias` 'none' for exact recovery and robust losses",
+                f"alpha={o['alpha']}, bias={o['bias']!r}",
+            )
+        )
+    if o["nonnegative"] and method not in ("auto", "als"):
+        raise ValueError(message("method", "'als' with nonnegative=True", repr(method)))
+    if robust and method == "auto":
+        return "irls_gauss_newton"
+    if method != "auto":
+        return method
     if math.isnan(o["alpha"]):
         return "vb"
     exact = o["alpha"] == 0 and o["bias"] == "none" and not o["nonnegative"]

@@ -28,6 +28,10 @@ CG_FLOOR = 1e-8
 STEPS_PER_RANK = 8
 #: A residual above this after a stall is worth a new start.
 STALLED = 1e-3
+#: A start is given up when so many steps leave more than this share of the residual.
+SLOW_STEPS, SLOW_SHARE = 12, 0.9
+#: Minimum-norm steps of a restart, and the residual at which they have done their part.
+MIN_NORM_STEPS, MIN_NORM_DONE = 30, 1e-2
 #: Relative decrease that counts as none, and how many in a row mean a stall.
 FLAT, FLAT_STEPS = 1e-9, 3
 
@@ -156,7 +160,8 @@ class _State:
     steps: int = 0
     gave_up: bool = False
     best: tuple[float, Point] | None = None
-    best_at_start: float = math.inf
+    min_norm: bool = False
+    trail: list[float] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,7 +241,12 @@ class GaussNewton(Solver[Observations, _State]):
             self._append(problem, state)
         elif self._stalled(problem, state):
             self._restart(problem, state)
-        self._gauss_newton(problem, state)
+        if state.min_norm:
+            self._minimum_norm(problem, state)
+        else:
+            self._gauss_newton(problem, state)
+            if state.x.rank == self.rank:
+                state.trail.append(state.norm)
         return state
 
     def _relative(self, problem: Observations, norm: float) -> float:
@@ -244,8 +254,13 @@ class GaussNewton(Solver[Observations, _State]):
         return norm / size if size > 0 else norm
 
     def _stalled(self, problem: Observations, state: _State) -> bool:
+        if state.x.rank < self.rank:
+            return False
         done = state.flat >= FLAT_STEPS or state.gave_up
         done = done or state.steps_here >= self.max_steps
+        trail = state.trail
+        if len(trail) > SLOW_STEPS and not state.min_norm:
+            done = done or trail[-1] > SLOW_SHARE * trail[-1 - SLOW_STEPS]
         return (
             done
             and state.start < self.n_restarts
@@ -253,17 +268,19 @@ class GaussNewton(Solver[Observations, _State]):
         )
 
     def _restart(self, problem: Observations, state: _State) -> None:
-        """Plain decomposition first (or continuation), then random subspaces."""
+        """Decomposition with minimum-norm steps, without them, then random subspaces."""
         self._keep_best(state)
         state.start += 1
-        if state.start == 1:
-            other = 1 if not self.continuation else self.rank
-            x = self._spectral(problem, problem.by_row.values, other)
+        if state.start <= 2:
+            x = self._spectral(problem, problem.by_row.values, self.rank)
         else:
             x = self._random(problem, state.start)
         fresh = self._fresh(problem, x)
-        for field in ("x", "r", "norm", "damping", "steps_here", "flat", "gave_up"):
+        for field in (
+            "x", "r", "norm", "damping", "steps_here", "flat", "gave_up", "trail",
+        ):  # fmt: skip
             setattr(state, field, getattr(fresh, field))
+        state.min_norm = state.start != 2
 
     def _random(self, problem: Observations, number: int) -> Point:
         xp, values = problem.xp, problem.by_row.values
@@ -283,6 +300,26 @@ class GaussNewton(Solver[Observations, _State]):
             state.best is None or state.norm < state.best[0]
         ):
             state.best = (state.norm, state.x)
+
+    def _minimum_norm(self, problem: Observations, state: _State) -> None:
+        """Least-norm factors of the linearised fit (Zilber & Nadler 2022).
+
+        They may travel far and raise the residual, which brings them out of the
+        valleys in which descent stalls when the spectrum is flat.
+        """
+        root = array_namespace(state.x.s).sqrt(state.x.s)
+        at = Point(state.x.Qu * root, state.x.s, state.x.Qv * root)
+        target = problem.by_row.values + predict_entries(
+            problem.by_row.indptr, problem.by_row.indices, join(at.Qu), join(at.Qv)
+        )
+        A, B, _, state.inner = damped_step(problem, at, target, 0.0, CG_FLOOR)
+        state.x = truncate(A, B, self.rank)
+        state.r = residual_at(problem, state.x)
+        state.norm = weighted_norm(problem, state.r)
+        state.steps_here += 1
+        near = self._relative(problem, state.norm) < MIN_NORM_DONE
+        if near or state.steps_here >= MIN_NORM_STEPS:
+            state.min_norm, state.steps_here = False, 0
 
     def _gauss_newton(self, problem: Observations, state: _State) -> None:
         m, n = problem.shape

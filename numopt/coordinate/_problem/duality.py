@@ -107,7 +107,11 @@ def group_dual(
 
 
 def _loss_dual(data: LinearData, datafit: Datafit, theta, y) -> float:
-    return -float(data.weighted(datafit.conjugate(y, -theta)).sum())
+    losses = datafit.conjugate(y, -theta)
+    if data.weights is not None:
+        # A sample of weight 0 counts nothing, wherever its dual variable lies.
+        losses = np.where(data.weights > 0, losses, 0.0)
+    return -float(data.weighted(losses).sum())
 
 
 def _scales(data: LinearData, datafit: Datafit, theta, ridge: float, limit: float, y):
@@ -124,6 +128,8 @@ def _separable_duals(data, datafit, terms: ScalarTerms, coef, theta, rho, y):
     """Dual values (scaled by 1/S) of the candidates, best last."""
     total = data.total
     slope = rho / total
+    # theta = 0 is always feasible and best where the data are fitted exactly.
+    yield _loss_dual(data, datafit, np.zeros_like(theta), y) / total
     yield _plain_dual(data, datafit, terms, theta, slope, y)
     # Ridge terms as extra rows of squares, then shrink until feasible.
     l1, l2, lower, upper = terms

@@ -135,7 +135,7 @@ def make_irs_mimo(
         Random pilot vectors and phase patterns.
     spread : int, default=3
         Neighbouring directions that carry energy at the surface and at the base
-        station; the mobile sees ``spread`` scatterers in random directions.
+        station; the mobile sends into one direction.
     random_state : int, Generator or None, default=None
         Seed.
 
@@ -171,19 +171,19 @@ def make_irs_mimo(
     rng = as_generator(random_state)
     cosines = -1 + 2 * np.arange(n_grid) / n_grid
     at_irs, at_ms, at_bs = (_steering(n, cosines) for n in (n_irs, n_ms, n_bs))
-    phases = np.exp(2j * np.pi * rng.random((n_patterns, n_irs)))
+    phases = rng.choice([-1.0, 1.0], size=(n_patterns, n_irs))
     pilots = _normal(rng, (n_pilots, n_ms), True)
     factors = [phases @ at_irs, pilots @ at_ms.conj(), at_bs]
-    start = [rng.integers(n_grid - spread + 1) for _ in range(2)]
+    # The surface sees differences of two directions, which wrap around the grid.
     supports = [
-        start[0] + np.arange(spread),
-        rng.choice(n_grid, spread, replace=False),
-        start[1] + np.arange(spread),
+        (rng.integers(n_grid) + np.arange(spread)) % n_grid,
+        rng.integers(n_grid, size=1),
+        rng.integers(n_grid - spread + 1) + np.arange(spread),
     ]
     coef = np.ones(())
     for support in supports:
         axis = np.zeros(n_grid, np.complex128)
-        axis[support] = _normal(rng, (spread,), True)
+        axis[support] = _normal(rng, support.shape, True)
         coef = np.multiply.outer(coef, axis)
     clean = _apply(factors, coef)
     noise_var = float(np.mean(np.abs(clean) ** 2) / snr)

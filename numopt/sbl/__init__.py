@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sparse Bayesian learning: general, multi-task, block and Kronecker dictionaries.
+"""Sparse Bayesian learning: general, multi-task and Kronecker dictionaries.
 
 ==================  ==========================================================
 room                holds
 ==================  ==========================================================
 ``_problem``        the linear Gaussian model and its log evidence
-``_solvers``        ``sbl``, ``block_sbl``, ``kronecker_sbl`` and results
+``_solvers``        ``sbl``, ``kronecker_sbl`` and their results
 ``_kernels``        sequential evidence ascent, fused set-up, by formula
 ``_kernels_cpu``    the same in Numba
 ``_estimators``     regressors and the Kronecker sparse coder
@@ -19,6 +19,7 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        "_estimators": ("KroneckerSBL", "MultiTaskSBL", "RVMRegressor", "SBLRegressor"),
         "_problem": ("log_evidence",),
         "_solvers.general": ("sbl",),
         "_solvers.kron_algebra": (
@@ -33,6 +34,12 @@ __getattr__, __dir__, __all__ = attach(
 )
 
 if TYPE_CHECKING:
+    from numopt.sbl._estimators import (
+        KroneckerSBL,
+        MultiTaskSBL,
+        RVMRegressor,
+        SBLRegressor,
+    )
     from numopt.sbl._problem import log_evidence
     from numopt.sbl._solvers.general import sbl
     from numopt.sbl._solvers.kron_algebra import (

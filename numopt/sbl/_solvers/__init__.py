@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How evidence is maximised: sequential, batch, matrix-free, block and Kronecker."""
+"""How evidence is maximised: sequential, batch, matrix-free, Kronecker."""

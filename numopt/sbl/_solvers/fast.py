@@ -67,6 +67,7 @@ class FastSolver(Solver[SBLProblem, FastState]):
     max_iter: int
     noise_var: float | None = None
     energies: np.ndarray | None = None
+    mean: np.ndarray | None = None  # column means that a sparse A still contains
     name: str = "sbl(method='fast')"
 
     def init(self, problem: SBLProblem, warm_start: Any) -> FastState:
@@ -122,7 +123,7 @@ class FastSolver(Solver[SBLProblem, FastState]):
         unit = (state.d * state.y_scale) ** 2
         for r, j in enumerate(seeds):
             state.control[12] = j
-            _make_row(problem.A, state)
+            _make_row(problem, state, self.mean)
             state.act[r], state.alpha[r] = j, unit[j] / gamma[j]
             state.position[j] = r
         state.count[0] = count
@@ -149,7 +150,7 @@ class FastSolver(Solver[SBLProblem, FastState]):
             if code == 0:
                 return
             if code == 1:
-                _make_row(problem.A, state)
+                _make_row(problem, state, self.mean)
             elif code == 2:
                 _grow(state)
             else:
@@ -238,13 +239,16 @@ def compress(Y: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return np.ascontiguousarray(U * (s * ratio)), Vh / ratio
 
 
-def _make_row(A: Any, state: FastState) -> None:
+def _make_row(problem: SBLProblem, state: FastState, mean: np.ndarray | None) -> None:
     """Put the Gram row of the waiting atom into the pool."""
-    j, k = int(state.control[12]), int(state.count[1])
+    A, j, k = problem.A, int(state.control[12]), int(state.count[1])
     column = A[:, [j]].toarray()[:, 0] if is_sparse(A) else A[:, j]
     if state.G.dtype.kind == "c":
         column = column.conj()
-    state.G[k] = (A.T @ column) * state.d * state.d[j]
+    row = A.T @ column
+    if mean is not None:
+        row = row - problem.rows * mean[j] * mean
+    state.G[k] = row * state.d * state.d[j]
     state.slot[j] = k
     state.count[1] = k + 1
 

@@ -147,7 +147,6 @@ def sbl(
     --------
     numopt.sbl.SBLRegressor : The same as a scikit-learn estimator.
     numopt.sbl.kronecker_sbl : For dictionaries that are Kronecker products.
-    numopt.sbl.block_sbl : For coefficients that come in blocks.
 
     Notes
     -----
@@ -235,13 +234,14 @@ def solve_fast(
     max_iter: int | None,
     gamma0: Any = None,
     energies: np.ndarray | None = None,
+    mean: np.ndarray | None = None,
     **options: Any,
 ) -> SBLResult:
     """Run the sequential ascent on a validated problem, in double precision."""
     dtype = problem.Y.dtype
     problem = _in_double(problem)
     limit = max_iter or 1000 + 20 * min(problem.shape)
-    solver = FastSolver(penalty, tol, limit, noise_var, energies)
+    solver = FastSolver(penalty, tol, limit, noise_var, energies, mean)
     fields = iterate(
         solver, problem, tol=tol, max_iter=limit, warm_start=gamma0, **options
     )

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Estimators: agreement with the functions, drop-in behaviour, calibration."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import ARDRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
+
+from numopt.datasets import make_kronecker_sparse
+from numopt.sbl import (
+    KroneckerSBL,
+    MultiTaskSBL,
+    RVMRegressor,
+    SBLRegressor,
+    kronecker_sbl,
+    log_evidence,
+    sbl,
+)
+from tests.sbl.data import relative_error, sparse_model
+
+
+def test_regressor_equals_the_function():
+    A, y, *_ = sparse_model(60, 30, 5)
+    model = SBLRegressor(fit_intercept=False).fit(A, y)
+    np.testing.assert_allclose(model.coef_, sbl(A, y).coef, rtol=1e-6, atol=1e-9)
+    assert model.intercept_ == 0.0
+    assert np.isinf(model.lambda_).sum() == 30 - model.active_.size
+    assert model.sigma_.shape == (model.active_.size,) * 2
+
+
+@pytest.mark.parametrize("method", ["fast", "mm", "cofem"])
+def test_sparse_features_equal_dense_ones(method):
+    A, y, *_ = sparse_model(60, 30, 5)
+    A = A * (np.abs(A) > 1.0)
+    options = {"method": method, "random_state": 0, "noise_var": 0.5, "max_iter": 100}
+    with np.testing.suppress_warnings() as sup:
+        sup.filter()
+        dense = SBLRegressor(**options).fit(A, y + 3)
+        sparse = SBLRegressor(**options).fit(sp.csr_array(A), y + 3)
+    np.testing.assert_allclose(sparse.coef_, dense.coef_, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(sparse.intercept_, dense.intercept_, rtol=1e-6)
+    mean, std = sparse.predict(sp.csr_array(A), return_std=True)
+    desired = dense.predict(A, return_std=True)
+    np.testing.assert_allclose(mean, desired[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(std, desired[1], rtol=1e-5)
+
+
+def test_evidence_is_not_below_that_of_ard():
+    A, y, *_ = sparse_model(200, 40, 6, rho=0.5)
+    A = A - A.mean(axis=0)
+    y = y - y.mean()
+    peer = ARDRegression(threshold_lambda=1e10, fit_intercept=False).fit(A, y)
+    gamma = np.where(peer.coef_ != 0, 1.0 / peer.lambda_, 0.0)
+    theirs = log_evidence(A, y, gamma, 1.0 / peer.alpha_)
+    ours = SBLRegressor(sparsity_prior="none", fit_intercept=False).fit(A, y)
+    assert ours.result_.log_evidence >= theirs - 0.5
+
+
+def test_smaller_error_than_ard_with_many_features():
+    errors = []
+    for seed in range(3):
+        A, y, x, _ = sparse_model(60, 300, 6, seed=seed)
+        ours = relative_error(SBLRegressor().fit(A, y).coef_, x)
+        errors.append(ours / relative_error(ARDRegression().fit(A, y).coef_, x))
+    assert np.median(errors) < 0.4
+
+
+def test_error_bars_are_calibrated():
+    rng = np.random.default_rng(0)
+    inside = []
+    for seed in range(6):
+        A, y, x, noise = sparse_model(400, 50, 8, seed=seed, snr_db=10)
+        model = SBLRegressor().fit(A, y)
+        new = rng.standard_normal((400, 50))
+        target = new @ x + np.sqrt(noise) * rng.standard_normal(400)
+        mean, std = model.predict(new, return_std=True)
+        inside.append(np.mean(np.abs(target - mean) < 1.96 * std))
+    assert 0.92 < np.mean(inside) < 0.98
+
+
+@pytest.mark.parametrize("value", [0.0, 3.7])
+def test_constant_target(value):
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    model = SBLRegressor().fit(X, np.full(20, value))
+    mean, std = model.predict(X, return_std=True)
+    np.testing.assert_allclose(mean, value)
+    assert np.all(np.isfinite(std))
+    assert np.all(model.coef_ == 0)
+    assert model.result_.converged
+
+
+def test_large_offsets_do_not_hide_features():
+    A, y, x, _ = sparse_model(100, 10, 3)
+    model = SBLRegressor().fit(A + 1e5, y + 1e6)
+    np.testing.assert_allclose(model.coef_, SBLRegressor().fit(A, y).coef_, atol=1e-5)
+    constant = SBLRegressor().fit(np.concatenate([A, np.full((100, 1), 0.1)], 1), y)
+    assert constant.coef_[-1] == 0
+
+
+def test_zero_weight_is_absence_and_two_is_repetition():
+    A, y, *_ = sparse_model(40, 15, 3)
+    w = np.random.default_rng(1).integers(0, 3, 40)
+    weighted = SBLRegressor().fit(A, y, sample_weight=w)
+    repeated = SBLRegressor().fit(np.repeat(A, w, axis=0), np.repeat(y, w))
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-7, atol=1e-9)
+    assert weighted.alpha_ == pytest.approx(repeated.alpha_)
+    with pytest.raises(ValueError, match="positive entry"):
+        SBLRegressor().fit(A, y, sample_weight=np.zeros(40))
+
+
+def test_diabetes_is_not_worse_than_ard():
+    X, y = load_diabetes(return_X_y=True)
+    X = PolynomialFeatures(2, include_bias=False).fit_transform(X)
+    ours = cross_val_score(SBLRegressor(), X, y).mean()
+    assert ours >= cross_val_score(ARDRegression(), X, y).mean() - 0.002
+
+
+def test_complex_data_are_refused():
+    with pytest.raises(ValueError, match="[Cc]omplex"):
+        SBLRegressor().fit(np.eye(3) * 1j, np.ones(3))
+
+
+def test_several_tasks_share_features():
+    A, Y, x, _ = sparse_model(40, 60, 4, L=5)
+    model = MultiTaskSBL().fit(A, Y + [0, 1, 2, 3, 4])
+    assert model.coef_.shape == (5, 60)
+    np.testing.assert_array_equal(model.active_, np.flatnonzero(x[:, 0]))
+    np.testing.assert_allclose(model.intercept_, np.arange(5), atol=0.5)
+    mean, std = model.predict(A, return_std=True)
+    assert mean.shape == Y.shape
+    assert std.shape == (40,)
+
+
+def test_relevance_vectors_fit_sinc():
+    rng = np.random.default_rng(0)
+    x = np.linspace(-10, 10, 200)[:, None]
+    truth = np.sinc(x[:, 0] / np.pi)
+    model = RVMRegressor(gamma=0.1).fit(x, truth + 0.05 * rng.standard_normal(200))
+    mean, std = model.predict(x, return_std=True)
+    assert np.sqrt(np.mean((mean - truth) ** 2)) < 0.025
+    assert model.relevance_.size < 20
+    np.testing.assert_allclose(1 / np.sqrt(model.alpha_), 0.05, rtol=0.2)
+    assert np.all(std > 0.04)
+
+
+def test_relevance_vectors_may_be_none_at_all():
+    x = np.linspace(0, 1, 30)[:, None]
+    model = RVMRegressor().fit(x, np.ones(30))
+    assert model.relevance_.size == 0
+    mean, std = model.predict(x, return_std=True)
+    np.testing.assert_allclose(mean, 1.0)
+    assert np.all(np.isfinite(std))
+
+
+def test_search_and_pipeline():
+    X, y = load_diabetes(return_X_y=True)
+    pipe = make_pipeline(PolynomialFeatures(2), SBLRegressor())
+    grid = {"sblregressor__sparsity_prior": ["beta", "none"]}
+    assert GridSearchCV(pipe, grid, cv=3).fit(X, y).best_score_ > 0.4
+
+
+def test_kronecker_coder():
+    data = make_kronecker_sparse((6, 7), (9, 8), 2, random_state=0)
+    X = np.stack([data.y, 2 * data.y])
+    coder = KroneckerSBL(data.factors).fit(X)
+    codes = coder.transform(X)
+    np.testing.assert_allclose(
+        codes[0], kronecker_sbl(data.factors, data.y).coef.ravel()
+    )
+    np.testing.assert_allclose(codes[1], 2 * codes[0], rtol=1e-6, atol=1e-9)
+    error = np.abs(coder.inverse_transform(codes) - X).max()
+    assert error < 0.3 * np.abs(X).max()
+    shared = KroneckerSBL(data.factors, shared_support=True).fit(X)
+    assert np.count_nonzero(shared.transform(X).any(axis=0)) <= 25
+    with pytest.raises(ValueError, match="42 features"):
+        KroneckerSBL(data.factors).fit(X[:, :5])

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Kronecker solver: dense identities, published numbers, edge cases."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from numopt.datasets import make_irs_mimo, make_kronecker_sparse
+from numopt.exceptions import ConvergenceWarning
+from numopt.sbl import (
+    kron_log_evidence,
+    kron_matvec,
+    kron_posterior,
+    kron_rmatvec,
+    kronecker_sbl,
+    log_evidence,
+    sbl,
+)
+from tests.backends import assert_xp_close
+from tests.sbl.data import normal
+
+SIZES = {1: ((4,), (6,)), 2: ((4, 3), (3, 5)), 3: ((3, 2, 4), (4, 3, 2))}
+
+
+def _case(order, complex_, L=None, seed=0):
+    rng = np.random.default_rng(seed)
+    rows, columns = SIZES[order]
+    H = [normal(rng, (m, n), complex_) for m, n in zip(rows, columns, strict=True)]
+    gammas = [rng.random(n) for n in columns]
+    gammas[0][0] = 0.0
+    M = int(np.prod(rows))
+    y = normal(rng, (M,) if L is None else (M, L), complex_)
+    return H, gammas, y, functools.reduce(np.kron, H), functools.reduce(np.kron, gammas)
+
+
+@pytest.mark.parametrize("L", [None, 2])
+@pytest.mark.parametrize("complex_", [False, True])
+@pytest.mark.parametrize("order", SIZES)
+def test_evidence_and_posterior_equal_the_dense_ones(order, complex_, L):
+    H, gammas, y, A, gamma = _case(order, complex_, L)
+    assert kron_log_evidence(H, y, gammas, 0.2) == pytest.approx(
+        log_evidence(A, y, gamma, 0.2), rel=1e-10
+    )
+    mean, var = kron_posterior(H, y, gammas, 0.2)
+    C = 0.2 * np.eye(len(A)) + (A * gamma) @ A.conj().T
+    gain = gamma[:, None] * np.linalg.solve(C, A).conj().T
+    np.testing.assert_allclose(mean, gain @ y, rtol=1e-9, atol=1e-12)
+    exact = gamma - np.sum(gain * (A * gamma).T, axis=1).real
+    np.testing.assert_allclose(var, exact, rtol=1e-9, atol=1e-12)
+
+
+def test_products_equal_kron_and_are_adjoint(backend):
+    H, _, y, A, _ = _case(3, False)
+    x = np.random.default_rng(1).standard_normal(A.shape[1])
+    Hs, (xs, ys) = backend.arrays(*H), backend.arrays(x, y)
+    assert_xp_close(kron_matvec(Hs, xs), A @ x, like=xs, rtol=1e-10)
+    assert_xp_close(kron_rmatvec(Hs, ys), A.T @ y, like=ys, rtol=1e-10)
+    tensor = kron_matvec(H, x.reshape(SIZES[3][1]))
+    assert tensor.shape == SIZES[3][0]
+    np.testing.assert_allclose(tensor.ravel(), A @ x, rtol=1e-10)
+
+
+@pytest.mark.parametrize("noise", [None, 0.5])
+@pytest.mark.parametrize("coupling", [None, [0.5, None]])
+def test_majorisation_never_lowers_the_evidence(coupling, noise):
+    data = make_kronecker_sparse((6, 7), (8, 9), 2, snr_db=15, random_state=0)
+    result = kronecker_sbl(
+        data.factors, data.y, method="mm", noise_var=noise, coupling=coupling,
+        prune_tol=1e-300, max_iter=80, warn=False,
+    )  # fmt: skip
+    path = result.history["log_evidence"]
+    assert len(path) > 5
+    assert np.all(np.diff(path) >= -1e-9 * np.abs(path[1:]))
+
+
+def test_single_factor_reaches_the_evidence_of_sbl():
+    data = make_kronecker_sparse((20,), (12,), 3, random_state=1)
+    noise = data.noise_var
+    ours = kronecker_sbl(
+        data.factors, data.y, method="mm", noise_var=noise, tol=1e-6, warn=False,
+        max_iter=2000,
+    )  # fmt: skip
+    other = sbl(data.factors[0], data.y, method="mm", noise_var=noise, tol=1e-8)
+    assert ours.log_evidence == pytest.approx(other.log_evidence, abs=0.02)
+
+
+def test_fixed_point_with_orthonormal_factors():
+    rng = np.random.default_rng(4)
+    U = [np.linalg.qr(rng.standard_normal((n, n)))[0] for n in (4, 5)]
+    scales = np.outer([3.0, 2.0, 1.5, 1.0], [2.0, 1.0, 1.0, 1.0, 0.7])
+    y = kron_matvec(U, scales * rng.standard_normal((4, 5))).ravel()
+    result = kronecker_sbl(
+        U, y, method="mm", noise_var=0.05, tol=1e-10, max_iter=5000, warn=False
+    )
+    w = np.abs(kron_rmatvec(U, y).reshape(4, 5)) ** 2
+    g1, g2 = result.gammas
+    total = 0.05 + np.outer(g1, g2)
+    score = (w - total) / total**2
+    first, second = score @ g2 * g1, g1 @ score * g2
+    np.testing.assert_allclose(first[g1 > 0], 0, atol=1e-5)
+    np.testing.assert_allclose(second[g2 > 0], 0, atol=1e-5)
+
+
+def _published(method, snr_db, seeds, **options):
+    errors, rates, noises = [], [], []
+    for seed in range(seeds):
+        data = make_kronecker_sparse(
+            (8, 12, 15), (15, 15, 15), 3, snr_db=snr_db, random_state=seed
+        )
+        result = kronecker_sbl(
+            data.factors, data.y, method=method, warn=False, **options
+        )
+        found = np.abs(result.coef) > 1e-3 * np.abs(result.coef).max()
+        truth = data.coef != 0
+        errors.append(np.sum((result.coef - data.coef) ** 2) / np.sum(data.coef**2))
+        rates.append(np.sum(found & truth) / np.sum(found | truth))
+        noises.append(result.noise_var / data.noise_var)
+    return np.array(errors), np.array(rates), np.array(noises)
+
+
+def test_svd_reproduces_the_paper():
+    """He and Joseph 2024, released results: 25 dB, unknown noise, SRR .896."""
+    errors, rates, _ = _published("svd", 25, 10)
+    assert 1.0e-4 < np.median(errors) < 3.4e-4
+    assert np.mean(rates) == pytest.approx(0.896, abs=0.06)
+
+
+def test_auto_is_better_than_the_paper():
+    errors, rates, noises = _published("auto", 25, 8)
+    assert np.mean(errors) < 3.35e-4
+    assert np.mean(rates) > 0.91
+    assert np.median(noises) == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("snr_db", "error", "rate"),
+    [(5, 1.2e-2, 0.77), (15, 1.8e-3, 0.86), (25, 2.0e-4, 0.95)],
+)
+def test_auto_over_noise_levels(snr_db, error, rate):
+    errors, rates, _ = _published("auto", snr_db, 30)
+    assert np.mean(errors) < 1.5 * error
+    assert np.mean(rates) > rate - 0.05
+
+
+@pytest.mark.parametrize(("snr_db", "published"), [(12, 0.049), (20, 0.0029)])
+def test_radio_channel_beats_the_best_published_curve(snr_db, published):
+    """He and Joseph 2024, pattern-coupled curve, mean of 50 channels."""
+    errors = []
+    for seed in range(4):
+        data = make_irs_mimo(snr_db=snr_db, random_state=seed)
+        result = kronecker_sbl(data.factors, data.y, warn=False)
+        errors.append(data.nmse(result.coef))
+    assert np.median(errors) < published
+
+
+@pytest.mark.parametrize("method", ["auto", "mm", "svd"])
+def test_every_library(method, backend):
+    data = make_kronecker_sparse((5, 6), (6, 7), 2, random_state=0)
+    H, y = backend.arrays(*data.factors), backend.asarray(data.y)
+    options = {"method": method, "max_iter": 5, "warn": False, "warm_iter": 2}
+    desired = kronecker_sbl(data.factors, data.y, **options)
+    result = kronecker_sbl(H, y, **options)
+    scale = np.abs(desired.coef).max()
+    assert_xp_close(result.coef, desired.coef, like=y, rtol=1e-6, atol=1e-6 * scale)
+    for one, other in zip(result.gammas, desired.gammas, strict=True):
+        assert_xp_close(one, other, like=y, rtol=1e-5, atol=1e-7)
+
+
+def test_single_precision_is_close():
+    data = make_kronecker_sparse((8, 9), (12, 12), 2, random_state=0)
+    wide = kronecker_sbl(data.factors, data.y)
+    H = [F.astype(np.float32) for F in data.factors]
+    narrow = kronecker_sbl(H, data.y.astype(np.float32), warn=False)
+    assert narrow.coef.dtype == np.float32
+    assert np.abs(narrow.coef - wide.coef).max() < 1e-3 * np.abs(wide.coef).max()
+
+
+def test_shapes_snapshots_and_posterior():
+    data = make_kronecker_sparse((6, 7), (9, 8), 2, complex=True, random_state=2)
+    flat = kronecker_sbl(data.factors, data.y)
+    tensor = kronecker_sbl(data.factors, data.y.reshape(6, 7))
+    np.testing.assert_allclose(flat.coef, tensor.coef)
+    twice = np.stack([data.y, 1j * data.y], axis=-1)
+    many = kronecker_sbl(data.factors, twice, return_dense=False)
+    assert many.coef is None
+    assert many.coef_support.shape == (*map(len, many.support), 2)
+    mean, var = kron_posterior(data.factors, data.y, flat.gammas, flat.noise_var)
+    scale = np.abs(mean).max()
+    np.testing.assert_allclose(flat.coef.ravel(), mean, atol=1e-9 * scale)
+    small = var.reshape(9, 8)[np.ix_(*flat.support)]
+    np.testing.assert_allclose(flat.posterior_var, small, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["auto", "mm", "svd", "am"])
+def test_zero_measurements(method):
+    result = kronecker_sbl([np.eye(3), np.ones((2, 4))], np.zeros(6), method=method)
+    assert result.converged
+    assert result.noise_var > 0
+    assert np.all(result.coef == 0)
+    assert result.coef.shape == (3, 4)
+
+
+def test_noise_free_and_rank_deficient_factors():
+    data = make_kronecker_sparse((8, 9), (12, 12), 2, random_state=0)
+    H = [data.factors[0], np.concatenate([data.factors[1]] * 2, axis=0)]
+    y = kron_matvec(H, data.coef)
+    result = kronecker_sbl(H, y, warn=False)
+    assert np.abs(result.coef - data.coef).max() < 1e-3 * np.abs(data.coef).max()
+
+
+def test_dense_coefficients_are_optional_for_millions_of_atoms():
+    rng = np.random.default_rng(0)
+    H = [rng.standard_normal((8, 120)) for _ in range(3)]
+    y = functools.reduce(np.kron, [F[:, 5] for F in H])
+    result = kronecker_sbl(
+        H, y + 0.01 * rng.standard_normal(512), return_dense=False, max_iter=30,
+        method="mm", warn=False,
+    )  # fmt: skip
+    peak = np.unravel_index(np.argmax(result.coef_support), result.coef_support.shape)
+    assert [int(s[k]) for s, k in zip(result.support, peak, strict=True)] == [5, 5, 5]
+
+
+def test_max_iter_is_honest():
+    data = make_kronecker_sparse((6, 7), (9, 8), 2, random_state=2)
+    with pytest.warns(ConvergenceWarning, match="did not converge"):
+        result = kronecker_sbl(data.factors, data.y, method="am", max_iter=2)
+    assert not result.converged
+
+
+GOOD = {"factors": [np.eye(3), np.ones((2, 4))], "y": np.arange(6.0)}
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ({"factors": []}, ValueError, "`factors` must be a non-empty sequence"),
+        ({"factors": np.eye(3)}, TypeError, "`factors` must be a non-empty"),
+        ({"factors": [np.eye(3), np.ones(2)]}, ValueError, r"`factors\[1\]` must be 2"),
+        (
+            {"factors": [np.eye(3), np.full((2, 4), np.nan)]},
+            ValueError,
+            r"`factors\[1\]` must be finite",
+        ),
+        ({"y": np.ones(5)}, ValueError, r"of length 6 .* got shape \(5,\)"),
+        ({"y": [0, 1, 2, 3, 4, np.inf]}, ValueError, "`y` must be finite"),
+        ({"noise_var": 0.0}, ValueError, "`noise_var` must be"),
+        ({"tol": -1.0}, ValueError, "`tol` must be"),
+        ({"max_iter": 0}, ValueError, "`max_iter` must be"),
+        ({"method": "omp"}, ValueError, "'auto', 'mm', 'svd', 'am'"),
+        ({"select": "aic"}, ValueError, "'bic', 'none'"),
+        ({"n_starts": 4}, ValueError, "`n_starts` must be"),
+        ({"coupling": [None]}, ValueError, "`coupling` must be a list of 2"),
+        ({"coupling": [-1.0, None]}, ValueError, r"`coupling\[0\]` must be"),
+        ({"coupling": [None, -np.eye(4)]}, ValueError, r"`coupling\[1\]` must be non"),
+        ({"coupling": [np.eye(2), None]}, ValueError, r"`coupling\[0\]` must be of s"),
+    ],
+)
+def test_bad_input(change, error, match):
+    call = {**GOOD, **change}
+    with pytest.raises(error, match=match):
+        kronecker_sbl(call.pop("factors"), call.pop("y"), **call)

@@ -26,6 +26,8 @@ from numopt.typing import Array
 
 __all__ = ["MatrixCompletionRegressor"]
 
+#: The noise variance counts as settled at this multiple of `tol`.
+SETTLED = 100
 #: Rows whose scores are held at once in `recommend`.
 CHUNK_ROWS = 1024
 
@@ -66,7 +68,9 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
     max_iter : int, default=30
         Largest number of sweeps.
     tol : float, default=1e-4
-        Stop when the relative change of the objective falls below.
+        Stop when the relative change of the objective falls below; for
+        ``alpha="auto"`` when that of the noise variance falls below ``100 * tol``
+        (see Notes).
     early_stopping : bool, default=False
         Whether to stop when the error on a validation share rises.
     validation_fraction : float, default=0.1
@@ -114,6 +118,11 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
 
     Notes
     -----
+    The posterior of the evidence model factorises over rows and columns, which makes
+    it too sure of itself: after the noise variance has settled to about one percent,
+    more sweeps fit the noise. On ratings that costs more than it gains, hence the
+    coarse stopping rule.
+
     Pairs with an unseen row or column are predicted from the intercept and the known
     bias. Intervals are split-conformal: a second model, fitted without a
     ``validation_fraction`` of the entries, gives absolute errors, whose quantile, by
@@ -255,7 +264,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
             inner=self.inner,
             cg_steps=self.cg_steps,
             max_iter=self.max_iter,
-            tol=self.tol,
+            tol=self.tol * (SETTLED if self._learns() else 1),
             validation_fraction=(
                 self.validation_fraction if self.early_stopping else 0.0
             ),
@@ -266,6 +275,12 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
         self._training = Triplets.sorted_by_row(pairs, y, weights, shape)
         self._calibration: Calibration | None = None
         self._copy_result(shape)
+
+    def _learns(self) -> bool:
+        """Whether the evidence model is fitted."""
+        return self.method == "vb" or (
+            self.method == "auto" and self.alpha == "auto" and self.loss == "squared"
+        )
 
     def _copy_result(self, shape: tuple[int, int]) -> None:
         result = self.result_
@@ -439,7 +454,6 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
         """Declare that X holds pairs of numbers, not features."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = True
-        tags.input_tags.positive_only = True
         tags.regressor_tags.poor_score = True
         return tags
 

@@ -21,10 +21,15 @@ __getattr__, __dir__, __all__ = attach(
         "_solvers": (
             "CompletionResult",
             "Posterior",
+            "RMSEResult",
             "complete",
+            "completion_path",
+            "estimate_rank",
+            "heldout_rmse",
             "incoherence",
             "make_low_rank",
             "spectral_init",
+            "weighted_low_rank",
         ),
     },
 )
@@ -37,8 +42,13 @@ if TYPE_CHECKING:
     from numopt.completion._solvers import (
         CompletionResult,
         Posterior,
+        RMSEResult,
         complete,
+        completion_path,
+        estimate_rank,
+        heldout_rmse,
         incoherence,
         make_low_rank,
         spectral_init,
+        weighted_low_rank,
     )

@@ -3,14 +3,26 @@
 
 from numopt.completion._solvers._complete import complete
 from numopt.completion._solvers._result import CompletionResult, Posterior
+from numopt.completion._solvers._selection import (
+    RMSEResult,
+    completion_path,
+    estimate_rank,
+    heldout_rmse,
+)
 from numopt.completion._solvers._spectral import incoherence, spectral_init
+from numopt.completion._solvers._weighted import weighted_low_rank
 from numopt.datasets._completion import make_low_rank
 
 __all__ = [
     "CompletionResult",
     "Posterior",
+    "RMSEResult",
     "complete",
+    "completion_path",
+    "estimate_rank",
+    "heldout_rmse",
     "incoherence",
     "make_low_rank",
     "spectral_init",
+    "weighted_low_rank",
 ]

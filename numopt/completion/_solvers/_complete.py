@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -269,6 +270,17 @@ def complete(
     )  # fmt: skip
     with _threads(n_jobs):
         return fit(problem, options)
+
+
+def make_options(problem: Observations, rank: Any, **changes: Any) -> Options:
+    """Checked options: the defaults of :func:`complete` with ``changes``."""
+    fields = {field.name for field in dataclasses.fields(Options)}
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(complete).parameters.items()
+        if name in fields
+    }
+    return _check_options(problem, **{**defaults, **changes, "rank": rank})
 
 
 def fit(problem: Observations, options: Options) -> CompletionResult:

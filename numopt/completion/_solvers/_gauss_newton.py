@@ -268,7 +268,7 @@ class GaussNewton(Solver[Observations, _State]):
         )
 
     def _restart(self, problem: Observations, state: _State) -> None:
-        """Decomposition with minimum-norm steps, without them, then random subspaces."""
+        """Decomposition with and without minimum-norm steps, then random subspaces."""
         self._keep_best(state)
         state.start += 1
         if state.start <= 2:

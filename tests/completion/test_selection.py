@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Weighted factorisation, rank and penalty choice, held-out errors."""
+
+import numpy as np
+import pytest
+
+from numopt.completion import (
+    complete,
+    completion_path,
+    estimate_rank,
+    heldout_rmse,
+    weighted_low_rank,
+)
+from numopt.datasets import make_low_rank
+
+
+@pytest.fixture
+def matrix(rng):
+    return rng.standard_normal((15, 10)), rng.random(15) + 0.1, rng.random(10) + 0.1
+
+
+def weighted_loss(M, X, W):
+    return float(np.sum(W * (M - X) ** 2))
+
+
+def test_row_weights_in_closed_form_match_alternation(matrix):
+    M, p, _ = matrix
+    W = np.repeat(p[:, None], 10, axis=1)
+    closed = weighted_low_rank(M, p, 3)
+    by_als = weighted_low_rank(M, p, 3, method="als", max_iter=3000, tol=1e-15)
+    assert closed.objective == pytest.approx(weighted_loss(M, closed.to_dense(), W))
+    assert by_als.objective == pytest.approx(closed.objective, rel=1e-8)
+    A, s, Bt = np.linalg.svd(M, full_matrices=False)
+    plain = (A[:, :3] * s[:3]) @ Bt[:3]
+    assert closed.objective <= weighted_loss(M, plain, W)
+
+
+def test_pairs_of_weights_match_alternation(matrix):
+    M, p, q = matrix
+    closed = weighted_low_rank(M, (p, q), 3)
+    full = weighted_low_rank(M, np.outer(p, q), 3, max_iter=3000, tol=1e-15)
+    assert full.objective == pytest.approx(closed.objective, rel=1e-8)
+
+
+def test_general_weights_beat_the_rank_one_start(matrix, rng):
+    M, _, _ = matrix
+    W = rng.random(M.shape)
+    found = weighted_low_rank(M, W, 3, max_iter=1000)
+    assert found.objective == pytest.approx(
+        weighted_loss(M, found.to_dense(), W), rel=1e-8
+    )
+    A, s, Bt = np.linalg.svd(W)
+    start = weighted_low_rank(M, (np.abs(A[:, 0]) * s[0], np.abs(Bt[0])), 3)
+    assert found.objective < weighted_loss(M, start.to_dense(), W)
+
+
+def test_weights_must_be_positive(matrix):
+    M, p, _ = matrix
+    with pytest.raises(ValueError, match="weights"):
+        weighted_low_rank(M, p - 10, 2)
+    with pytest.raises(ValueError, match="weights"):
+        weighted_low_rank(M, p[:-1], 2)
+
+
+def test_path_equals_single_fits():
+    entries = make_low_rank(50, 40, 3, n_obs=1000, noise=0.3, random_state=0)[:3]
+    alphas = [0.5, 5.0, 2.0]
+    common = {"tol": 1e-12, "max_iter": 2000}
+    path = completion_path(entries, alphas, 3, **common)
+    for alpha, warm in zip(alphas, path, strict=True):
+        cold = complete(entries, 3, alpha=alpha, random_state=0, **common)
+        assert warm.alpha == alpha
+        assert warm.objective == pytest.approx(cold.objective, rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["heldout", "spectral"])
+def test_rank_is_found(method):
+    entries = make_low_rank(150, 120, 4, n_obs=9000, noise=0.1, random_state=0)[:3]
+    assert estimate_rank(entries, 16, method=method, random_state=0) == 4
+
+
+def test_interval_covers_the_error():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(200):
+        found = heldout_rmse(np.zeros(300), rng.standard_normal(300))
+        inside += found.low <= 1.0 <= found.high
+    assert 180 <= inside <= 199
+
+
+def test_clusters_widen_the_interval():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(50), 10)
+    error = rng.standard_normal(50)[groups]
+    alone = heldout_rmse(np.zeros(500), error)
+    grouped = heldout_rmse(np.zeros(500), error, groups=groups)
+    assert grouped.se > 2 * alone.se

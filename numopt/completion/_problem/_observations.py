@@ -174,7 +174,7 @@ def _observations_of(
         )
     found, order = _sorted(rows, cols, values, weights, size)
     found, group = _merge_duplicates(found, duplicates, name)
-    position = _positions(xp, order, group, keep, kept)
+    position = _positions(order, group, keep, kept)
     return dataclasses.replace(found, position=position)
 
 
@@ -293,7 +293,7 @@ def _run_sums(xp: Namespace, x: Array, starts: Array) -> Array:
 
 
 def _positions(
-    xp: Namespace, order: Array | None, group: Array | None, keep: Array | None, n: int
+    order: Array | None, group: Array | None, keep: Array | None, n: int
 ) -> Array | None:
     """Row-major position of every observation as given, -1 where it was dropped."""
     if order is None and group is None and keep is None:

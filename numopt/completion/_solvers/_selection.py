@@ -224,8 +224,9 @@ def estimate_rank(
     method : {"heldout", "spectral"}, default="heldout"
         "heldout" fits ranks 1, 2, 4, ... on 90 % of the entries and takes the smallest
         whose error on the rest is within one standard error of the best, then refines
-        between the neighbours. "spectral" counts the singular values of the known
-        entries above the edge of the noise: fast, for well-sampled data.
+        between the neighbours. "spectral" takes the largest gap between
+        neighbouring singular values of the known entries: fast, for well-sampled data
+        with a flat spectrum.
     random_state : int, Generator or None, default=None
         Seed.
 
@@ -257,25 +258,15 @@ def estimate_rank(
 
 
 def _spectral_rank(problem: Observations, top: int, random_state: Any) -> int:
-    """Singular values above the edge of the noise that the larger ones leave."""
-    m, n = problem.shape
-    values = problem.by_row.values
-    share = problem.n_observed / (m * n)
-    _, s, _ = truncated_svd(problem, values, top, as_generator(random_state))
+    """Largest ratio of neighbouring singular values of the known entries."""
+    count = min(top + 1, *problem.shape)
+    _, s, _ = truncated_svd(
+        problem, problem.by_row.values, count, as_generator(random_state)
+    )
     s = to_numpy(s).astype(np.float64)
-    total = float(np.sum(to_numpy(values).astype(np.float64) ** 2))
-    rank = 0
-    for value in s:
-        # What the triplets so far explain of the entries, s^2 share of the energy.
-        left = max(total - float(np.sum(s[:rank] ** 2)) / share, 0.0)
-        # Entries that are missing at random disturb like noise of this variance.
-        sampling = (1 - share) * (total - left)
-        sigma = math.sqrt((left + sampling) / problem.n_observed)
-        edge = math.sqrt(share) * (math.sqrt(m) + math.sqrt(n)) * sigma
-        if value <= edge:
-            break
-        rank += 1
-    return max(rank, 1)
+    if count < 2:
+        return 1
+    return int(np.argmax(s[:-1] / np.maximum(s[1:], np.finfo(np.float64).tiny))) + 1
 
 
 def _heldout_rank(problem: Observations, top: int, random_state: Any) -> int:

@@ -192,10 +192,7 @@ class SDPKMeans(
     def _distances(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         if not hasattr(self, "cluster_centers_"):
-            raise AttributeError(
-                "a similarity has no centres: predict, transform and score need "
-                "`affinity`='linear'"
-            )
+            raise AttributeError("a similarity has no centres; use `labels_`")
         X = validate_data(self, X, accept_sparse=SPARSE, dtype=FLOATS, reset=False)
         centers = self.cluster_centers_.astype(X.dtype, copy=False)
         shift = centers.mean(axis=0)

@@ -20,6 +20,7 @@ __all__ = ["LowRankSolver", "LowRankStarts", "nlr_starts"]
 BLEND = 0.2
 INNER_TOL = 1e-3
 LARGEST_PENALTY = 400.0
+STUCK_STEPS = 5
 
 
 @dataclasses.dataclass
@@ -36,6 +37,7 @@ class LowRankState:
     change: float = math.inf
     infeasibility: float = math.inf
     last_infeasibility: float = math.inf
+    stuck: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +96,9 @@ class LowRankSolver(Solver[KMeansProblem, LowRankState]):
         if not value <= state.value:
             # No descent left at this multiplier: stay, and let it move.
             U, value, gradient, f = state.U, state.value, state.gradient, state.f
+            state.stuck += 1
+        else:
+            state.stuck = 0
         moved = U - state.U
         turned = gradient - state.gradient
         along = float(xp.sum(moved * turned))
@@ -127,9 +132,9 @@ class LowRankSolver(Solver[KMeansProblem, LowRankState]):
         }
 
     def stop(self, problem: KMeansProblem, state: LowRankState) -> Stop | None:
-        """Stop on a vanished factor, which no step can leave."""
-        if not math.isfinite(state.value):
-            return Stop("diverged", "the augmented Lagrangian is not finite")
+        """Stop when neither steps nor multipliers make progress."""
+        if state.stuck >= STUCK_STEPS:
+            return Stop("stalled", "no step lowers the augmented Lagrangian")
         return None
 
     def finish(self, problem: KMeansProblem, state: LowRankState) -> dict[str, Any]:

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = attach(
         # `ElasticNet` is an estimator that is also the penalty of that name.
         "_estimators.classifiers": ("BCDClassifier", "SparseLogisticRegression"),
         "_estimators.labels": ("LabelPropagation",),
+        "_estimators.logistic_cv": ("SparseLogisticRegressionCV",),
         "_estimators.regressors": (
             "BCDRegressor",
             "ElasticNet",
@@ -27,6 +28,8 @@ __getattr__, __dir__, __all__ = attach(
             "Lasso",
             "NonNegativeRegression",
         ),
+        "_estimators.regressors_cv": ("ElasticNetCV", "GroupLassoCV", "LassoCV"),
+        "_estimators.svm": ("LinearSVC",),
         "_problem.datafits": (
             "Datafit",
             "Huber",
@@ -76,6 +79,7 @@ if TYPE_CHECKING:
         SparseLogisticRegression,
     )
     from numopt.coordinate._estimators.labels import LabelPropagation
+    from numopt.coordinate._estimators.logistic_cv import SparseLogisticRegressionCV
     from numopt.coordinate._estimators.regressors import (
         BCDRegressor,
         ElasticNet,
@@ -83,6 +87,12 @@ if TYPE_CHECKING:
         Lasso,
         NonNegativeRegression,
     )
+    from numopt.coordinate._estimators.regressors_cv import (
+        ElasticNetCV,
+        GroupLassoCV,
+        LassoCV,
+    )
+    from numopt.coordinate._estimators.svm import LinearSVC
     from numopt.coordinate._problem.datafits import (
         Datafit,
         Huber,

@@ -40,7 +40,18 @@ def _logistic_cv() -> Any:
     return SparseLogisticRegressionCV([0.1, 1.0], cv=2, tol=1e-12)
 
 
+def _short_grid(name: str) -> Callable[[], Any]:
+    # The checks fit hundreds of times; the length of the grid is not their subject.
+    def make() -> Any:
+        import numopt.coordinate
+
+        return getattr(numopt.coordinate, name)(n_alphas=5, cv=3)
+
+    return make
+
+
 INSTANCES |= {
+    **{name: _short_grid(name) for name in ("LassoCV", "ElasticNetCV", "GroupLassoCV")},
     "BCDClassifier": _bcd_classifier,
     "BCDRegressor": _bcd_regressor,
     "SparseLogisticRegression": _sparse_logistic,

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Linear support vector classification by dual coordinate descent."""
+
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from numopt._estimator.sklearn_compat import (
+    Interval,
+    StrOptions,
+    fit_context,
+    validate_data,
+)
+from numopt.coordinate._estimators.base import SPARSE, STOPPING
+from numopt.coordinate._estimators.classifiers import LinearClassifier, encode_classes
+from numopt.coordinate._solvers.svm import linear_svc_dual
+
+__all__ = ["LinearSVC"]
+
+
+class LinearSVC(LinearClassifier):
+    r"""Linear support vector classifier, to a certified duality gap.
+
+    .. math:: \min_w \tfrac12 \|w\|^2 + C \sum_i \ell(y_i x_i^T w)
+
+    with the hinge loss or its square; one classifier against the rest for each of more
+    than two classes.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse strength of the penalty, as in scikit-learn.
+    loss : {"squared_hinge", "hinge"}, default="squared_hinge"
+        Loss of the margin.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept: the coefficient of a constant feature, and so
+        penalised, as in LIBLINEAR.
+    intercept_scaling : float, default=1.0
+        The constant; large values penalise the intercept less.
+    max_iter : int, default=1000
+        Passes over the samples.
+    tol : float, default=1e-6
+        Relative duality gap.
+    random_state : int, RandomState instance or None, default=None
+        Order of the samples.
+    verbose : int, default=0
+        1 shows a progress bar, 2 logs each pass.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Sorted classes.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Coefficients.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+    n_iter_ : int
+        Passes, the most over the classes.
+    dual_gap_ : float
+        Relative duality gap, the largest over the classes.
+    history_ : list of dict
+        History of each binary problem.
+    result_ : list of CoordinateResult
+        Result of each binary problem.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, when X has string column names.
+
+    See Also
+    --------
+    SparseLogisticRegression : Sparse coefficients and probabilities.
+
+    References
+    ----------
+    Hsieh et al. (2008), "A dual coordinate descent method for large-scale linear SVM".
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from numopt.coordinate import LinearSVC
+    >>> X, y = load_iris(return_X_y=True)
+    >>> LinearSVC(random_state=0).fit(X, y == 0).score(X, y == 0)
+    1.0
+    """
+
+    _parameter_constraints: dict[str, Any] = {
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "loss": [StrOptions({"hinge", "squared_hinge"})],
+        "fit_intercept": ["boolean"],
+        "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
+        "random_state": ["random_state"],
+        **STOPPING,
+    }
+
+    def __init__(
+        self,
+        C: float = 1.0,
+        loss: str = "squared_hinge",
+        *,
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1.0,
+        max_iter: int = 1000,
+        tol: float = 1e-6,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.C = C
+        self.loss = loss
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Training data.
+        y : array-like of shape (n_samples,)
+            Classes, of any type.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+        """
+        X, y = validate_data(
+            self, X, y, accept_sparse=SPARSE, dtype=[np.float64, np.float32]
+        )
+        self.classes_, codes = encode_classes(y)
+        design = self._with_constant(X)
+        positive = [1] if self.classes_.size == 2 else range(self.classes_.size)
+        self.result_ = [
+            linear_svc_dual(
+                design,
+                np.where(codes == k, 1.0, -1.0),
+                self.C,
+                self.loss,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                random_state=self._seed(),
+                verbose=int(self.verbose),
+            )
+            for k in positive
+        ]
+        coef = np.stack([result.coef for result in self.result_])
+        self.coef_ = coef[:, : self.n_features_in_]
+        self.intercept_ = np.zeros(coef.shape[0])
+        if self.fit_intercept:
+            self.intercept_ = coef[:, -1] * self.intercept_scaling
+        self.n_iter_ = max(result.n_iter for result in self.result_)
+        self.dual_gap_ = max(result.dual_gap for result in self.result_)
+        self.history_ = [result.history for result in self.result_]
+        return self
+
+    def _seed(self) -> Any:
+        """A seed that NumPy's generators take."""
+        if isinstance(self.random_state, np.random.RandomState):
+            return self.random_state.randint(2**31 - 1)
+        return self.random_state
+
+    def _with_constant(self, X: Any) -> Any:
+        """The design with the constant feature, in rows."""
+        if not self.fit_intercept:
+            return X
+        column = np.full((X.shape[0], 1), self.intercept_scaling, X.dtype)
+        if sp.issparse(X):
+            return sp.hstack([X, sp.csr_array(column)], format="csr")
+        return np.ascontiguousarray(np.hstack([X, column]))

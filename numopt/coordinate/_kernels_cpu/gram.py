@@ -248,11 +248,16 @@ def solve_gram(
     best_dual = -np.inf
     gap = np.inf
     newton_work, descent_work = 0.0, 0.0
-    epoch = 0
+    epoch, k, entered = 0, 0, 0
     while epoch < max_epochs:
         epoch += 1
-        flips, moves = _epoch(G, m, idx, count, w, q, lam, lower, upper)
-        descent_work += 1.0 * moves * m + 4.0 * count
+        if epoch % 3 == 1 or k == 0:
+            flips, moves = _epoch(G, m, idx, count, w, q, lam, lower, upper)
+            descent_work += 4.0 * count
+            entered = flips
+        else:
+            flips, moves = _epoch(G, m, support, k, w, q, lam, lower, upper)
+        descent_work += 1.0 * moves * m
         primal, dual, rest = _measure(G, idx, count, w, q, c, lam, lower, upper, yy)
         best_dual = max(best_dual, dual)
         gap = primal - best_dual + rest
@@ -260,7 +265,7 @@ def solve_gram(
             break
         k = _support(idx, count, w, lam, lower, upper, G, support)
         cheap = newton_work <= balance * descent_work
-        if k == 0 or (flips > 0 and not cheap):
+        if k == 0 or (entered + flips > 0 and not cheap):
             continue
         for a in range(count):
             start[idx[a]] = w[idx[a]]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from numopt import _validation as v
+from numopt._array.namespace import numpy_namespace
 from numopt._array.sparse import is_sparse
 from numopt._iterate.loop import Solver, iterate
 from numopt.coordinate._kernels.descent import BALANCE, solve_gram
@@ -298,7 +299,7 @@ def _dense_step(problem: BoxProblem, state: BoxState) -> None:
     N = problem.c.size
     zero = np.zeros(N)
     scale = float(np.abs(problem.c) @ np.abs(state.x)) + 1e-300
-    solve_gram(
+    solve_gram.for_namespace(numpy_namespace)(
         np.array(problem.A, order="C"),
         N,
         np.arange(N),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from numopt._array.namespace import numpy_namespace
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt.coordinate._kernels.descent import BALANCE, solve_gram_groups
@@ -192,7 +193,7 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
         target = problem.data.weighted(problem.target)
         unit = total * problem.null.scale
         gap = state.gap if np.isfinite(state.gap) else 1.0
-        _, epochs = solve_gram_groups(
+        _, epochs = solve_gram_groups.for_namespace(numpy_namespace)(
             cache.G,
             starts,
             cache.w[:m],

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from numopt._array.namespace import numpy_namespace
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt.coordinate._kernels.descent import BALANCE, solve_gram
@@ -237,7 +238,7 @@ def newton_step(
     c = G @ flat - slope
     unit = problem.null.scale
     gap = state.gap if np.isfinite(state.gap) else 1.0
-    solve_gram(
+    solve_gram.for_namespace(numpy_namespace)(
         G,
         size,
         np.arange(size),

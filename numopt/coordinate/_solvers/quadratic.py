@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from numopt._array.namespace import numpy_namespace
 from numopt._iterate.loop import Solver
 from numopt.coordinate._kernels.descent import BALANCE, solve_gram
 from numopt.coordinate._problem.data import LinearData
@@ -23,7 +24,7 @@ from numopt.coordinate._solvers.columns import GramCache
 __all__ = ["QuadraticProblem", "QuadraticState", "QuadraticWorkingSet"]
 
 #: The inner gap relative to the outer one, and to the tolerance.
-INNER_SHARE, INNER_TOL = 1e-3, 0.3
+INNER_SHARE, INNER_TOL = 0.1, 0.3
 #: The inner gap where coordinates without L1 term must be stationary to rounding.
 EXACT = 1e-13
 #: Fewest columns that a pass adds.
@@ -94,6 +95,7 @@ class QuadraticState:
     gap: float = np.inf
     epochs: int = 0
     stalled: int = 0
+    ratio: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +206,7 @@ def inner_solve(problem: QuadraticProblem, state: QuadraticState) -> None:
     if not np.all(terms.l1[index] > 0):
         # Their dual constraints allow no slack: the support must be solved exactly.
         share = min(share, EXACT)
-    _, epochs = solve_gram(
+    _, epochs = solve_gram.for_namespace(numpy_namespace)(
         cache.G,
         m,
         np.arange(m),
@@ -261,7 +263,8 @@ def certify_state(problem: QuadraticProblem, state: QuadraticState) -> None:
     penalty += 0.5 * float(terms.l2[own] @ (w[used] ** 2))
     state.primal = 0.5 * squares / total + penalty
     if problem.simple:
-        top = float(np.max(np.abs(state.correlation) / terms.l1)) / total
+        state.ratio = np.abs(state.correlation) / terms.l1
+        top = float(state.ratio.max()) / total
         along = float(weighted @ problem.target)
         s = along / squares if squares > 0 else 1.0
         s = max(0.0, min(s, 1.0 / top if top > 0 else np.inf))
@@ -287,13 +290,20 @@ def _general_dual(problem: QuadraticProblem, state: QuadraticState) -> float:
 def violators(problem: QuadraticProblem, state: QuadraticState) -> np.ndarray:
     """Return the coordinates outside the working set that violate most."""
     terms, cache = problem.terms, state.cache
+    limit = max(FIRST_SIZE, 2 * int(np.count_nonzero(cache.w[: cache.size])))
+    if problem.simple:
+        score = state.ratio
+        found = np.flatnonzero(score > problem.data.total)
+        found = found[~cache.member[found]]
+        if found.size > limit:
+            found = found[np.argpartition(-score[found], limit)[:limit]]
+        return found
     rho = state.correlation / problem.data.total
     push = np.where(
         rho > 0, np.where(terms.upper > 0, rho, 0.0), np.where(terms.lower < 0, -rho, 0)
     )
     push[cache.member] = 0.0
     found = np.flatnonzero(push > terms.l1)
-    limit = max(FIRST_SIZE, 2 * int(np.count_nonzero(cache.w[: cache.size])))
     if found.size <= limit:
         return found
     with np.errstate(divide="ignore"):

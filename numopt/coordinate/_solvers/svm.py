@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from numopt import _validation as v
+from numopt._array.namespace import numpy_namespace
 from numopt._array.sparse import CSR, as_csr
 from numopt._iterate.loop import Solver, iterate
 from numopt.coordinate._kernels.descent import BALANCE, solve_gram
@@ -181,7 +182,7 @@ def _solve_free(
     G[np.arange(m), np.arange(m)] += problem.shift
     a = state.a[free]
     c = G @ a - slope
-    solve_gram(
+    solve_gram.for_namespace(numpy_namespace)(
         G,
         m,
         np.arange(m),

@@ -15,6 +15,7 @@ from numopt.cluster._problem import KMeansProblem, membership_columns
 from numopt.cluster._solvers._dual import DualBound, dense_bound
 from numopt.cluster._solvers._rounding import round_partition
 from numopt.cluster._solvers._spectral import (
+    CentredProduct,
     centred,
     chebyshev_filter,
     leading_pairs,
@@ -29,7 +30,8 @@ RHO_START = 0.3
 #: Below this order a dense eigensolver beats filtered subspaces.
 SMALL_ORDER = 80
 ROUND_EVERY = 50
-DEGREE = 8
+DEGREE = 7
+BOUND_DEGREE = 10
 
 
 def fantope_weights(w: np.ndarray, trace: float) -> tuple[float, np.ndarray]:
@@ -37,8 +39,9 @@ def fantope_weights(w: np.ndarray, trace: float) -> tuple[float, np.ndarray]:
 
     The sum is piecewise linear and decreasing in theta with breakpoints w and w - 1.
     """
-    points = np.unique(np.concatenate([w, w - 1.0]))
-    totals = np.sum(np.clip(w[None, :] - points[:, None], 0.0, 1.0), axis=1)
+    points = np.sort(np.concatenate([w, w - 1.0]))
+    raised = w[None, :] - points[:, None]
+    totals = np.minimum(np.maximum(raised, 0.0), 1.0).sum(axis=1)
     # totals decrease along points; find the segment that contains ``trace``.
     i = int(np.searchsorted(-totals, -trace, side="left"))
     if i == 0:
@@ -49,7 +52,7 @@ def fantope_weights(w: np.ndarray, trace: float) -> tuple[float, np.ndarray]:
         drop = totals[i - 1] - totals[i]
         share = (totals[i - 1] - trace) / drop if drop > 0 else 1.0
         theta = float(points[i - 1] + share * (points[i] - points[i - 1]))
-    return theta, np.clip(w - theta, 0.0, 1.0)
+    return theta, np.minimum(np.maximum(w - theta, 0.0), 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,11 +207,12 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
             P = xp.concat([P, xp.asarray(extra, device=device(P))], axis=1)
         w = state.w
         state.low = self._lowest(xp, state)
+        product = CentredProduct(state.A)
         for _ in range(3):
             cut = float(w[min(w.size, P.shape[1]) - 1])
             top = float(w[0])
-            P = chebyshev_filter(state.A, P, state.low, cut, top, DEGREE)
-            values, P, residuals = ritz_pairs(state.A, P)
+            P = chebyshev_filter(product, P, state.low, cut, top, DEGREE)
+            values, P, residuals = ritz_pairs(product, P)
             w, errors = to_numpy(values), to_numpy(residuals)
             theta, f = fantope_weights(w, trace)
             needed = f > 0
@@ -278,16 +282,18 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         """Approximate leading vectors of J(G + B)J for the proof of the bound."""
         if problem.n <= SMALL_ORDER or 4 * state.P.shape[1] >= problem.n:
             return None
-        P = state.P if state.basis is None else state.basis
-        if P.shape[1] != state.P.shape[1]:
-            P = state.P
-        w, P, _ = ritz_pairs(A, P)
+        product = CentredProduct(A)
+        warm = state.basis is not None and state.basis.shape[1] == state.P.shape[1]
+        w, P, _ = ritz_pairs(product, state.basis if warm else state.P)
         values = to_numpy(w)
         low = -float(abs(values[0]))
-        for _ in range(3):
-            P = chebyshev_filter(A, P, low, float(values[-1]), float(values[0]), 8)
-            w, P, _ = ritz_pairs(A, P)
-            values = to_numpy(w)
+        for _ in range(1 if warm else 3):
+            P = chebyshev_filter(
+                product, P, low, float(values[-1]), float(values[0]), BOUND_DEGREE
+            )
+            if not warm:
+                w, P, _ = ritz_pairs(product, P)
+                values = to_numpy(w)
         state.basis = P
         return P
 

@@ -12,7 +12,7 @@ from numopt.typing import Array
 
 __all__ = ["round_factor", "round_partition"]
 
-STARTS = 5
+STARTS = 3
 
 
 def round_partition(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Leading eigenpairs for the iterations, and eigenvalue sums that are proved."""
 
+from typing import Any
+
 import numpy as np
 from array_api_compat import is_numpy_namespace
 
@@ -8,16 +10,17 @@ from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt.typing import Array
 
 __all__ = [
+    "CentredProduct",
     "centred",
     "chebyshev_filter",
     "eigenvalue_sum",
     "leading_pairs",
     "leading_values",
-    "orthonormal",
     "ritz_pairs",
 ]
 
 EPS = float(np.finfo(np.float64).eps)
+SAFE_PIVOT = 0.3
 
 
 def centred(A: Array) -> Array:
@@ -52,17 +55,48 @@ def leading_values(A: Array, q: int) -> np.ndarray:
     return to_numpy(xp.linalg.eigvalsh(A))[::-1][:q]
 
 
-def orthonormal(V: Array) -> Array:
-    """Return an orthonormal basis of the columns, orthogonal to the ones vector."""
-    xp = array_namespace(V)
-    V = V - xp.mean(V, axis=0, keepdims=True)
-    scale = xp.sqrt(xp.sum(V * V, axis=0, keepdims=True))
-    Q, _ = xp.linalg.qr(V / xp.where(scale > 0, scale, xp.ones_like(scale)))
+class CentredProduct:
+    """The map ``V -> J A V`` on columns orthogonal to the ones vector."""
+
+    __slots__ = ("A", "means", "xp")
+
+    def __init__(self, A: Array) -> None:
+        self.A, self.xp = A, array_namespace(A)
+        self.means = self.xp.mean(A, axis=1)
+
+    def __call__(self, V: Array) -> Array:
+        """Return J A V; columns of V are orthogonal to the ones vector."""
+        return self.A @ V - self.means @ V
+
+
+def orthonormal(V: Array, xp: Any) -> Array:
+    """Return an orthonormal basis of the columns, orthogonal to the ones vector.
+
+    Columns that are nearly orthogonal, as filtered Ritz vectors are, take a Cholesky
+    factor of their Gram matrix; others a QR factorisation.
+    """
+    V = V - xp.mean(V, axis=0)
+    scale = xp.sqrt(xp.sum(V * V, axis=0))
+    V = V / xp.where(scale > 0, scale, xp.ones_like(scale))
+    gram = xp.matrix_transpose(V) @ V
+    try:
+        L = xp.linalg.cholesky(gram)
+    except np.linalg.LinAlgError:
+        L = None
+    # Entries below 1 by little mean that no digits are lost (NaN fails this too).
+    if L is not None and float(xp.min(xp.linalg.diagonal(L))) > SAFE_PIVOT:
+        return V @ xp.matrix_transpose(xp.linalg.inv(L))
+    Q, _ = xp.linalg.qr(V)
     return Q
 
 
 def chebyshev_filter(
-    A: Array, V: Array, low: float, cut: float, top: float, degree: int
+    product: CentredProduct,
+    V: Array,
+    low: float,
+    cut: float,
+    top: float,
+    degree: int,
 ) -> Array:
     """Damp the eigenvalues in [low, cut] of J A J in the columns of V.
 
@@ -70,33 +104,31 @@ def chebyshev_filter(
     """
     half, middle = (cut - low) / 2, (cut + low) / 2
     if half <= 0 or top <= cut:
-        return _product(A, V)
+        return product(V)
     sigma = first = half / (top - middle)
-    before, V = V, (_product(A, V) - middle * V) * (sigma / half)
+    before, V = V, (product(V) - middle * V) * (sigma / half)
     for _ in range(degree - 1):
         ahead = 1 / (2 / first - sigma)
-        after = (_product(A, V) - middle * V) * (2 * ahead / half)
-        before, V = V, after - (sigma * ahead) * before
+        factor = 2 * ahead / half
+        after = product(V)
+        after *= factor
+        after -= (factor * middle) * V
+        after -= (sigma * ahead) * before
+        before, V = V, after
         sigma = ahead
     return V
 
 
-def _product(A: Array, V: Array) -> Array:
-    """Return J A V for columns orthogonal to the ones vector."""
-    W = A @ V
-    return W - array_namespace(W).mean(W, axis=0, keepdims=True)
-
-
-def ritz_pairs(A: Array, V: Array) -> tuple[Array, Array, Array]:
+def ritz_pairs(product: CentredProduct, V: Array) -> tuple[Array, Array, Array]:
     """Return Ritz values (largest first), vectors and residual norms of J A J."""
-    xp = array_namespace(V)
-    Q = orthonormal(V)
-    W = _product(A, Q)
+    xp = product.xp
+    Q = orthonormal(V, xp)
+    W = product(Q)
     H = xp.matrix_transpose(Q) @ W
     w, S = xp.linalg.eigh((H + xp.matrix_transpose(H)) / 2)
     w, S = xp.flip(w), xp.flip(S, axis=1)
     P = Q @ S
-    R = W @ S - P * w[None, :]
+    R = W @ S - P * w
     return w, P, xp.sqrt(xp.sum(R * R, axis=0))
 
 
@@ -126,7 +158,7 @@ def _proved_sum(
     A: Array, C: Array, count: int, basis: Array, size: float
 ) -> float | None:
     xp, n = array_namespace(A), A.shape[0]
-    w, P, residuals = ritz_pairs(A, basis)
+    w, P, residuals = ritz_pairs(CentredProduct(A), basis)
     values, errors = to_numpy(w), to_numpy(residuals)
     error = float(np.linalg.norm(errors[:count]))
     below, above = values[count], values[count - 1]

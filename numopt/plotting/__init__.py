@@ -14,6 +14,8 @@ __getattr__, __dir__, __all__ = attach(
             "SingularValueDisplay",
         ),
         "_convergence": ("ConvergenceDisplay",),
+        "_coordinate": ("PathDisplay",),
+        "_sbl": ("RelevanceDisplay",),
         "_transport": ("TransportPlanDisplay",),
     },
 )
@@ -25,4 +27,6 @@ if TYPE_CHECKING:
         SingularValueDisplay,
     )
     from numopt.plotting._convergence import ConvergenceDisplay
+    from numopt.plotting._coordinate import PathDisplay
+    from numopt.plotting._sbl import RelevanceDisplay
     from numopt.plotting._transport import TransportPlanDisplay

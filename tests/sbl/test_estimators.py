@@ -94,7 +94,7 @@ def test_constant_target(value):
 
 
 def test_large_offsets_do_not_hide_features():
-    A, y, x, _ = sparse_model(100, 10, 3)
+    A, y, *_ = sparse_model(100, 10, 3)
     model = SBLRegressor().fit(A + 1e5, y + 1e6)
     np.testing.assert_allclose(model.coef_, SBLRegressor().fit(A, y).coef_, atol=1e-5)
     constant = SBLRegressor().fit(np.concatenate([A, np.full((100, 1), 0.1)], 1), y)
@@ -120,13 +120,13 @@ def test_diabetes_is_not_worse_than_ard():
 
 
 def test_complex_data_are_refused():
-    with pytest.raises(ValueError, match="[Cc]omplex"):
+    with pytest.raises(ValueError, match=r"[Cc]omplex"):
         SBLRegressor().fit(np.eye(3) * 1j, np.ones(3))
 
 
 def test_several_tasks_share_features():
     A, Y, x, _ = sparse_model(40, 60, 4, L=5)
-    model = MultiTaskSBL().fit(A, Y + [0, 1, 2, 3, 4])
+    model = MultiTaskSBL().fit(A, Y + np.arange(5.0))
     assert model.coef_.shape == (5, 60)
     np.testing.assert_array_equal(model.active_, np.flatnonzero(x[:, 0]))
     np.testing.assert_allclose(model.intercept_, np.arange(5), atol=0.5)

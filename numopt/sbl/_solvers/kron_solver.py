@@ -286,6 +286,7 @@ def dense_coefficients(fields: dict[str, Any], columns: list[int]) -> Array:
     """Spread the small tensor over all atoms."""
     small, support = fields["coef_support"], fields["support"]
     xp = array_namespace(small)
-    host = np.zeros((*columns, small.shape[-1]), to_numpy(small[:0]).dtype)
-    host[np.ix_(*[to_numpy(s) for s in support])] = to_numpy(small)
+    values = to_numpy(small)
+    host = np.zeros((*columns, values.shape[-1]), values.dtype)
+    host[np.ix_(*[to_numpy(s) for s in support])] = values
     return xp.asarray(host, device=device(small))

@@ -446,8 +446,11 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
             part = slice(lo, lo + CHUNK_ROWS)
             table = self._row_scores(rows[part], exclude_seen)
             best = np.argsort(-table, axis=1, kind="stable")[:, :n]
-            scores[part] = np.take_along_axis(table, best, axis=1)
-            ids[part] = np.where(np.isneginf(scores[part]), -1, best)
+            found = np.take_along_axis(table, best, axis=1)
+            left = np.isneginf(found)
+            ids[part] = np.where(left, -1, best)
+            # Clipped before, many columns would tie at the upper bound.
+            scores[part] = np.where(left, found, self._clip(found))
         return ids, scores
 
     def __sklearn_tags__(self) -> Any:
@@ -461,13 +464,18 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
         """Predictions of whole rows; -inf where a column is left out."""
         cols = np.arange(self.shape_[1])
         pairs = np.column_stack([np.repeat(rows, cols.size), np.tile(cols, rows.size)])
-        table = self._predict(pairs).reshape(rows.size, cols.size)
+        table = self._model(pairs).reshape(rows.size, cols.size)
         if exclude_seen:
             for place, row in enumerate(rows):
                 table[place, self._training.columns_of(int(row))] = -np.inf
         return table
 
     def _predict(self, pairs: Array) -> Array:
+        """Predictions at pairs, inside `clip_range`."""
+        values = self._model(pairs)
+        return self._clip(values).astype(values.dtype, copy=False)
+
+    def _model(self, pairs: Array) -> Array:
         """Model at pairs; what is unknown of a pair counts as 0."""
         rows, cols = pairs[:, 0], pairs[:, 1]
         row_known, col_known = (
@@ -484,7 +492,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
                 "ij,ij->i", self.row_factors_[rows[part]], self.col_factors_[cols[part]]
             )
         values = values + np.where(row_known & col_known, products, 0)
-        return self._clip(values).astype(products.dtype, copy=False)
+        return values.astype(products.dtype, copy=False)
 
     def _clip(self, values: Array) -> Array:
         return values if self.clip_range is None else np.clip(values, *self.clip_range)

@@ -268,3 +268,45 @@ def test_incoherence_and_spectral_start(rng):
     np.testing.assert_allclose(U.T @ U, np.eye(3), atol=1e-10)
     assert s.shape == (3,)
     assert V.shape == (12, 3)
+
+
+def test_soft_impute_reaches_the_objective_of_als(ratings):
+    common = {"alpha": 8.0, "max_iter": 3000, "random_state": 0}
+    filled = complete(ratings, 20, method="soft_impute", tol=1e-11, **common)
+    by_als = complete(ratings, 20, method="als", tol=1e-11, **common)
+    assert filled.objective == pytest.approx(by_als.objective, rel=1e-5)
+    assert np.all(np.diff(filled.history["objective"]) <= 1e-9)
+
+
+@pytest.mark.parametrize("method", ["altmin_sketch", "scaled_gd"])
+def test_other_methods_recover_well_sampled_matrices(method):
+    rows, cols, values, U, V = make_low_rank(
+        120, 100, 3, oversampling=6, random_state=0
+    )
+    result = complete(
+        (rows, cols, values), 3, method=method, tol=1e-14, max_iter=1000,
+        random_state=0, warn=False,
+    )  # fmt: skip
+    truth = U @ V.T
+    error = np.linalg.norm(result.to_dense() - truth) / np.linalg.norm(truth)
+    assert error < 1e-5
+
+
+def test_scaled_gradients_reach_the_objective_of_als(ratings):
+    common = {"alpha": 2.0, "tol": 1e-12, "max_iter": 5000, "random_state": 0}
+    by_gradient = complete(ratings, 3, method="scaled_gd", **common)
+    by_als = complete(ratings, 3, method="als", **common)
+    assert by_gradient.objective == pytest.approx(by_als.objective, rel=1e-5)
+
+
+def test_subgradients_resist_outliers():
+    rows, cols, values, U, V = make_low_rank(
+        120, 100, 2, oversampling=10, outliers=0.1, random_state=0
+    )
+    result = complete(
+        (rows, cols, values), 4, method="subgradient", loss="l1", random_state=0,
+        warn=False,
+    )  # fmt: skip
+    truth = U @ V.T
+    error = np.linalg.norm(result.to_dense() - truth) / np.linalg.norm(truth)
+    assert error < 0.05

@@ -4,103 +4,27 @@
 import contextlib
 import dataclasses
 import inspect
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from numopt._array.namespace import to_numpy
-from numopt._array.random import as_generator
-from numopt._iterate.loop import iterate
 from numopt._iterate.stopping import warn_not_converged
 from numopt._kernels.threads import config_context
 from numopt._validation import (
-    check_callback,
-    check_choice,
-    check_flag,
     check_int,
-    check_real,
-    message,
 )
-from numopt.completion._problem import Observations, Penalty, check_rank, observations
-from numopt.completion._solvers._als import ALS, Holdout
+from numopt.completion._problem import Observations, observations
 from numopt.completion._solvers._factors import (
-    join,
-    relative_residual,
-    residuals,
     singular_values,
     split,
-    weighted_square,
 )
-from numopt.completion._solvers._gauss_newton import GaussNewton
-from numopt.completion._solvers._result import BIASES, CompletionResult, short_lines
-from numopt.completion._solvers._robust import RobustGaussNewton
-from numopt.completion._solvers._vb import VariationalBayes
+from numopt.completion._solvers._methods import RUNNERS, direct
+from numopt.completion._solvers._options import Options, check_options
+from numopt.completion._solvers._result import CompletionResult, short_lines
 from numopt.typing import Callback
 
 __all__ = ["complete"]
-
-METHODS = ("auto", "als", "vb", "gauss_newton", "irls_gauss_newton")
-ROBUST = ("irls_gauss_newton",)
-LOSSES = ("squared", "huber", "l1")
-MAX_ITER = {"als": 100, "vb": 100, "gauss_newton": 60, "irls_gauss_newton": 60}
-TOL = {"als": 1e-6, "vb": 1e-4, "gauss_newton": 1e-10, "irls_gauss_newton": 1e-10}
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Checked options of :func:`complete`, as the methods read them."""
-
-    rank: int
-    method: str
-    loss: str
-    alpha: float
-    alpha_scaling: str
-    bias: str
-    alpha_bias: float
-    nonnegative: bool
-    init: str
-    clip_incoherence: float | None
-    inner: str
-    cg_steps: int
-    acceleration: str | None
-    rank_schedule: str
-    n_restarts: int
-    max_iter: int
-    tol: float
-    validation_fraction: float
-    random_state: Any
-    callback: Callback | None
-    verbose: int
-    warn: bool
-    warm_start: Any = None
-
-    @property
-    def closed_form(self) -> bool:
-        """Whether the closed form of a full matrix holds."""
-        even = self.alpha_scaling == "constant" or self.alpha == 0
-        plain = self.bias == "none" and self.loss == "squared"
-        direct_methods = ("als", "gauss_newton", "soft_impute")
-        return even and plain and not self.nonnegative and self.method in direct_methods
-
-    @property
-    def penalty(self) -> Penalty:
-        """Ridge penalties."""
-        return Penalty(self.alpha, self.alpha_bias, self.alpha_scaling)
-
-    def run(self, solver: Any, problem: Observations, **changes: Any) -> dict[str, Any]:
-        """Iterate a solver with the stopping options."""
-        settings = {
-            "tol": self.tol,
-            "max_iter": self.max_iter,
-            "callback": self.callback,
-            "verbose": self.verbose,
-            "warn": self.warn,
-            "warm_start": self.warm_start,
-            **changes,
-        }
-        return iterate(solver, problem, **settings)
 
 
 def complete(
@@ -161,6 +85,13 @@ def complete(
         - "gauss_newton": damped Gauss-Newton with rank continuation, for exact
           recovery;
         - "irls_gauss_newton": the same, reweighted, for the robust losses;
+        - "subgradient": subgradient steps on the absolute loss from a small start,
+          for an over-stated rank (its theory covers Gaussian measurements, not known
+          entries);
+        - "altmin_sketch": alternating minimisation on orthonormal factors, the half
+          steps as exact as the subspaces have settled;
+        - "soft_impute": soft-thresholding of the filled matrix, for small tables;
+        - "scaled_gd": preconditioned gradient descent with backtracking;
         - "auto": "irls_gauss_newton" for a robust loss, "vb" for ``alpha="auto"``,
           "gauss_newton" for alpha = 0 without bias, else "als".
     loss : {"squared", "huber", "l1"}, default="squared"
@@ -244,8 +175,11 @@ def complete(
     ----------
     Zhou, Wilkinson, Schreiber & Pan 2008 (ALS with weighted ridge); Hastie, Mazumder,
     Lee & Zadeh 2015, arXiv 1410.2596; Lim & Teh 2007 (variational Bayes); Zilber &
-    Nadler 2022, arXiv 2106.12933 (Gauss-Newton matrix recovery); Jain, Netrapalli &
-    Sanghavi 2013, arXiv 1212.0467 (spectral start).
+    Nadler 2022, arXiv 2106.12933 (Gauss-Newton matrix recovery); Gu, Song, Yin &
+    Zhang 2023, arXiv 2302.11068 (inexact half steps); Ma & Fattahi 2022, arXiv
+    2202.08788 (subgradient method); Mazumder, Hastie & Tibshirani 2010
+    (soft-impute); Tong, Ma & Chi 2021, arXiv 2005.08898 (scaled gradients); Jain,
+    Netrapalli & Sanghavi 2013, arXiv 1212.0467 (spectral start).
 
     Examples
     --------
@@ -259,7 +193,7 @@ def complete(
     True
     """
     problem = observations(X, shape=shape, weights=weights, duplicates=duplicates)
-    options = _check_options(
+    options = check_options(
         problem, rank=rank, method=method, loss=loss, alpha=alpha,
         alpha_scaling=alpha_scaling, bias=bias, alpha_bias=alpha_bias,
         nonnegative=nonnegative, init=init, clip_incoherence=clip_incoherence,
@@ -280,13 +214,13 @@ def make_options(problem: Observations, rank: Any, **changes: Any) -> Options:
         for name, parameter in inspect.signature(complete).parameters.items()
         if name in fields
     }
-    return _check_options(problem, **{**defaults, **changes, "rank": rank})
+    return check_options(problem, **{**defaults, **changes, "rank": rank})
 
 
 def fit(problem: Observations, options: Options) -> CompletionResult:
     """Run the chosen method on validated data."""
     if problem.full and options.closed_form:
-        return direct(problem, options)
+        return make_result(problem, options, 0.0, direct(problem, options))
     _warn_short(problem, options)
     intercept = problem.weighted_mean() if options.bias != "none" else 0.0
     centred = problem
@@ -294,41 +228,6 @@ def fit(problem: Observations, options: Options) -> CompletionResult:
         centred = problem.with_values(problem.by_row.values - intercept)
     fields = RUNNERS[options.method](centred, options, intercept)
     return make_result(problem, options, intercept, fields)
-
-
-def direct(problem: Observations, options: Options) -> CompletionResult:
-    """Closed form of a full matrix: soft-thresholded singular values."""
-    xp = problem.xp
-    m, n = problem.shape
-    k = options.rank
-    Y = xp.reshape(problem.by_row.values, (m, n))
-    A, s, Bt = xp.linalg.svd(Y, full_matrices=False)
-    kept = xp.maximum(s[:k] - options.alpha, xp.zeros_like(s[:k]))
-    root = xp.sqrt(kept)
-    P, Q = join(A[:, :k] * root), join(Bt[:k, :].T * root)
-    left = weighted_square(problem, residuals(problem, P, Q))
-    objective = left + float(to_numpy(options.penalty.total(problem, P, Q)))
-    return make_result(
-        problem,
-        options,
-        0.0,
-        {
-            "P": P,
-            "Q": Q,
-            "objective": objective,
-            "relative_residual": relative_residual(problem, P, Q),
-            "n_iter": 1,
-            "converged": True,
-            "status": "converged",
-            "message": "full matrix: closed form by the singular value decomposition",
-            "history": {
-                "n_iter": np.asarray([1]),
-                "time": np.asarray([0.0]),
-                "objective": np.asarray([objective]),
-                "residual": np.asarray([0.0]),
-            },
-        },
-    )
 
 
 def _warn_short(problem: Observations, options: Options) -> None:
@@ -375,103 +274,6 @@ def make_result(
     )
 
 
-def _run_als(
-    problem: Observations, options: Options, intercept: float
-) -> dict[str, Any]:
-    problem, holdout = _split(problem, options)
-    solver = ALS(
-        penalty=options.penalty,
-        rank=options.rank,
-        bias=options.bias,
-        init_method=options.init,
-        inner=options.inner,
-        cg_steps=options.cg_steps,
-        acceleration=options.acceleration,
-        clip_incoherence=options.clip_incoherence,
-        random_state=options.random_state,
-        holdout=holdout,
-        intercept=intercept,
-    )
-    return options.run(solver, problem)
-
-
-def _run_vb(
-    problem: Observations, options: Options, intercept: float
-) -> dict[str, Any]:
-    values = problem.by_row.values
-    xp = problem.xp
-    scale = math.sqrt(float(to_numpy(xp.mean(values * values)))) or 1.0
-    problem, holdout = _split(problem.with_values(values / scale), options)
-    solver = VariationalBayes(
-        rank=options.rank,
-        bias=options.bias,
-        scale=scale,
-        random_state=options.random_state,
-        holdout=holdout,
-        intercept=intercept,
-    )
-    return options.run(solver, problem)
-
-
-def _run_gauss_newton(
-    problem: Observations, options: Options, _: float
-) -> dict[str, Any]:
-    solver = GaussNewton(
-        rank=options.rank,
-        continuation=options.rank_schedule != "plain",
-        n_restarts=options.n_restarts,
-        tol=options.tol,
-        max_steps=options.max_iter,
-        random_state=_fixed_seed(options.random_state),
-    )
-    return options.run(solver, problem, max_iter=solver.total_steps)
-
-
-def _run_irls(problem: Observations, options: Options, _: float) -> dict[str, Any]:
-    solver = RobustGaussNewton(
-        loss=options.loss,
-        rank=options.rank,
-        continuation=options.rank_schedule != "plain",
-        n_restarts=options.n_restarts,
-        tol=options.tol,
-        max_steps=options.max_iter,
-        random_state=_fixed_seed(options.random_state),
-    )
-    return options.run(solver, problem, max_iter=solver.total_steps)
-
-
-def _fixed_seed(random_state: Any) -> int:
-    """One integer, so that every draw of a solver can be made again."""
-    return int(as_generator(random_state).integers(2**31))
-
-
-RUNNERS = {
-    "irls_gauss_newton": _run_irls,
-    "gauss_newton": _run_gauss_newton,
-    "als": _run_als,
-    "vb": _run_vb,
-}
-
-
-def _split(
-    problem: Observations, options: Options
-) -> tuple[Observations, Holdout | None]:
-    """Keep a random share of the entries back for validation."""
-    share = options.validation_fraction
-    N = problem.n_observed
-    if share == 0.0 or N < 2:
-        return problem, None
-    xp = problem.xp
-    rng = as_generator(options.random_state)
-    held = rng.permutation(N) < max(1, round(share * N))
-    places = xp.asarray(np.flatnonzero(held))
-    rows = xp.take(problem.by_row.line_ids(), places)
-    cols = xp.take(problem.by_row.indices, places)
-    values = xp.take(problem.by_row.values, places)
-    kept = problem.subset(xp.asarray(np.flatnonzero(~held)))
-    return kept, Holdout(rows, cols, values)
-
-
 @contextlib.contextmanager
 def _threads(n_jobs: int | None) -> Iterator[None]:
     """Thread count of the kernels; None keeps the setting, -1 means all."""
@@ -480,92 +282,3 @@ def _threads(n_jobs: int | None) -> Iterator[None]:
         return
     with config_context(num_threads=check_int("n_jobs", n_jobs, low=1)):
         yield
-
-
-def _check_options(problem: Observations, **given: Any) -> Options:
-    o = dict(given)
-    o["rank"] = check_rank(o["rank"], problem.shape)
-    o["alpha"] = _check_alpha(o["alpha"], o["method"])
-    for name, choices in (
-        ("method", METHODS),
-        ("loss", LOSSES),
-        ("alpha_scaling", ("constant", "count")),
-        ("bias", BIASES),
-        ("init", ("spectral", "random")),
-        ("inner", ("auto", "cholesky", "cg")),
-        ("rank_schedule", ("auto", "continuation", "plain")),
-    ):
-        check_choice(name, o[name], choices)
-    if o["acceleration"] is not None:
-        check_choice("acceleration", o["acceleration"], ("anderson",))
-    if o["alpha_bias"] is None:
-        o["alpha_bias"] = o["alpha"]
-    if not math.isnan(o["alpha_bias"]):
-        o["alpha_bias"] = check_real("alpha_bias", o["alpha_bias"], low=0)
-    if o["clip_incoherence"] is not None:
-        check_real("clip_incoherence", o["clip_incoherence"], low=1)
-    check_flag("nonnegative", o["nonnegative"])
-    check_flag("warn", o["warn"])
-    check_int("cg_steps", o["cg_steps"], low=1)
-    check_int("n_restarts", o["n_restarts"], low=0)
-    check_real(
-        "validation_fraction", o["validation_fraction"], low=0, high=1,
-        include_high=False,
-    )  # fmt: skip
-    check_callback(o["callback"])
-    o["method"] = _choose(o)
-    method = o["method"]
-    o["max_iter"] = (
-        MAX_ITER[method]
-        if o["max_iter"] is None
-        else check_int("max_iter", o["max_iter"], low=0)
-    )
-    o["tol"] = (
-        TOL[method]
-        if o["tol"] is None
-        else check_real("tol", o["tol"], low=0, include_low=False)
-    )
-    return Options(**o)
-
-
-def _check_alpha(alpha: Any, method: Any) -> float:
-    """Return the ridge penalty; NaN stands for "by evidence"."""
-    if isinstance(alpha, str):
-        if alpha != "auto":
-            raise ValueError(message("alpha", "a number or 'auto'", repr(alpha)))
-        check_choice("method", method, ("auto", "vb"))
-        return math.nan
-    alpha = check_real("alpha", alpha, low=0)
-    return math.nan if method == "vb" else alpha
-
-
-def _choose(o: dict[str, Any]) -> str:
-    """Method of "auto"; refuse combinations that no method solves."""
-    method, robust = o["method"], o["loss"] != "squared"
-    if o["nonnegative"] and o["bias"] != "none":
-        raise ValueError(message("bias", "'none' with nonnegative=True", o["bias"]))
-    if robust and method not in ("auto", *ROBUST):
-        raise ValueError(message("loss", f"'squared' for method {method!r}", o["loss"]))
-    if not robust and method in ROBUST:
-        raise ValueError(
-            message("loss", f"'l1' or 'huber' for method {method!r}", "'squared'")
-        )
-    unpenalised = ("gauss_newton", *ROBUST)
-    if (robust or method in unpenalised) and (o["bias"] != "none" or o["alpha"] != 0):
-        raise ValueError(
-            message(
-                "alpha",
-                "0 and `bias` 'none' for exact recovery and robust losses",
-                f"alpha={o['alpha']}, bias={o['bias']!r}",
-            )
-        )
-    if o["nonnegative"] and method not in ("auto", "als"):
-        raise ValueError(message("method", "'als' with nonnegative=True", repr(method)))
-    if robust and method == "auto":
-        return "irls_gauss_newton"
-    if method != "auto":
-        return method
-    if math.isnan(o["alpha"]):
-        return "vb"
-    exact = o["alpha"] == 0 and o["bias"] == "none" and not o["nonnegative"]
-    return "gauss_newton" if exact else "als"

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How each method is run: one function a method, from problem to fields."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from numopt._array.namespace import to_numpy
+from numopt._array.random import as_generator
+from numopt.completion._problem import Observations
+from numopt.completion._solvers._als import ALS, Holdout
+from numopt.completion._solvers._classic import AltMin, SoftImpute
+from numopt.completion._solvers._factors import (
+    join,
+    relative_residual,
+    residuals,
+    weighted_square,
+)
+from numopt.completion._solvers._gauss_newton import GaussNewton
+from numopt.completion._solvers._gradient import ScaledGD, SubGM
+from numopt.completion._solvers._options import Options
+from numopt.completion._solvers._robust import RobustGaussNewton
+from numopt.completion._solvers._vb import VariationalBayes
+
+__all__ = ["RUNNERS", "direct"]
+
+
+def direct(problem: Observations, options: Options) -> dict[str, Any]:
+    """Closed form of a full matrix: soft-thresholded singular values."""
+    xp = problem.xp
+    m, n = problem.shape
+    k = options.rank
+    Y = xp.reshape(problem.by_row.values, (m, n))
+    A, s, Bt = xp.linalg.svd(Y, full_matrices=False)
+    kept = xp.maximum(s[:k] - options.alpha, xp.zeros_like(s[:k]))
+    root = xp.sqrt(kept)
+    P, Q = join(A[:, :k] * root), join(Bt[:k, :].T * root)
+    left = weighted_square(problem, residuals(problem, P, Q))
+    objective = left + float(to_numpy(options.penalty.total(problem, P, Q)))
+    return {
+        "P": P,
+        "Q": Q,
+        "objective": objective,
+        "relative_residual": relative_residual(problem, P, Q),
+        "n_iter": 1,
+        "converged": True,
+        "status": "converged",
+        "message": "full matrix: closed form by the singular value decomposition",
+        "history": {
+            "n_iter": np.asarray([1]),
+            "time": np.asarray([0.0]),
+            "objective": np.asarray([objective]),
+            "residual": np.asarray([0.0]),
+        },
+    }
+
+
+def _run_als(
+    problem: Observations, options: Options, intercept: float
+) -> dict[str, Any]:
+    problem, holdout = _split(problem, options)
+    solver = ALS(
+        penalty=options.penalty,
+        rank=options.rank,
+        bias=options.bias,
+        init_method=options.init,
+        inner=options.inner,
+        cg_steps=options.cg_steps,
+        acceleration=options.acceleration,
+        clip_incoherence=options.clip_incoherence,
+        random_state=options.random_state,
+        holdout=holdout,
+        intercept=intercept,
+    )
+    return options.run(solver, problem)
+
+
+def _run_vb(
+    problem: Observations, options: Options, intercept: float
+) -> dict[str, Any]:
+    values = problem.by_row.values
+    xp = problem.xp
+    scale = math.sqrt(float(to_numpy(xp.mean(values * values)))) or 1.0
+    problem, holdout = _split(problem.with_values(values / scale), options)
+    solver = VariationalBayes(
+        rank=options.rank,
+        bias=options.bias,
+        scale=scale,
+        random_state=options.random_state,
+        holdout=holdout,
+        intercept=intercept,
+    )
+    return options.run(solver, problem)
+
+
+def _run_gauss_newton(
+    problem: Observations, options: Options, _: float
+) -> dict[str, Any]:
+    solver = GaussNewton(
+        rank=options.rank,
+        continuation=options.rank_schedule != "plain",
+        n_restarts=options.n_restarts,
+        tol=options.tol,
+        max_steps=options.max_iter,
+        random_state=_fixed_seed(options.random_state),
+    )
+    return options.run(solver, problem, max_iter=solver.total_steps)
+
+
+def _run_irls(problem: Observations, options: Options, _: float) -> dict[str, Any]:
+    solver = RobustGaussNewton(
+        loss=options.loss,
+        rank=options.rank,
+        continuation=options.rank_schedule != "plain",
+        n_restarts=options.n_restarts,
+        tol=options.tol,
+        max_steps=options.max_iter,
+        random_state=_fixed_seed(options.random_state),
+    )
+    return options.run(solver, problem, max_iter=solver.total_steps)
+
+
+def _run_altmin(problem: Observations, options: Options, _: float) -> dict[str, Any]:
+    solver = AltMin(
+        penalty=options.penalty,
+        rank=options.rank,
+        clip_incoherence=options.clip_incoherence,
+        random_state=options.random_state,
+    )
+    return options.run(solver, problem)
+
+
+def _run_soft_impute(
+    problem: Observations, options: Options, _: float
+) -> dict[str, Any]:
+    return options.run(SoftImpute(options.rank, options.alpha), problem)
+
+
+def _run_scaled_gd(problem: Observations, options: Options, _: float) -> dict[str, Any]:
+    solver = ScaledGD(options.rank, options.alpha, options.random_state)
+    return options.run(solver, problem)
+
+
+def _run_subgradient(
+    problem: Observations, options: Options, _: float
+) -> dict[str, Any]:
+    solver = SubGM(options.rank, options.tol, options.random_state)
+    return options.run(solver, problem)
+
+
+def _fixed_seed(random_state: Any) -> int:
+    """One integer, so that every draw of a solver can be made again."""
+    return int(as_generator(random_state).integers(2**31))
+
+
+RUNNERS = {
+    "als": _run_als,
+    "vb": _run_vb,
+    "gauss_newton": _run_gauss_newton,
+    "irls_gauss_newton": _run_irls,
+    "altmin_sketch": _run_altmin,
+    "soft_impute": _run_soft_impute,
+    "scaled_gd": _run_scaled_gd,
+    "subgradient": _run_subgradient,
+}
+
+
+def _split(
+    problem: Observations, options: Options
+) -> tuple[Observations, Holdout | None]:
+    """Keep a random share of the entries back for validation."""
+    share = options.validation_fraction
+    N = problem.n_observed
+    if share == 0.0 or N < 2:
+        return problem, None
+    xp = problem.xp
+    rng = as_generator(options.random_state)
+    held = rng.permutation(N) < max(1, round(share * N))
+    places = xp.asarray(np.flatnonzero(held))
+    rows = xp.take(problem.by_row.line_ids(), places)
+    cols = xp.take(problem.by_row.indices, places)
+    values = xp.take(problem.by_row.values, places)
+    kept = problem.subset(xp.asarray(np.flatnonzero(~held)))
+    return kept, Holdout(rows, cols, values)

@@ -70,8 +70,11 @@ class ClippedDual:
         xp = problem.xp
         margins = problem.margins(labels, n_clusters)
         index = xp.asarray(self.sorting, device=device(problem.like))
-        self._margins = xp.take(margins, index, axis=0)
+        margins = 0.5 * xp.take(margins, index, axis=0)
+        self._xp = xp
+        self._zero = xp.zeros((1,), dtype=margins.dtype, device=device(margins))
         self._others = self._pairs(labels)
+        self._halves = [self._half_margins(margins, a) for a in range(n_clusters)]
         self.columns = [
             (a, int(b)) for a, others in enumerate(self._others) for b in others
         ]
@@ -87,6 +90,12 @@ class ClippedDual:
             self._gram = to_numpy(rows.feature_gram())
         else:
             self._G = problem.gram()
+
+    def _half_margins(self, margins: Array, a: int) -> Array:
+        """Half the margins of the rows of cluster a towards its partners."""
+        rows = margins[int(self.starts[a]) : int(self.starts[a + 1]), :]
+        others = self._xp.asarray(self._others[a], device=device(margins))
+        return self._xp.take(rows, others, axis=1)
 
     def _pairs(self, labels: np.ndarray) -> list[np.ndarray]:
         """Return for every cluster the others it is paired with (symmetric)."""
@@ -133,16 +142,15 @@ class ClippedDual:
             return dataclasses.replace(found, lambda_=lambda_)
         return self._low_rank_bound(lambda_)
 
-    def _shifts(self, a: int, lambda_: float) -> np.ndarray:
-        return lambda_ * (1 / self.sizes[a] + 1 / self.sizes[self._others[a]])
-
     def _block(self, a: int, lambda_: float, lo: int, hi: int) -> Array:
         """Columns r_{a,b} on sorted rows lo:hi of cluster a."""
-        xp, where = self.problem.xp, device(self.problem.like)
-        index = xp.asarray(self._others[a], device=where)
-        shift = xp.asarray(self._shifts(a, lambda_), device=where)
-        R = xp.take(self._margins[lo:hi, :], index, axis=1) - shift[None, :]
-        return xp.maximum(0.5 * R, xp.zeros_like(R))
+        shift = 0.5 * lambda_ * (1 / self.sizes[a] + 1 / self.sizes[self._others[a]])
+        start = self.starts[a]
+        xp, where = self._xp, device(self._zero)
+        R = self._halves[a][lo - start : hi - start, :] - xp.asarray(
+            shift, device=where
+        )
+        return xp.maximum(R, self._zero)
 
     def _moments(self, lambda_: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sums, Gram matrix and products with the data of all columns r."""

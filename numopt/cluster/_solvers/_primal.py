@@ -30,7 +30,10 @@ MAX_LLOYD = 300
 LLOYD_TOL = 1e-8
 MAX_PASSES = 50
 #: Seeding looks at a random sample of at most this many rows (and 50 per cluster).
-SEED_SAMPLE = 20_000
+SEED_SAMPLE = 4000
+#: Beyond this many rows restarts stop early, and only the best one is polished.
+MANY_ROWS = 5000
+EARLY_TOL = 1e-5
 
 
 def canonical_labels(labels: np.ndarray) -> np.ndarray:
@@ -113,7 +116,11 @@ def _assign(
 
 
 def lloyd(
-    rows: DenseRows | SparseRows, centers: Array, *, max_iter: int = MAX_LLOYD
+    rows: DenseRows | SparseRows,
+    centers: Array,
+    *,
+    max_iter: int = MAX_LLOYD,
+    tol: float = LLOYD_TOL,
 ) -> tuple[np.ndarray, float]:
     """Alternate assignment and means; return host labels and their distances' sum.
 
@@ -130,7 +137,7 @@ def lloyd(
             centers = _refill(rows, to_numpy(distances), sums, counts, sizes)
         else:
             centers = sums / counts[:, None]
-            if value >= before * (1 - LLOYD_TOL):
+            if value >= before * (1 - tol):
                 break
         if value == 0:
             break
@@ -211,15 +218,30 @@ def multi_start(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, float]:
     """Best of ``n_init`` runs of Lloyd, each polished by single-point moves."""
+    many = problem.n > MANY_ROWS
     best, lowest = None, math.inf
     for _ in range(n_init):
-        labels, value = lloyd(rows, seed_centers(rows, n_clusters, rng))
+        centers = seed_centers(rows, n_clusters, rng)
+        labels, inertia = lloyd(rows, centers, tol=EARLY_TOL if many else LLOYD_TOL)
         # Moves gain little: runs that are far behind are not worth polishing.
-        if value > 1.05 * lowest:
+        if inertia > 1.05 * lowest:
             continue
-        labels, inertia = improve_labels(problem, rows, labels, n_clusters)
+        if not many:
+            labels, inertia = improve_labels(problem, rows, labels, n_clusters)
         if best is None or inertia < lowest:
             best, lowest = labels, inertia
         if lowest == 0:
             break
-    return best, lowest
+    if many:
+        best, _ = lloyd(rows, _means(rows, best, n_clusters))
+    return improve_labels(problem, rows, best, n_clusters)
+
+
+def _means(rows: DenseRows | SparseRows, labels: np.ndarray, n_clusters: int) -> Array:
+    """Means of the clusters; an empty one stays at the origin."""
+    norms = rows.square_norms()
+    xp = array_namespace(norms)
+    columns = membership_columns(labels, n_clusters, norms)
+    sizes = np.maximum(np.bincount(labels, minlength=n_clusters), 1)
+    weights = xp.asarray(1 / sizes, device=device(norms))
+    return xp.matrix_transpose(rows.transposed_times(columns) * weights[None, :])

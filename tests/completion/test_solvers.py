@@ -310,3 +310,20 @@ def test_subgradients_resist_outliers():
     truth = U @ V.T
     error = np.linalg.norm(result.to_dense() - truth) / np.linalg.norm(truth)
     assert error < 0.05
+
+
+def test_nonnegative_factors_stay_nonnegative_and_are_optimal(rng):
+    Y = rng.random((30, 4)) @ rng.random((4, 25))
+    Y[rng.random(Y.shape) < 0.3] = np.nan
+    result = complete(
+        Y, 4, nonnegative=True, alpha=1e-3, max_iter=3000, tol=1e-9, random_state=0,
+        warn=False,
+    )  # fmt: skip
+    U, V = result.row_factors, result.col_factors
+    assert U.min() >= 0
+    assert V.min() >= 0
+    assert result.relative_residual < 0.05
+    seen = ~np.isnan(Y)
+    gradient = -2 * np.where(seen, Y - result.to_dense(), 0) @ V + 2e-3 * U
+    assert np.all(gradient[U == 0] > -1e-2)
+    assert np.abs(gradient[U > 1e-6]).max() < 1e-2

@@ -10,7 +10,13 @@ from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._kernels.dispatch import kernel
 from numopt.typing import Array
 
-__all__ = ["line_sums", "padded_lines", "predict_entries", "ridge_lines"]
+__all__ = [
+    "line_sums",
+    "nonnegative_lines",
+    "padded_lines",
+    "predict_entries",
+    "ridge_lines",
+]
 
 #: Numbers in one batch of gathered factors.
 BATCH = 1 << 24
@@ -236,3 +242,62 @@ def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
     indptr, indices = _pattern(rng, size, 50)
     values = rng.standard_normal(indices.shape[0]).astype(dtype)
     return indptr, indices, values, rng.standard_normal((50, 6)).astype(dtype)
+
+
+@kernel(numpy="numopt.completion._kernels_cpu.als:nonnegative_lines")
+def nonnegative_lines(
+    indptr: Array,
+    indices: Array,
+    values: Array,
+    weights: Array,
+    other: Array,
+    ridge: Array,
+    start: Array,
+    passes: int,
+) -> tuple[Array, Array]:
+    """u_i = argmin over u >= 0 of sum_j w_ij (y_ij - v_j . u)^2 + ridge_i |u|^2.
+
+    ``passes`` rounds of coordinate descent from ``start`` on the Gram matrix of a
+    line. ``other`` (n, k + 1) and ``start`` (lines, k + 1) end with a column of zeros.
+    Lines without entries become 0. Also returns the objective, (lines,) in float64.
+    """
+    xp = array_namespace(values)
+    k = other.shape[1] - 1
+    x = xp.zeros_like(start)
+    loss = xp.zeros((start.shape[0],), dtype=xp.float64, device=device(values))
+    eye = xp.eye(k, dtype=values.dtype, device=device(values))
+    for lines, at, mask in padded_lines(indptr, k):
+        seen = xp.astype(mask, values.dtype)
+        w = seen * _gather(weights, at) if weights.shape[0] else seen
+        F = _gather(other, _gather(indices, at))[..., :k]
+        y = _gather(values, at)
+        FW = F * w[..., None]
+        G = xp.matmul(xp.matrix_transpose(FW), F)
+        G = G + eye * xp.take(ridge, lines)[:, None, None]
+        h = xp.matmul(xp.matrix_transpose(FW), y[..., None])[..., 0]
+        u = xp.take(start, lines, axis=0)[:, :k]
+        for _ in range(passes):
+            for c in range(k):
+                unit, pivot = eye[c, :], G[:, c, c]
+                left = h[:, c] - xp.sum(G[:, c, :] * u, axis=1) + pivot * u[:, c]
+                safe = xp.where(pivot > 0, pivot, xp.ones_like(pivot))
+                new = xp.maximum(left, xp.zeros_like(left)) / safe
+                new = xp.where(pivot > 0, new, xp.zeros_like(new))
+                u = u + unit * (new - u[:, c])[:, None]
+        Gu = xp.matmul(G, u[..., None])[..., 0]
+        value = xp.sum(w * y * y, axis=1) - 2 * xp.sum(h * u, axis=1)
+        value = value + xp.sum(u * Gu, axis=1)
+        x = _scatter(x, lines, xp.concat([u, xp.zeros_like(u[:, :1])], axis=1))
+        loss = _scatter(loss, lines, xp.astype(value, xp.float64))
+    return x, loss
+
+
+@nonnegative_lines.example
+def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
+    n, k = 50, 4
+    indptr, indices = _pattern(rng, size, n)
+    N = indices.shape[0]
+    other, start = rng.random((n, k + 1)), rng.random((size, k + 1))
+    other[:, -1] = start[:, -1] = 0
+    real = [rng.random(N), rng.random(N) + 0.1, other, rng.random(size) + 0.5, start]
+    return indptr, indices, *(a.astype(dtype) for a in real), 5

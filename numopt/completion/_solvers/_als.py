@@ -12,7 +12,11 @@ from numopt._array.random import as_generator, standard_normal
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt._numerics.anderson import Anderson
-from numopt.completion._kernels.als import predict_entries, ridge_lines
+from numopt.completion._kernels.als import (
+    nonnegative_lines,
+    predict_entries,
+    ridge_lines,
+)
 from numopt.completion._problem import Observations, Penalty, Side
 from numopt.completion._solvers._factors import join, relative_residual
 from numopt.completion._solvers._spectral import clip_rows, truncated_svd
@@ -24,6 +28,8 @@ __all__ = ["ALS", "Holdout", "start_factors"]
 PATIENCE = 3
 #: Acceleration starts after this many sweeps.
 ANDERSON_START = 2
+#: Rounds of coordinate descent in a non-negative half sweep.
+NONNEGATIVE_PASSES = 10
 #: Fewer entries a line than this, or more lines, start at random.
 SPECTRAL_DENSITY = 5
 SPECTRAL_LINES = 5_000_000
@@ -78,6 +84,7 @@ class ALS(Solver[Observations, _State]):
     random_state: Any
     holdout: Holdout | None = None
     intercept: float = 0.0
+    nonnegative: bool = False
 
     name = "als"
 
@@ -90,6 +97,9 @@ class ALS(Solver[Observations, _State]):
             )  # fmt: skip
         else:
             P, Q = warm_start
+        if self.nonnegative:
+            xp = problem.xp
+            P, Q = xp.abs(P), xp.abs(Q)
         state = _State(P, Q, math.inf, math.inf, 0, 0, Anderson(5))
         state.P, state.objective = self._rows(problem, Q, P)
         return state
@@ -97,7 +107,8 @@ class ALS(Solver[Observations, _State]):
     def step(self, problem: Observations, state: _State) -> _State:
         """One sweep; the accelerated columns are kept when the objective falls."""
         before = state.objective
-        if self.penalty.scaling == "constant" and state.sweeps < ANDERSON_START:
+        mixes = not self.nonnegative and self.penalty.scaling == "constant"
+        if mixes and state.sweeps < ANDERSON_START:
             state.P, state.Q = rebalance(state.P, state.Q)
         Q, _ = self._solve(
             problem.by_col, state.P, state.Q, self.bias in ("col", "both"), before
@@ -107,6 +118,8 @@ class ALS(Solver[Observations, _State]):
         if self.acceleration is not None and state.sweeps > ANDERSON_START:
             state.anderson.push(state.Q, image)
             Q = state.anderson.extrapolate()
+            if self.nonnegative:
+                Q = problem.xp.maximum(Q, problem.xp.zeros_like(Q))
         P, value = self._rows(problem, Q, state.P)
         if Q is not image and not value <= before:
             state.anderson.clear()
@@ -129,6 +142,12 @@ class ALS(Solver[Observations, _State]):
     ) -> tuple[Array, float]:
         xp = array_namespace(other)
         ridge, bias_ridge = self.penalty.lines(side)
+        if self.nonnegative:
+            X, loss = nonnegative_lines(
+                side.indptr, side.indices, side.values, side.weights, other, ridge,
+                start, NONNEGATIVE_PASSES,
+            )  # fmt: skip
+            return X, float(to_numpy(xp.sum(loss)))
         X, loss = ridge_lines(
             side.indptr, side.indices, side.values, side.weights, other, ridge,
             bias_ridge, start, with_bias, self.steps(other),
@@ -137,7 +156,7 @@ class ALS(Solver[Observations, _State]):
 
     def steps(self, other: Array) -> int:
         """Inner steps of conjugate gradients; 0 for exact solves."""
-        if self.inner == "cholesky":
+        if self.inner == "cholesky" or self.nonnegative:
             return 0
         size = 4 if "32" in str(other.dtype) else 8
         if self.inner == "auto" and other.shape[1] <= EXACT_SIZE[size]:

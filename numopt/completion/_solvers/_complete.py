@@ -270,6 +270,7 @@ def make_result(
         alpha_bias=options.alpha_bias,
         alpha_scaling=options.alpha_scaling,
         bias=options.bias,
+        nonnegative=options.nonnegative,
         **fields,
     )
 

@@ -72,6 +72,7 @@ def _run_als(
         random_state=options.random_state,
         holdout=holdout,
         intercept=intercept,
+        nonnegative=options.nonnegative,
     )
     return options.run(solver, problem)
 

@@ -10,12 +10,15 @@ import numpy as np
 from numopt._array.namespace import array_namespace, device, is_array, to_numpy
 from numopt._iterate.result import SolverResult
 from numopt._validation import check_choice, check_flag, check_real, message
-from numopt.completion._kernels.als import ridge_lines
+from numopt.completion._kernels.als import nonnegative_lines, ridge_lines
 from numopt.completion._problem import Observations, Penalty, observations
 from numopt.completion._solvers._factors import singular_values, split
 from numopt.typing import Array
 
 __all__ = ["BIASES", "CompletionResult", "Posterior"]
+
+#: Rounds of coordinate descent for a new non-negative row.
+FOLD_IN_PASSES = 300
 
 BIASES = ("none", "row", "col", "both")
 
@@ -80,6 +83,8 @@ class CompletionResult(SolverResult):
         Estimated noise variance (method "vb").
     posterior : Posterior or None
         Posterior covariances (method "vb").
+    nonnegative : bool
+        Whether the factors are kept non-negative.
     n_iter : int
         Number of iterations.
     converged : bool
@@ -121,6 +126,7 @@ class CompletionResult(SolverResult):
     bias: str
     noise_variance: float | None = None
     posterior: Posterior | None = None
+    nonnegative: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -243,6 +249,13 @@ class CompletionResult(SolverResult):
         penalty = Penalty(alpha, alpha_bias, self.alpha_scaling)
         side = centred.by_row
         start = xp.zeros((side.n_lines, self.rank + 1), dtype=V.dtype, device=device(V))
+        if self.nonnegative:
+            P, loss = nonnegative_lines(
+                side.indptr, side.indices, xp.astype(side.values, V.dtype),
+                xp.astype(side.weights, V.dtype), Q,
+                xp.astype(penalty.lines(side)[0], V.dtype), start, FOLD_IN_PASSES,
+            )  # fmt: skip
+            return P, Q, loss
         P, loss = ridge_lines(
             side.indptr, side.indices, xp.astype(side.values, V.dtype),
             xp.astype(side.weights, V.dtype), Q,

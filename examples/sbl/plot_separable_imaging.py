@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """
-An image from a quarter of its measurements
-===========================================
+An image from half of its measurements
+======================================
 
-Rows and columns of a patch of a photograph are mixed by random matrices, 24 x 24
+Rows and columns of a patch of a photograph are mixed by random matrices, 36 x 36
 numbers for 48 x 48 pixels. In the cosine basis the patch is compressible along both
 axes, and the two-factor dictionary is never multiplied out.
 """
@@ -15,7 +15,7 @@ from scipy.fft import idct
 from numopt.datasets import load_photograph
 from numopt.sbl import kronecker_sbl
 
-n, m = 48, 24
+n, m = 48, 36
 patch = load_photograph("flower").mean(axis=2)[
     100 : 100 + 4 * n : 4, 200 : 200 + 4 * n : 4
 ]

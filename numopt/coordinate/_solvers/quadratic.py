@@ -23,8 +23,11 @@ from numopt.coordinate._solvers.columns import GramCache
 
 __all__ = ["QuadraticProblem", "QuadraticState", "QuadraticWorkingSet"]
 
-#: The inner gap relative to the outer one, and to the tolerance.
-INNER_SHARE, INNER_TOL = 0.1, 0.3
+#: The inner gap relative to the outer one (where an inner solve is dear, and where it
+#: is cheap beside a pass over the design), and to the tolerance.
+INNER_SHARE, CHEAP_SHARE, INNER_TOL = 0.1, 1e-3, 0.3
+#: An inner solve costs about as much as this many passes over the Gram matrix.
+INNER_PASSES = 20
 #: The inner gap where coordinates without L1 term must be stationary to rounding.
 EXACT = 1e-13
 #: Fewest columns that a pass adds.
@@ -202,7 +205,10 @@ def inner_solve(problem: QuadraticProblem, state: QuadraticState) -> None:
     squares = float(data.weighted(problem.target * problem.target).sum())
     unit = total * problem.null.scale
     gap = state.gap if np.isfinite(state.gap) else 1.0
-    share = max(INNER_TOL * problem.tol, INNER_SHARE * gap)
+    entries = data.X.nnz if data.is_sparse else data.X.size
+    cheap = INNER_PASSES * m * m < entries
+    share = (CHEAP_SHARE if cheap else INNER_SHARE) * gap
+    share = max(INNER_TOL * problem.tol, share)
     if not np.all(terms.l1[index] > 0):
         # Their dual constraints allow no slack: the support must be solved exactly.
         share = min(share, EXACT)

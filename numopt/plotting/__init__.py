@@ -8,6 +8,7 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        "_cluster": ("CertifiedInertiaDisplay", "MembershipDisplay"),
         "_completion": (
             "PhaseTransitionDisplay",
             "ResidualMapDisplay",
@@ -21,6 +22,7 @@ __getattr__, __dir__, __all__ = attach(
 )
 
 if TYPE_CHECKING:
+    from numopt.plotting._cluster import CertifiedInertiaDisplay, MembershipDisplay
     from numopt.plotting._completion import (
         PhaseTransitionDisplay,
         ResidualMapDisplay,

@@ -19,7 +19,7 @@ LOW_DEGREE_SHARE = 0.05
 #: Cores up to this size are factored as dense matrices.
 DENSE_SIZE = 300
 #: Iterations of conjugate gradients, in units of n^(1/2), before a factorisation.
-PATIENCE = 6.0
+PATIENCE = 1.0
 #: Reorder when it brings entries this much closer to the diagonal.
 REORDER_GAIN = 0.5
 

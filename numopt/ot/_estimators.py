@@ -9,7 +9,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from numopt import _validation as v
-from numopt._array.namespace import namespace_key, to_numpy
+from numopt._array.namespace import array_namespace, namespace_key, to_numpy
 from numopt._estimator.base import ArrayEstimator
 from numopt._estimator.sklearn_compat import (
     Interval,
@@ -29,6 +29,8 @@ from numopt.typing import Array
 
 __all__ = ["SinkhornTransport"]
 
+#: Regularisation of the score, in units of the median cost.
+SCORE_REG = 0.05
 #: Cost entries held at a time when new points are mapped.
 CHUNK = 4_000_000
 
@@ -73,6 +75,8 @@ class SinkhornTransport(TransformerMixin, ArrayEstimator):
         Training points.
     cost_scale_ : float
         What the cost was divided by.
+    score_scale_ : float
+        Median cost, the unit of the regularisation of ``score``.
     n_features_in_ : int
         Number of features d.
     n_iter_ : int
@@ -168,22 +172,18 @@ class SinkhornTransport(TransformerMixin, ArrayEstimator):
         SinkhornTransport
             The fitted estimator.
         """
-        xp, _, where = get_namespace_and_device(X)
-        X = validate_data(self, X, dtype=supported_float_dtypes(xp, where))
+        X = self._validate(X, reset=True)
         if X_target is None:
             target = X
             target_weight = sample_weight if target_weight is None else target_weight
         else:
-            target = validate_data(
-                self,
-                move_to(X_target, xp=xp, device=where),
-                dtype=X.dtype,
-                reset=False,
-            )
-        a = self._weights("sample_weight", sample_weight, X, xp, where)
-        b = self._weights("target_weight", target_weight, target, xp, where)
+            xp, _, where = get_namespace_and_device(X)
+            target = self._validate(move_to(X_target, xp=xp, device=where), reset=False)
+        a = _check_weights("sample_weight", sample_weight, X)
+        b = _check_weights("target_weight", target_weight, target)
         M = pairwise_distances(X, target, self.metric)
-        self.cost_scale_ = _median_cost(M) if self.normalize_cost else 1.0
+        self.score_scale_ = _median_cost(M, a, b)
+        self.cost_scale_ = self.score_scale_ if self.normalize_cost else 1.0
         result = sinkhorn(
             a,
             b,
@@ -239,6 +239,9 @@ class SinkhornTransport(TransformerMixin, ArrayEstimator):
     def score(self, X: Array, y: Any = None) -> float:
         """Return minus the Sinkhorn divergence between the images of X and the target.
 
+        It is taken at a fixed regularisation, 5% of the median cost, so that scores of
+        models with different ``reg`` compare.
+
         Parameters
         ----------
         X : array of shape (k, d)
@@ -264,10 +267,10 @@ class SinkhornTransport(TransformerMixin, ArrayEstimator):
         )
 
     def _value(self, X: Array, Y: Array, a: Array | None, b: Array | None) -> float:
-        """Transport value at the fitted scale."""
-        M = pairwise_distances(X, Y, self.metric) / self.cost_scale_
+        """Transport value at the regularisation of the score."""
+        M = pairwise_distances(X, Y, self.metric) / self.score_scale_
         result = sinkhorn(
-            a, b, M, self.reg, method=self.method, tol=self.tol, warn=self.warn
+            a, b, M, SCORE_REG, method=self.method, tol=self.tol, warn=self.warn
         )
         return result.value
 
@@ -276,8 +279,8 @@ class SinkhornTransport(TransformerMixin, ArrayEstimator):
     ) -> Array:
         """Softmax-weighted means of the other cloud, a chunk of rows at a time."""
         check_same_namespace(X, self, attribute="X_target_", method=method)
-        xp, _, where = get_namespace_and_device(X)
-        X = validate_data(self, X, dtype=supported_float_dtypes(xp, where), reset=False)
+        X = self._validate(X, reset=False)
+        xp = array_namespace(X)
         points = xp.astype(points, X.dtype, copy=False)
         tiny = xp.finfo(X.dtype).smallest_normal
         log_weights = xp.log(
@@ -290,7 +293,9 @@ class SinkhornTransport(TransformerMixin, ArrayEstimator):
         return xp.concat(
             [
                 average(
-                    pairwise_distances(X[i : i + rows, :], points, self.metric),
+                    pairwise_distances(
+                        X[i : min(i + rows, X.shape[0]), :], points, self.metric
+                    ),
                     gamma,
                     points,
                     scale,
@@ -300,27 +305,46 @@ class SinkhornTransport(TransformerMixin, ArrayEstimator):
             axis=0,
         )
 
-    def _weights(
-        self, name: str, weight: Any, X: Array, xp: Any, where: Any
-    ) -> Array | None:
-        """Check weights and scale them to total 1."""
-        if weight is None:
-            return None
-        if namespace_key(xp) == "numpy":
-            weight = check_sample_weight(weight, X, dtype=X.dtype)
-        else:
-            weight = xp.astype(move_to(weight, xp=xp, device=where), X.dtype)
-        v.check_shape(name, weight, (X.shape[0],), why="(one a sample)")
-        _, high = v.check_values(name, weight, nonnegative=True)
-        if high == 0:
-            raise ValueError(v.message(name, "positive somewhere", "all zeros"))
-        return weight / xp.sum(weight)
+    def _validate(self, X: Array, *, reset: bool) -> Array:
+        """Validate points; ``reset`` records their features."""
+        xp, _, where = get_namespace_and_device(X)
+        dtypes = supported_float_dtypes(xp, where)
+        return validate_data(self, X, dtype=dtypes, reset=reset)
 
 
-def _median_cost(M: Array) -> float:
-    """Median of the cost, or its mean, or 1, whichever is positive first."""
-    host = to_numpy(M)
-    for scale in (float(np.median(host)), float(host.mean())):
-        if scale > 0:
-            return scale
-    return 1.0
+def _check_weights(name: str, weight: Any, X: Array) -> Array | None:
+    """Check weights and scale them to total 1."""
+    if weight is None:
+        return None
+    if namespace_key(array_namespace(X)) == "numpy":
+        # scikit-learn's checks expect its own messages for wrong shapes and dtypes.
+        weight = check_sample_weight(weight, X, dtype=X.dtype)
+    xp, (weight, _) = v.float_arrays(weight=weight, X=X)
+    v.check_shape(name, weight, (X.shape[0],), why="(one a sample)")
+    _, high = v.check_values(name, weight, nonnegative=True)
+    if high == 0:
+        raise ValueError(v.message(name, "positive somewhere", "all zeros"))
+    return weight / xp.sum(weight)
+
+
+def _median_cost(M: Array, a: Array | None, b: Array | None) -> float:
+    """Median cost under the product of the weights, so that weights mean repetition.
+
+    The lower median; the mean, or 1, where it is zero.
+    """
+    cost = to_numpy(M).ravel()
+    if a is None and b is None:
+        middle = (cost.size - 1) // 2
+        median = float(np.partition(cost, middle)[middle])
+        mean = float(cost.mean())
+    else:
+        sides = [
+            np.full(size, 1.0 / size) if w is None else to_numpy(w)
+            for w, size in zip((a, b), M.shape, strict=True)
+        ]
+        weights = np.multiply.outer(*sides).ravel()
+        order = np.argsort(cost)
+        below = np.cumsum(weights[order])
+        median = float(cost[order[np.searchsorted(below, 0.5 * (1 - 1e-9))]])
+        mean = float(weights @ cost)
+    return median or mean or 1.0

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from numopt import _validation as v
 from numopt._array.linalg import logsumexp
-from numopt._array.namespace import device, to_numpy
+from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt.exceptions import InfeasibleError
 from numopt.typing import Array, Namespace
 
@@ -29,16 +29,15 @@ class TransportProblem:
     """Validated data of ``min <P, M> + reg KL(P | a b^T)`` over couplings of a and b.
 
     ``a``, ``b`` and ``M`` keep their dtype and place; both weights sum to ``mass``
-    exactly. ``core`` is what solvers see.
+    exactly. ``cost_bounds`` are the extremes of M. Solvers see ``reduced()``.
     """
 
-    xp: Namespace
     a: Array
     b: Array
     M: Array
     reg: float
     mass: float
-    core: "CoreProblem"
+    cost_bounds: tuple[float, float]
 
     @classmethod
     def from_arrays(cls, a: Any, b: Any, M: Any, reg: Any) -> Self:
@@ -71,8 +70,16 @@ class TransportProblem:
             )
         mass = 0.5 * (mass_a + mass_b)
         a, b = a * (mass / mass_a), b * (mass / mass_b)
-        core = CoreProblem.from_arrays(a, b, M, reg, low, high, xp)
-        return cls(xp=xp, a=a, b=b, M=M, reg=reg, mass=mass, core=core)
+        return cls(a=a, b=b, M=M, reg=reg, mass=mass, cost_bounds=(low, high))
+
+    @property
+    def xp(self) -> Namespace:
+        """Array namespace (looked up: results are pickled, modules cannot be)."""
+        return array_namespace(self.M)
+
+    def reduced(self) -> "CoreProblem":
+        """Return the problem in the form that solvers want."""
+        return CoreProblem.from_problem(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,17 +107,10 @@ class CoreProblem:
     cost_size: float
 
     @classmethod
-    def from_arrays(
-        cls,
-        a: Array,
-        b: Array,
-        M: Array,
-        eps: float,
-        low: float,
-        high: float,
-        xp: Namespace,
-    ) -> Self:
-        """Reduce validated data; ``low`` and ``high`` are the extremes of M."""
+    def from_problem(cls, problem: TransportProblem) -> Self:
+        """Drop empty points, order the sides, convert to float64 and mass 1."""
+        xp, a, b, M = problem.xp, problem.a, problem.b, problem.M
+        low, high = problem.cost_bounds
         rows, columns = _kept(a, xp), _kept(b, xp)
         if rows is not None:
             a, M = xp.take(a, rows), xp.take(M, rows, axis=0)
@@ -135,7 +135,7 @@ class CoreProblem:
             M=M,
             log_a=xp.log(a),
             log_b=xp.log(b),
-            eps=eps,
+            eps=problem.reg,
             rows=rows,
             columns=columns,
             swapped=swapped,
@@ -171,8 +171,6 @@ def column_potentials(f: Array, a: Array, M: Array, eps: float) -> Array:
 
 
 def _soft_min(h: Array, weights: Array, M: Array, eps: float, *, axis: int) -> Array:
-    from numopt._array.namespace import array_namespace
-
     xp = array_namespace(M)
     positive = weights > 0
     log_weights = xp.where(

@@ -54,6 +54,8 @@ def solve_level(
         best = point if point.error < best.error else best
         if point.error < tol:
             return point, "solved"
+        if oracle.state.spent:
+            return best, "stalled"
         if oracle.margin(point.gamma, point.phi) < 0.0:
             return point, "outside"
         poor = poor + 1 if point.error > 0.3 * before else 0
@@ -102,11 +104,11 @@ def _newton_step(
     """
     problem, xp = oracle.problem, oracle.problem.xp
     keep = keep * max(min(1.0, point.error / KEEP_FROM), 1e-8)
-    diagonal = point.c + 0.01 * point.error * problem.b
+    shift = 0.01 * point.error * problem.b
     rhs = problem.b - point.c
     # Quadratic convergence, but no more accuracy than the goal needs.
     tol = min(0.1, max(point.error**0.5, 0.03 * goal / point.error))
-    d, n_cg = oracle.solve(point.gamma, point.phi, keep, diagonal, rhs, tol)
+    d, n_cg = oracle.solve(point.gamma, point.phi, keep, point.c, shift, rhs, tol)
     oracle.state.n_newton += 1
     oracle.state.n_cg += n_cg
     slope = host(xp.sum(rhs * d))

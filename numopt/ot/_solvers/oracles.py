@@ -115,17 +115,18 @@ class DenseOracle:
         gamma: Array,
         phi: Array,
         keep: float,
-        diagonal: Array,
+        c: Array,
+        shift: Array,
         rhs: Array,
         tol: float,
     ) -> tuple[Array, int]:
-        """Solve ``(diag(diagonal) - P^T diag(1/a) P) d = rhs``; nothing is dropped."""
+        """Solve ``(diag(c + shift) - P^T diag(1/a) P) d = rhs``; nothing is dropped."""
         p, xp = self.problem, self.problem.xp
         plan_of = gibbs_plan.for_namespace(xp)
         inv_a = 1.0 / p.a
         if self._direct:
             plan = plan_of(p.M, gamma, phi, 1 / self.eps)
-            return _cholesky_solve(plan, inv_a, diagonal, rhs, xp), 1
+            return _cholesky_solve(plan, inv_a, c + shift, rhs, xp), 1
         if p.cost_size / self.eps > SINGLE_RANGE:
             plan, dtype = plan_of(p.M, gamma, phi, 1 / self.eps), xp.float64
         else:
@@ -134,6 +135,10 @@ class DenseOracle:
             plan = plan_of(self.state.single(p), gamma, phi, 1 / self.eps)
         product = normal_product.for_namespace(xp)
         inv_a = xp.astype(inv_a, dtype)
+        # Column sums of this very matrix instead of c: a Laplacian up to float64
+        # round-off, so that the shift keeps it definite although P is in float32.
+        ones = xp.ones(c.shape, dtype=dtype, device=device(c))
+        diagonal = xp.astype(product(plan, inv_a, ones), xp.float64) + shift
 
         def matvec(d: Array) -> Array:
             scale = xp.max(xp.abs(d))
@@ -239,7 +244,8 @@ class SupportOracle:
         gamma: Array,
         phi: Array,
         keep: float,
-        diagonal: Array,
+        c: Array,
+        shift: Array,
         rhs: Array,
         tol: float,
     ) -> tuple[Array, int]:
@@ -248,7 +254,7 @@ class SupportOracle:
         prune = support_prune.for_namespace(numpy_namespace)
         pruned = prune(*self.support[:3], self.plan, keep * p.a, p.b)
         solve = laplacian_solve.for_namespace(numpy_namespace)
-        return solve(*pruned, 1.0 / p.a, diagonal, rhs, tol, MAX_CG)
+        return solve(*pruned, 1.0 / p.a, c + shift, rhs, tol, MAX_CG)
 
 
 class CertifiedOracle:
@@ -279,13 +285,14 @@ class CertifiedOracle:
         gamma: Array,
         phi: Array,
         keep: float,
-        diagonal: Array,
+        c: Array,
+        shift: Array,
         rhs: Array,
         tol: float,
     ) -> tuple[Array, int]:
         """Solve on the support, with the plan at these potentials."""
         self._base.evaluate(gamma, phi)
-        return self._base.solve(gamma, phi, keep, diagonal, rhs, tol)
+        return self._base.solve(gamma, phi, keep, c, shift, rhs, tol)
 
 
 Oracle = DenseOracle | SupportOracle | CertifiedOracle

@@ -194,16 +194,17 @@ def sinkhorn(
     verbose = v.check_int("verbose", verbose, low=0, high=2)
     threads = None if n_threads is None else v.check_int("n_threads", n_threads, low=1)
     problem = TransportProblem.from_arrays(a, b, M, reg)
-    start = _core_start(warmstart, problem)
+    core = problem.reduced()
+    start = _core_start(warmstart, problem, core)
     with contextlib.ExitStack() as stack:
         if threads is not None:
             stack.enter_context(config_context(num_threads=threads))
-        name, fields = _run(problem.core, method, options, start, callback, verbose)
-    if not problem.core.finite and fields["status"] in ("max_iter", "stalled"):
+        name, fields = _run(core, method, options, start, callback, verbose)
+    if not core.finite and fields["status"] in ("max_iter", "stalled"):
         fields["message"] += "; infinite costs may leave an infeasible support"
     if warn and fields["status"] not in ("converged", "callback"):
         warn_not_converged(f"sinkhorn (method={name!r})", fields["message"])
-    fields["f"], fields["g"] = _full_potentials(problem, fields["f"], fields["g"])
+    fields["f"], fields["g"] = _full_potentials(problem, core, fields["f"], fields["g"])
     problem, fields = _cast(problem, fields, dtype)
     fields["dual_value"] = _full_dual_value(problem, fields["dual_value"])
     result = SinkhornResult(reg=problem.reg, method=name, problem=problem, **fields)
@@ -309,7 +310,7 @@ def _run(
 
 
 def _core_start(
-    warmstart: Any, problem: TransportProblem
+    warmstart: Any, problem: TransportProblem, core: CoreProblem
 ) -> tuple[Array, Array] | None:
     """Potentials of a warm start in the order and units of the core problem."""
     if warmstart is None:
@@ -330,7 +331,6 @@ def _core_start(
     v.check_shape("warmstart", g, (m,), why="(its g)")
     v.check_values("warmstart", f)
     v.check_values("warmstart", g)
-    core = problem.core
     f, g = (xp.astype(x, xp.float64, copy=False) for x in (f, g))
     f = f if core.rows is None else xp.take(f, core.rows)
     g = g if core.columns is None else xp.take(g, core.columns)
@@ -338,10 +338,10 @@ def _core_start(
 
 
 def _full_potentials(
-    problem: TransportProblem, f: Array, g: Array
+    problem: TransportProblem, core: CoreProblem, f: Array, g: Array
 ) -> tuple[Array, Array]:
     """Undo the reduction: order, points of zero weight, total mass."""
-    core, xp = problem.core, problem.xp
+    xp = problem.xp
     if core.swapped:
         f, g = g, f
     # P = a b exp(...) / mass in core units: shift the potentials by eps log(mass).

@@ -71,6 +71,7 @@ class TransportState:
     nnz: int = 0
     stopped: Stop | None = None
     rounds: Iterator[None] | None = None
+    budget: int = 0
     single_cost: Array | None = None
 
     def full_pass(self, problem: CoreProblem) -> None:
@@ -82,6 +83,11 @@ class TransportState:
         self.error = problem.residual(self.c)
         self.certified = True
         self.n_passes += 1
+
+    @property
+    def spent(self) -> bool:
+        """Whether the bound on passes and Newton steps is reached."""
+        return self.n_passes + self.n_newton >= self.budget
 
     def single(self, problem: CoreProblem) -> Array:
         """Return the cost in float32, made on first use."""
@@ -117,6 +123,7 @@ class TransportSolver(Solver[CoreProblem, TransportState]):
             gamma = g / problem.eps + problem.log_b
             phi = f / problem.eps + problem.log_a
         state = TransportState(problem.eps, gamma, phi, gamma)
+        state.budget = self.options.max_iter
         state.nnz = math.prod(problem.M.shape)
         state.rounds = self.rounds(problem, state, self.options)
         top = first_eps(problem, self.options.scaling)

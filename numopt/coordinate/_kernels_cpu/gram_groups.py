@@ -216,15 +216,17 @@ def solve_gram_groups(
         gap = primal - best_dual + rest
         if gap <= target:
             break
-        if newton_work > balance * descent_work and (flips > 0 or epoch % 4 != 0):
+        size = 1.0 * np.count_nonzero(w[:m])
+        cost = size * size * (size / 6.0 + 8.0)
+        if newton_work + cost > balance * descent_work:
             continue
         for _ in range(8):
             t, k = _newton(G, starts, w, q, lam, l1, lipschitz, d, change)
-            newton_work += 1.0 * k * k * k / 6.0 + 2.0 * k * m
+            newton_work += 1.0 * k * k * (k / 6.0 + 8.0) + 2.0 * k * m
             primal, dual, rest = _measure(starts, w, q, c, lam, l1, yy, lipschitz)
             best_dual = max(best_dual, dual)
             gap = primal - best_dual + rest
-            if t < 1.0 or gap <= target:
+            if t < 1.0 or gap <= target or newton_work > 2.0 * balance * descent_work:
                 break
         if gap <= target:
             break

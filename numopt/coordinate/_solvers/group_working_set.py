@@ -18,7 +18,6 @@ from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import Penalty
 from numopt.coordinate._solvers.columns import GramCache
 from numopt.coordinate._solvers.quadratic import (
-    INNER_SHARE,
     INNER_TOL,
     MAX_EPOCHS,
     QuadraticState,
@@ -28,6 +27,8 @@ from numopt.coordinate._solvers.quadratic import (
 
 __all__ = ["GroupProblem", "GroupState", "GroupWorkingSet"]
 
+#: The inner gap relative to the outer one.
+GROUP_SHARE = 0.02
 #: Fewest groups that a pass adds.
 FIRST_GROUPS = 20
 
@@ -203,7 +204,7 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
             total * groups.l1[cache.index],
             state.lipschitz,
             float(target @ problem.target),
-            unit * max(INNER_TOL * problem.tol, INNER_SHARE * gap) * 0.5**state.stalled,
+            unit * max(INNER_TOL * problem.tol, GROUP_SHARE * gap) * 0.5**state.stalled,
             MAX_EPOCHS,
             BALANCE,
         )

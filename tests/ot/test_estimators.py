@@ -151,7 +151,7 @@ def test_bad_data(clouds):
         SinkhornTransport().fit(X[:, 0])
     with pytest.raises(ValueError, match="non-negative"):
         SinkhornTransport().fit(X, sample_weight=-np.ones(40))
-    with pytest.raises(ValueError, match="non-zero|all zeros"):
+    with pytest.raises(ValueError, match=r"non-zero|all zeros"):
         SinkhornTransport().fit(X, sample_weight=np.zeros(40))
 
 

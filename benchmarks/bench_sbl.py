@@ -63,6 +63,9 @@ def peer(name):
     }[name]()
 
 
+PEERS = ("ARDRegression", "LassoCV", "OrthogonalMatchingPursuitCV")
+
+
 def error(coef, x):
     return float(np.linalg.norm(coef - x) / np.linalg.norm(x))
 
@@ -121,12 +124,12 @@ class Kronecker:
         )  # fmt: skip
 
 
-def table(names=("ARDRegression", "LassoCV", "OrthogonalMatchingPursuitCV"), pairs=3):
+def table(workloads=None, names=PEERS, pairs=3):
     """Yield rows of CPU-time ratios, peer over ours, and errors of coefficients."""
     from numopt.sbl import SBLRegressor
 
     warnings.simplefilter("ignore")
-    for workload in WORKLOADS:
+    for workload in workloads or WORKLOADS:
         data = problem(workload)
         ours = SBLRegressor().fit(data.A, data.y)
         for name in names:

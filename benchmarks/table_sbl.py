@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure the sparse Bayesian rows: ``python -m benchmarks.table_sbl``."""
 
+import argparse
 import json
 import platform
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.bench_sbl import table
+from benchmarks.bench_sbl import WORKLOADS, table
 
 
 def main(path=Path("docs/benchmarks/sbl.json")):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table_sbl")
+    parser.add_argument("--cases", nargs="*", choices=tuple(WORKLOADS))
+    options = parser.parse_args()
     rows = []
     with peers.threads(1):
-        for row in table():
+        for row in table(options.cases):
             rows.append(row)
             print(row, flush=True)
     names = ("numopt", "numpy", "scipy", "numba", "sklearn")

@@ -33,6 +33,8 @@ __all__ = [
 
 def is_complex(x: Array) -> bool:
     """Whether an array holds complex numbers."""
+    if isinstance(x, np.ndarray):  # asked often, and small problems notice
+        return x.dtype.kind == "c"
     return bool(array_namespace(x).isdtype(x.dtype, "complex floating"))
 
 

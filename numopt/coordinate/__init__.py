@@ -22,12 +22,12 @@ __getattr__, __dir__, __all__ = attach(
         "_estimators.labels": ("LabelPropagation",),
         "_estimators.logistic_cv": ("SparseLogisticRegressionCV",),
         "_estimators.regressors": (
-            "BCDRegressor",
             "ElasticNet",
             "GroupLasso",
             "Lasso",
             "NonNegativeRegression",
         ),
+        "_estimators.rules": ("BCDRegressor",),
         "_estimators.regressors_cv": ("ElasticNetCV", "GroupLassoCV", "LassoCV"),
         "_estimators.svm": ("LinearSVC",),
         "_problem.datafits": (
@@ -81,7 +81,6 @@ if TYPE_CHECKING:
     from numopt.coordinate._estimators.labels import LabelPropagation
     from numopt.coordinate._estimators.logistic_cv import SparseLogisticRegressionCV
     from numopt.coordinate._estimators.regressors import (
-        BCDRegressor,
         ElasticNet,
         GroupLasso,
         Lasso,
@@ -92,6 +91,7 @@ if TYPE_CHECKING:
         GroupLassoCV,
         LassoCV,
     )
+    from numopt.coordinate._estimators.rules import BCDRegressor
     from numopt.coordinate._estimators.svm import LinearSVC
     from numopt.coordinate._problem.datafits import (
         Datafit,

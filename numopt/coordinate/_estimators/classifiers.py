@@ -22,7 +22,7 @@ from numopt.coordinate._estimators.base import (
     LinearEstimator,
     linear_score,
 )
-from numopt.coordinate._estimators.regressors import RULES
+from numopt.coordinate._estimators.rules import RULES
 from numopt.coordinate._problem.datafits import Datafit, Logistic, Multinomial
 from numopt.coordinate._problem.penalties import L1, ElasticNet, Penalty
 from numopt.typing import Array

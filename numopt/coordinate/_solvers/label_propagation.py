@@ -33,15 +33,24 @@ METHODS = ("auto", "direct", "cg", "bcd")
 class LabelPropagationResult(SolverResult):
     """What `label_propagation` returns.
 
+    The residual is ``norm(Ax - c) / norm(c)`` of the worst column.
+
     Parameters
     ----------
+    n_iter : int
+        Number of iterations.
+    converged : bool
+        Whether the stopping measure reached ``tol``.
+    message : str
+        Why the solver stopped and, on failure, what to try.
+    status : str
+        "converged", "max_iter", "callback", "stalled", "diverged" or "infeasible".
+    history : dict of str to ndarray
+        Equal-length arrays, one entry a check.
     scores : ndarray of shape (n, K) or (n,)
         Harmonic scores, one column a class (labelled rows are one-hot), or values.
     labels : ndarray of shape (n,) or None
         Class with the largest score, -1 where no label reaches; None for values.
-    **kwargs : dict
-        Fields of `SolverResult`; ``residual`` is ``norm(Ax - c) / norm(c)`` of the
-        worst column.
 
     Examples
     --------

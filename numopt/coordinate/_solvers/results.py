@@ -19,6 +19,16 @@ class CoordinateResult(SolverResult):
 
     Parameters
     ----------
+    n_iter : int
+        Number of iterations.
+    converged : bool
+        Whether the stopping measure reached ``tol``.
+    message : str
+        Why the solver stopped and, on failure, what to try.
+    status : str
+        "converged", "max_iter", "callback", "stalled", "diverged" or "infeasible".
+    history : dict of str to ndarray
+        Equal-length arrays, one entry a check.
     coef : ndarray of shape (p,) or (K, p)
         Coefficients.
     intercept : float or ndarray of shape (K,)
@@ -54,6 +64,16 @@ class PathResult(SolverResult):
 
     Parameters
     ----------
+    n_iter : int
+        Number of iterations.
+    converged : bool
+        Whether the stopping measure reached ``tol``.
+    message : str
+        Why the solver stopped and, on failure, what to try.
+    status : str
+        "converged", "max_iter", "callback", "stalled", "diverged" or "infeasible".
+    history : dict of str to ndarray
+        Equal-length arrays, one entry a check.
     alphas : ndarray of shape (A,)
         Penalty strengths, decreasing.
     coefs : ndarray of shape (p, A) or (K, p, A)

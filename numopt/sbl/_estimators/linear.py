@@ -247,7 +247,7 @@ class SBLRegressor(_LinearSBL):
     >>> X, y = load_diabetes(return_X_y=True)
     >>> model = SBLRegressor().fit(X, y)
     >>> model.active_
-    array([1, 2, 3, 4, 6, 8])
+    array([1, 2, 3, 4, 6, 8, 9])
     >>> mean, std = model.predict(X[:2], return_std=True)
     >>> std.shape
     (2,)

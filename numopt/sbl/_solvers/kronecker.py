@@ -41,6 +41,17 @@ class KroneckerSBLResult(SolverResult):
 
     Parameters
     ----------
+    n_iter : int
+        Number of iterations.
+    converged : bool
+        Whether ``tol`` was reached.
+    message : str
+        Why the solver stopped.
+    status : str
+        As in :class:`numopt.SolverResult`.
+    history : dict of str to ndarray
+        One entry a check: "n_iter", "time", "objective", "residual", "noise_var",
+        "n_active" (product of the supports) and "log_evidence".
     coef : array of shape (N_1, ..., N_I) or (N_1, ..., N_I, L), or None
         Posterior mean; None with ``return_dense=False``.
     coef_support : array of shape (K_1, ..., K_I) or (K_1, ..., K_I, L)
@@ -55,9 +66,6 @@ class KroneckerSBLResult(SolverResult):
         Noise variance.
     log_evidence : float
         Log evidence in nats, constants included.
-    n_iter, converged, message, status, history :
-        As in :class:`numopt.SolverResult`; ``history`` also holds "log_evidence",
-        "noise_var" and "n_active".
 
     Examples
     --------

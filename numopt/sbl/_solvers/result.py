@@ -20,6 +20,17 @@ class SBLResult(SolverResult):
 
     Parameters
     ----------
+    n_iter : int
+        Number of iterations.
+    converged : bool
+        Whether ``tol`` was reached.
+    message : str
+        Why the solver stopped.
+    status : str
+        As in :class:`numopt.SolverResult`.
+    history : dict of str to ndarray
+        One entry a check: "n_iter", "time", "objective", "residual", "noise_var",
+        "n_active" and, except for "cofem", "log_evidence".
     coef : array of shape (p,) or (p, L)
         Posterior mean; exactly zero outside ``active``.
     gamma : array of shape (p,)
@@ -34,9 +45,6 @@ class SBLResult(SolverResult):
         Posterior covariance of the active coefficients.
     posterior_var : array of shape (p,)
         Posterior variances; zero outside ``active``.
-    n_iter, converged, message, status, history :
-        As in :class:`numopt.SolverResult`; ``history`` also holds "log_evidence",
-        "noise_var" and "n_active".
 
     Examples
     --------

@@ -7,7 +7,7 @@ import numpy as np
 
 from numopt._kernels.dispatch import sequential_kernel
 
-__all__ = ["BALANCE", "solve_gram", "solve_gram_groups"]
+__all__ = ["BALANCE", "solve_gram", "solve_gram_groups", "sparse_gram"]
 
 solve_gram = sequential_kernel(
     "solve_gram",
@@ -84,3 +84,21 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
         100,
         BALANCE,
     )
+
+
+sparse_gram = sequential_kernel(
+    "sparse_gram",
+    """Columns ``first:`` of the Gram matrix of a CSR matrix, ``X^T X[:, first:]``.
+
+    Gustavson (1978), "Two fast algorithms for sparse matrices", section 3.
+    """,
+    numpy="numopt.coordinate._kernels_cpu.sparse:sparse_gram",
+)
+
+
+@sparse_gram.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    n, p = min(size, 50), 4
+    indices = np.tile(np.arange(p, dtype=np.int32), n)
+    indptr = np.arange(0, n * p + 1, p, dtype=np.int32)
+    return rng.standard_normal(n * p), indices, indptr, p, 1

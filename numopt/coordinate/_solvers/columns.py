@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from numopt._array.namespace import numpy_namespace
+from numopt.coordinate._kernels.descent import sparse_gram
 from numopt.coordinate._problem.data import LinearData
 
 __all__ = ["GramCache"]
@@ -98,7 +100,10 @@ class GramCache:
         block = csr_array(block, dtype=np.float64)
         parts = [block] if self._sparse is None else [self._sparse, block]
         self._sparse = hstack(parts, format="csr")
-        gram = (self._sparse.T @ block).toarray()
+        stored = self._sparse
+        gram = sparse_gram.for_namespace(numpy_namespace)(
+            stored.data, stored.indices, stored.indptr, total, m
+        )
         if self.center:
             gram -= self.data.total * np.outer(self.means[:total], self.means[m:total])
         return gram

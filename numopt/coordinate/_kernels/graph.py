@@ -162,8 +162,8 @@ def _eliminate_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple
 @restore_eliminated.example
 def _restore_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
     system = _system(rng, size)
-    _, kept, steps, _ = eliminate_low_degrees(*system)
-    return (*steps, np.zeros((kept.size, 2)), kept)
+    *_, kept, steps, weights, pivots, sides, _ = eliminate_low_degrees(*system)
+    return steps, weights, pivots, sides, np.zeros((kept.size, 2)), kept
 
 
 @mic_cg.example

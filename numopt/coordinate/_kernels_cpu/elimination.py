@@ -237,7 +237,7 @@ def eliminate_low_degrees(values, cols, ptr, diag, rhs):
     """Eliminate nodes of degree at most two, repeatedly; the core stays symmetric.
 
     Returns the core (values, columns, row pointers, diagonal, right-hand sides), its
-    nodes, the steps for ``restore_eliminated``, and a bad pivot or -1.
+    nodes, the four arrays of ``restore_eliminated``, and a bad pivot or -1.
     """
     n = diag.size
     values, cols, diag, rhs = values.copy(), cols.copy(), diag.copy(), rhs.copy()
@@ -264,7 +264,7 @@ def eliminate_low_degrees(values, cols, ptr, diag, rhs):
     )
     _core(values, cols, start, length, diag, rhs, kept, position, core)
     pivots = diag[steps[:, 0]], rhs[steps[:, 0]]
-    return core, kept, (steps, weights, *pivots), bad
+    return (*core, kept, steps, weights, *pivots, bad)
 
 
 @jit_kernel

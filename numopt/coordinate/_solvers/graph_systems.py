@@ -126,7 +126,7 @@ class Eliminate(_GraphSolver):
         low = np.count_nonzero(np.diff(off.indptr) <= 2)
         if low < LOW_DEGREE_SHARE * problem.size:
             return solve_core(off, diagonal, rhs, tol, left)
-        core, kept, steps, _ = kernels.eliminate_low_degrees(
+        *core, kept, steps, weights, pivots, sides, _ = kernels.eliminate_low_degrees(
             off.data, off.indices, off.indptr, diagonal, rhs
         )
         values, cols, ptr, core_diagonal, core_rhs = core
@@ -135,7 +135,8 @@ class Eliminate(_GraphSolver):
             matrix = _sorted(CSR(values, cols, ptr, (kept.size, kept.size)))
             # Back substitution spreads the core's residual: ask for less of it.
             x_core, taken = solve_core(matrix, core_diagonal, core_rhs, 0.1 * tol, left)
-        return kernels.restore_eliminated(*steps, x_core, kept), taken
+        x = kernels.restore_eliminated(steps, weights, pivots, sides, x_core, kept)
+        return x, taken
 
 
 def solve_core(

@@ -57,10 +57,13 @@ def _gather(a: Array, index: Array) -> Array:
 
 
 def _scatter(out: Array, lines: Array, rows: Array) -> Array:
-    """Return ``out`` with ``rows`` at ``lines``."""
-    import array_api_extra as xpx
-
-    return xpx.at(out)[lines, ...].set(rows)
+    """Return ``out`` with ``rows`` at ``lines``, without assignment by index."""
+    xp = array_namespace(out)
+    n = out.shape[0]
+    source = np.arange(n)
+    source[to_numpy(lines)] = n + np.arange(rows.shape[0])
+    every = xp.concat([out, rows], axis=0)
+    return xp.take(every, xp.asarray(source, device=device(out)), axis=0)
 
 
 @kernel(numpy="numopt.completion._kernels_cpu.als:ridge_lines")
@@ -181,13 +184,15 @@ def predict_entries(indptr: Array, indices: Array, P: Array, Q: Array) -> Array:
     xp = array_namespace(P)
     k = P.shape[1] - 1
     out = xp.zeros((indices.shape[0],), dtype=P.dtype, device=device(P))
-    lines = xp.arange(P.shape[0], dtype=indices.dtype, device=device(P))
-    rows = xp.repeat(lines, indptr[1:] - indptr[:-1])
+    N = indices.shape[0]
+    places = xp.arange(N, dtype=indptr.dtype, device=device(P))
+    rows = xp.searchsorted(indptr, places, side="right") - 1
     step = max(1, BATCH // max(k, 1))
     parts = []
-    for at in range(0, indices.shape[0], step):
-        A = xp.take(P, rows[at : at + step], axis=0)
-        B = xp.take(Q, indices[at : at + step], axis=0)
+    for at in range(0, N, step):
+        end = min(at + step, N)
+        A = xp.take(P, rows[at:end], axis=0)
+        B = xp.take(Q, indices[at:end], axis=0)
         parts.append(xp.sum(A[:, :k] * B[:, :k], axis=1) + A[:, k] + B[:, k])
     return xp.concat(parts) if parts else out
 

@@ -10,11 +10,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def _numba_cache() -> str:
     """Folder keyed on all kernel sources: numba itself watches one file a kernel."""
+    package = ROOT / "numopt"
+    sources = {p.relative_to(ROOT).as_posix(): p for p in package.rglob("*.py")}
     digest = hashlib.sha256()
-    for path in sorted((ROOT / "numopt").rglob("*.py")):
-        if "_kernels" in path.as_posix():
-            digest.update(path.read_bytes())
-    return str(ROOT / ".cache" / f"numba-{digest.hexdigest()[:12]}")
+    for name in sorted(sources):
+        if "_kernels" in name:
+            digest.update(sources[name].read_bytes())
+    return str(ROOT / ".cache" / f"numba-{digest.hexdigest()[:16]}")
 
 
 os.environ.setdefault("NUMBA_CACHE_DIR", _numba_cache())

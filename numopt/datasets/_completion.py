@@ -96,7 +96,7 @@ def make_low_rank(
     --------
     >>> from numopt.datasets import make_low_rank
     >>> rows, cols, values, U, V = make_low_rank(40, 30, 2, random_state=0)
-    >>> abs(values - (U[rows] * V[cols]).sum(axis=1)).max() < 1e-12
+    >>> bool(abs(values - (U[rows] * V[cols]).sum(axis=1)).max() < 1e-12)
     True
     """
     check_int("m", m, low=1)

@@ -199,7 +199,7 @@ def test_too_few_observations_warn_and_return():
 )
 def test_options(options, text):
     with pytest.raises(ValueError, match=text):
-        complete(_dense(), 2, **options)
+        complete(np.abs(_dense()), 2, **options)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from numopt._estimator.sklearn_compat import (
     get_namespace_and_device,
 )
 from numopt._validation import message
-from numopt.completion._estimators.models import METHODS, Evidence, Ridge
+from numopt.completion._estimators.models import Evidence, Ridge
 from numopt.completion._problem.factor_analysis import IncompleteTable
+from numopt.completion._solvers._options import METHODS
 from numopt.typing import Array
 
 __all__ = ["LowRankImputer"]
@@ -133,7 +134,7 @@ class LowRankImputer(TransformerMixin, ArrayEstimator):
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "alpha_scaling": [StrOptions({"constant", "count"})],
         "scale": [StrOptions({"global", "column"}), None],
-        "method": [StrOptions({"auto", "em", *METHODS})],
+        "method": [StrOptions({"em", *METHODS})],
         "loss": [StrOptions({"squared", "huber", "l1"})],
         "nonnegative": ["boolean"],
         "clip_range": [tuple, list, None],

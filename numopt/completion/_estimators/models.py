@@ -10,13 +10,7 @@ from numopt.completion._problem.factor_analysis import FactorModel, IncompleteTa
 from numopt.completion._solvers.factor_analysis import factor_analysis
 from numopt.typing import Array
 
-__all__ = ["METHODS", "Evidence", "Ridge"]
-
-#: Methods of `complete` that the estimators pass on.
-METHODS = (
-    *("als", "vb", "gauss_newton", "altmin_sketch", "soft_impute", "scaled_gd"),
-    *("subgradient", "irls_gauss_newton"),
-)
+__all__ = ["Evidence", "Ridge"]
 
 
 @dataclasses.dataclass(frozen=True)

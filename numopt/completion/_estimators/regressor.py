@@ -18,10 +18,10 @@ from numopt._estimator.sklearn_compat import (
 )
 from numopt._validation import check_int, check_real, message
 from numopt.completion._estimators.intervals import Calibration
-from numopt.completion._estimators.models import METHODS
 from numopt.completion._estimators.pairs import Triplets, check_pairs
 from numopt.completion._estimators.update import predictive_std, with_rows
 from numopt.completion._problem import observations
+from numopt.completion._solvers._options import METHODS
 from numopt.typing import Array
 
 __all__ = ["MatrixCompletionRegressor"]
@@ -155,7 +155,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
         "bias": [StrOptions({"none", "row", "col", "both"})],
         "alpha_bias": [Interval(Real, 0, None, closed="left"), None],
         "shape": [tuple, list, None],
-        "method": [StrOptions({"auto", *METHODS})],
+        "method": [StrOptions(set(METHODS))],
         "loss": [StrOptions({"squared", "huber", "l1"})],
         "nonnegative": ["boolean"],
         "clip_range": [tuple, list, None],

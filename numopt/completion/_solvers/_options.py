@@ -125,6 +125,10 @@ def check_options(problem: Observations, **given: Any) -> Options:
     if o["clip_incoherence"] is not None:
         check_real("clip_incoherence", o["clip_incoherence"], low=1)
     check_flag("nonnegative", o["nonnegative"])
+    if o["nonnegative"] and problem.weighted_mean() < 0:
+        mean = problem.weighted_mean()
+        expected = "of non-negative mean with nonnegative=True"
+        raise ValueError(message("X", expected, f"mean {mean:.3g}"))
     check_flag("warn", o["warn"])
     check_int("cg_steps", o["cg_steps"], low=1)
     check_int("n_restarts", o["n_restarts"], low=0)

@@ -25,10 +25,29 @@ BIASES = ("none", "row", "col", "both")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Posterior:
-    """Gaussian posterior of factors and biases (variational Bayes).
+    """Gaussian posterior of factors and biases (variational Bayes); d = rank + 1.
 
-    ``row_cov`` (m, d, d) and ``col_cov`` (n, d, d) with d = k + 1, the bias last;
-    ``row_precision`` and ``col_precision`` (d,) of the priors; ``noise_variance``.
+    Parameters
+    ----------
+    row_cov : array of shape (m, d, d)
+        Covariances of factor and bias of the rows, the bias last.
+    col_cov : array of shape (n, d, d)
+        The same of the columns.
+    row_precision : array of shape (d,)
+        Precisions of the prior of the rows.
+    col_precision : array of shape (d,)
+        Precisions of the prior of the columns.
+    noise_variance : float
+        Variance of the noise.
+
+    Examples
+    --------
+    >>> from numopt.completion import complete
+    >>> from numopt.datasets import make_low_rank
+    >>> rows, cols, values, *_ = make_low_rank(30, 20, 1, noise=0.1, random_state=0)
+    >>> result = complete((rows, cols, values), 2, alpha="auto", random_state=0)
+    >>> result.posterior.row_cov.shape
+    (30, 3, 3)
     """
 
     row_cov: Array
@@ -46,6 +65,17 @@ class CompletionResult(SolverResult):
 
     Parameters
     ----------
+    n_iter : int
+        Number of iterations.
+    converged : bool
+        Whether the stopping measure reached ``tol``.
+    message : str
+        Why the solver stopped.
+    status : str
+        "converged", "max_iter", "callback", "stalled" or "diverged".
+    history : dict of str to ndarray
+        One entry a check: "n_iter", "time", "objective", "residual",
+        "relative_residual", "inner_iter", "rank", "damping", "validation_rmse".
     row_factors : array of shape (m, k)
         Factors U of the rows.
     col_factors : array of shape (n, k)
@@ -85,17 +115,6 @@ class CompletionResult(SolverResult):
         Posterior covariances (method "vb").
     nonnegative : bool
         Whether the factors are kept non-negative.
-    n_iter : int
-        Number of iterations.
-    converged : bool
-        Whether the stopping measure reached ``tol``.
-    message : str
-        Why the solver stopped.
-    status : str
-        "converged", "max_iter", "callback", "stalled" or "diverged".
-    history : dict of str to ndarray
-        One entry a check: "n_iter", "time", "objective", "residual",
-        "relative_residual", "inner_iter", "rank", "damping", "validation_rmse".
 
     Examples
     --------

@@ -42,9 +42,7 @@ def test_published_optimum(method):
     assert result.converged
 
 
-@pytest.mark.parametrize(
-    ("partition", "sweeps"), [("trees", 320), ("red_black", 900)]
-)
+@pytest.mark.parametrize(("partition", "sweeps"), [("trees", 320), ("red_black", 900)])
 def test_published_optimum_by_block_descent(partition, sweeps):
     W, y = dataset_d()
     result = label_propagation(

@@ -115,13 +115,13 @@ def _sdp_k_means() -> Any:
     # would take seconds.
     from numopt.cluster import SDPKMeans
 
-    return SDPKMeans(n_clusters=3, gap_tol=1e-3, max_iter=100)
+    return SDPKMeans(n_clusters=3, n_init=2, gap_tol=1e-2, max_iter=20)
 
 
 def _likelihood_adjusted_sdp() -> Any:
     from numopt.cluster import LikelihoodAdjustedSDP
 
-    return LikelihoodAdjustedSDP(n_clusters=2, n_init=1, max_outer=3, max_iter=100)
+    return LikelihoodAdjustedSDP(n_clusters=2, n_init=1, max_outer=1, max_iter=20)
 
 
 def _logistic_cv() -> Any:

@@ -209,7 +209,7 @@ def solve_gram_groups(
     epoch = 0
     while epoch < max_epochs:
         epoch += 1
-        flips, moves = _epoch(G, starts, w, q, lam, l1, lipschitz, new)
+        _, moves = _epoch(G, starts, w, q, lam, l1, lipschitz, new)
         descent_work += 1.0 * moves * m + 4.0 * m
         primal, dual, rest = _measure(starts, w, q, c, lam, l1, yy, lipschitz)
         best_dual = max(best_dual, dual)

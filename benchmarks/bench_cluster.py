@@ -135,7 +135,7 @@ def _relaxation_row(name, eps, pairs):
     # A new SCS object each time: a second solve would start from a tuned scale.
     ratios = []
     for _ in range(pairs):
-        ours = _seconds(lambda: solve_relaxation(name))
+        ours = _seconds(lambda name=name: solve_relaxation(name))
         solver = scs_solver(*problem(name), eps)
         ratios.append(ours / _seconds(lambda s=solver: s.solve(warm_start=False)))
     return {

@@ -2,12 +2,15 @@
 """Kronecker-structured sparse signals, among them a mirror-aided radio channel."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import Bunch
 
 from numopt._array.random import as_generator
 from numopt._validation import check_flag, check_int, check_real
+
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
 
 __all__ = ["make_irs_mimo", "make_kronecker_sparse"]
 
@@ -35,7 +38,7 @@ def make_kronecker_sparse(
     snr_db: float = 25.0,
     complex: bool = False,
     random_state: int | np.random.Generator | None = None,
-) -> Bunch:
+) -> "Bunch":
     """Make measurements of a sparse tensor through Gaussian Kronecker factors.
 
     Parameters
@@ -96,7 +99,7 @@ def make_kronecker_sparse(
     clean = _apply(factors, coef)
     noise_var = float(np.mean(np.abs(clean) ** 2) / snr)
     y = clean + np.sqrt(noise_var) * _normal(rng, clean.shape, complex)
-    return Bunch(factors=factors, coef=coef, y=y, noise_var=noise_var)
+    return _bunch(factors=factors, coef=coef, y=y, noise_var=noise_var)
 
 
 def _steering(n: int, cosines: np.ndarray) -> np.ndarray:
@@ -115,7 +118,7 @@ def make_irs_mimo(
     n_patterns: int = 6,
     spread: int = 3,
     random_state: int | np.random.Generator | None = None,
-) -> Bunch:
+) -> "Bunch":
     """Make pilots of a radio link over an intelligent reflecting surface.
 
     A mobile station sends pilots over the surface, which takes several phase
@@ -199,4 +202,11 @@ def make_irs_mimo(
         ratio = np.sum(np.abs(error) ** 2, axis=1) / np.sum(np.abs(truth) ** 2, axis=1)
         return float(np.mean(ratio))
 
-    return Bunch(factors=factors, coef=coef, y=y, noise_var=noise_var, nmse=nmse)
+    return _bunch(factors=factors, coef=coef, y=y, noise_var=noise_var, nmse=nmse)
+
+
+def _bunch(**fields: Any) -> "Bunch":
+    """scikit-learn's dictionary with attributes, imported on use."""
+    from sklearn.utils import Bunch
+
+    return Bunch(**fields)

@@ -137,10 +137,12 @@ def table(workloads=None, names=PEERS, pairs=3):
             for _ in range(pairs):
                 mine = _cpu(lambda d=data: SBLRegressor().fit(d.A, d.y), 10)
                 theirs = _cpu(lambda d=data, o=other: o.fit(d.A, d.y), 1)
-                samples.append(theirs / mine)
+                samples.append(mine / theirs)
             row = {"workload": workload, "peer": name}
             row["version"] = peers.version("sklearn")
-            row["times_faster"] = float(f"{np.median(samples):.3g}")
+            ratio = float(np.median(samples))
+            row["ratio"] = ratio
+            row["spread"] = 0.5 * (max(samples) - min(samples)) / ratio
             if data.x is not None:
                 row["error"] = float(f"{error(ours.coef_, data.x):.3g}")
                 row["error_peer"] = float(f"{error(other.coef_, data.x):.3g}")

@@ -77,7 +77,7 @@ def format_row(row):
         win = 1 / row["ratio"]
         ratio = f"{row['ratio']:.3g} ({win:.3g}x {'faster' if win >= 1 else 'as fast'})"
         spread = "" if row["spread"] is None else f"±{100 * row['spread']:.0f} %"
-    return row["workload"], row["peer"], row["version"] or "", ratio, spread
+    return row["workload"], row["peer"], row.get("version") or "", ratio, spread
 
 
 def to_rst(reports):

@@ -22,7 +22,7 @@ def run(out: Path) -> list[Row]:
     for info in pkgutil.iter_modules(__path__):
         if not info.name.startswith("_"):
             module = importlib.import_module(f"{__name__}.{info.name}")
-            write(f"== {info.name}: {module.__doc__.strip().splitlines()[0]}")
+            write(f"== {info.name}: {(module.__doc__ or '').strip().splitlines()[0]}")
             rows += module.section(out)
             write()
     write_table(rows)

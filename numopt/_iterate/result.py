@@ -2,6 +2,7 @@
 """The base of every result object."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -45,11 +46,11 @@ class SolverResult:
     def __repr__(self) -> str:
         """Status, iterations, last residual and the shapes of arrays, never values."""
         parts = [f"status={self.status!r}", f"n_iter={self.n_iter}"]
-        residuals = self.history.get("residual", ())
-        if len(residuals):
+        residuals = self.history.get("residual")
+        if residuals is not None and len(residuals):
             parts.append(f"residual={residuals[-1]:.2e}")
         for field in dataclasses.fields(self):
-            value = self.__dict__.get(field.name)
+            value: Any = self.__dict__.get(field.name)
             if is_array(value):
                 parts.append(f"{field.name}: {tuple(value.shape)}")
         return f"{type(self).__name__}({', '.join(parts)})"

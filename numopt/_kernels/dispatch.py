@@ -96,9 +96,9 @@ def kernel(**targets: str) -> Callable[[Callable[..., Any]], Kernel]:
 
     def decorate(reference: Callable[..., Any]) -> Kernel:
         doc = inspect.getdoc(reference) or ""
-        return functools.update_wrapper(
-            Kernel(reference.__name__, doc, targets, reference), reference, updated=()
-        )
+        made = Kernel(reference.__name__, doc, targets, reference)
+        functools.update_wrapper(made, reference, updated=())
+        return made
 
     return decorate
 

@@ -77,10 +77,8 @@ def transport_cost(phi, gamma, weights, M, inv_eps):
     """Row costs sum_j weight_j exp(S_ij) M_ij, where 0 * inf counts as 0."""
     xp = array_namespace(M)
     plan = xp.exp(phi[:, None] + gamma[None, :] - M * inv_eps)
-    finite = xp.isfinite(M)
-    return xp.sum(
-        xp.where(finite, plan * xp.where(finite, M, 0 * plan), 0 * plan), axis=1
-    )
+    cost = xp.where(xp.isfinite(M), M, xp.zeros_like(M))
+    return xp.sum(plan * cost * weights[None, :], axis=1)
 
 
 @kernel(numpy=f"{_CPU}:soft_average")

@@ -290,6 +290,7 @@ def test_every_array_library(backend, rng, method):
     shift = float(to_numpy(result.f)[0] - desired.f[0])
     assert_xp_close(result.f - shift, desired.f, like=arrays[2], atol=1e-7)
     assert result.value == pytest.approx(desired.value, rel=1e-9)
+    assert result.value_linear == pytest.approx(desired.value_linear, rel=1e-8)
 
 
 @pytest.mark.parametrize("method", ["newton", "sinkhorn"])

@@ -215,7 +215,8 @@ def support_entries(M, h, s, inv_eps, count):
 
 def support_filter(start, stop, index, cost, h, s, inv_eps):
     """The entries that stay, at the same row starts."""
-    out = np.empty_like(stop), np.empty_like(index), np.empty_like(cost)
+    # Zeros, so that the entries between rows are the same for any number of threads.
+    out = np.empty_like(stop), np.zeros_like(index), np.zeros_like(cost)
     args = (start, stop, index, cost, h, s, inv_eps, *out)
     run_blocks(_support_filter, start.size, args, 2 * index.size)
     return start, *out
@@ -233,7 +234,7 @@ def support_pass(start, stop, index, cost, gamma, phi, log_a, inv_eps, out_plan)
 
 def support_prune(start, stop, index, plan, floor, weight):
     """The entries of the plan that matter for the Hessian."""
-    out = np.empty_like(stop), np.empty_like(index), np.empty_like(plan)
+    out = np.empty_like(stop), np.zeros_like(index), np.zeros_like(plan)
     args = (start, stop, index, plan, floor, weight, *out)
     run_blocks(_support_prune, start.size, args, 2 * index.size)
     return start, *out

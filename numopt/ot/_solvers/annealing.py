@@ -124,7 +124,7 @@ class Annealer:
         tau, keep, tol, patience = self.options.tau, KEEP, self.options.tol, 2
         for _ in range(SUPPORT_ROUNDS):
             oracle, point = self._make_oracle(tau)
-            if not oracle.truncated:
+            if isinstance(oracle, DenseOracle):
                 return self._last_dense_level(oracle, point)
             # Where the support's own error says no more about all entries.
             switch = max(0.3 * tol, SLACK * math.exp(-oracle.radius))

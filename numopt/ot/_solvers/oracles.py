@@ -51,11 +51,11 @@ SINGLE_RANGE = 2e4
 
 
 class Support(NamedTuple):
-    """Row i holds the entries start[i]:stop[i] of ``index`` (columns) and ``cost``."""
+    """Row i holds the entries start[i]:stop[i] of ``columns`` and ``cost``."""
 
     start: np.ndarray
     stop: np.ndarray
-    index: np.ndarray
+    columns: np.ndarray
     cost: np.ndarray
 
     @property
@@ -165,7 +165,7 @@ class SupportOracle:
     ) -> None:
         self.problem, self.state, self.eps = problem, state, state.eps
         self.support, self.reference, self.radius = support, reference, radius
-        self.plan = np.empty(support.index.size)
+        self.plan = np.empty(support.columns.size)
         state.nnz = support.nnz
 
     @classmethod

@@ -2,7 +2,9 @@
 """Sphinx configuration; builds without a network."""
 
 import importlib.util
+import inspect
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -134,6 +136,17 @@ def markdown_to_rst(source):
     return "\n".join(lines) + "\n"
 
 
+def _drop_foreign_references(app, what, name, obj, options, lines):
+    """Inherited scikit-learn methods refer to labels of scikit-learn's own pages."""
+    target = inspect.unwrap(obj) if callable(obj) else obj
+    if "sklearn" not in str(getattr(target, "__module__", "")):
+        return
+    text = "\n".join(lines)
+    text = re.sub(r":(?:ref|term):`([^`<]*?)\s*(?:<[^`>]*>)?`", r"\1", text)
+    lines[:] = text.split("\n")
+
+
 def setup(app):
+    app.connect("autodoc-process-docstring", _drop_foreign_references)
     app.connect("builder-inited", write_performance_table, priority=100)
     app.connect("builder-inited", write_changelog, priority=100)

@@ -76,7 +76,7 @@ class LowRankImputer(TransformerMixin, ArrayEstimator):
 
     Attributes
     ----------
-    components_ : ndarray of shape (rank_, n_features_out)
+    components_ : ndarray of shape (rank, n_features_out)
         Loadings in the units of the data; ``n_features_out`` counts the columns kept.
     mean_ : ndarray of shape (n_features_out,)
         Expected row.
@@ -84,7 +84,7 @@ class LowRankImputer(TransformerMixin, ArrayEstimator):
         What the columns were divided by.
     noise_variance_ : ndarray of shape (n_features_out,)
         Variance of each column around the low-rank model.
-    singular_values_ : ndarray of shape (rank_,)
+    singular_values_ : ndarray of shape (rank,)
         Singular values of the low-rank part of the training table.
     rank_ : int
         Number of components used.
@@ -98,7 +98,7 @@ class LowRankImputer(TransformerMixin, ArrayEstimator):
         Result of the solver.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of the columns, when all are strings.
 
     See Also

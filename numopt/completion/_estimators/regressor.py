@@ -84,9 +84,9 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
 
     Attributes
     ----------
-    row_factors_ : ndarray of shape (m, rank_)
+    row_factors_ : ndarray of shape (m, rank)
         Factors u.
-    col_factors_ : ndarray of shape (n, rank_)
+    col_factors_ : ndarray of shape (n, rank)
         Factors v.
     row_bias_ : ndarray of shape (m,)
         Row biases, 0 when there are none.
@@ -355,7 +355,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
 
         Returns
         -------
-        factor : ndarray of shape (rank_,)
+        factor : ndarray of shape (rank,)
             Factor of the row.
         bias : float
             Bias of the row.

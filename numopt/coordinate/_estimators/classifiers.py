@@ -250,7 +250,7 @@ class SparseLogisticRegression(ProbabilisticClassifier):
         The whole result.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of features, when X has string column names.
 
     See Also
@@ -363,7 +363,7 @@ class BCDClassifier(ProbabilisticClassifier):
         The whole result.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of features, when X has string column names.
 
     See Also

@@ -86,7 +86,7 @@ class SparseLogisticRegressionCV(ProbabilisticClassifier):
         The whole final result.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of features, when X has string column names.
 
     See Also

@@ -64,7 +64,7 @@ class Lasso(LinearRegressor):
         The whole result.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of features, when X has string column names.
 
     See Also
@@ -170,7 +170,7 @@ class ElasticNet(LinearRegressor, Penalty):
         The whole result.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of features, when X has string column names.
 
     See Also
@@ -334,7 +334,7 @@ class GroupLasso(LinearRegressor):
         The whole result.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of features, when X has string column names.
 
     See Also
@@ -427,7 +427,7 @@ class NonNegativeRegression(LinearRegressor):
         The whole result.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of features, when X has string column names.
 
     See Also

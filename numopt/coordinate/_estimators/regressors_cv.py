@@ -188,7 +188,7 @@ class LassoCV(PathRegressorCV):
         The whole final result.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of features, when X has string column names.
 
     See Also
@@ -306,7 +306,7 @@ class ElasticNetCV(PathRegressorCV):
         The whole final result.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of features, when X has string column names.
 
     See Also
@@ -437,7 +437,7 @@ class GroupLassoCV(PathRegressorCV):
         The whole final result.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of features, when X has string column names.
 
     See Also

@@ -78,7 +78,7 @@ class BCDRegressor(LinearRegressor):
         The whole result.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of features, when X has string column names.
 
     See Also

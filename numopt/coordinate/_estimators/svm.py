@@ -66,7 +66,7 @@ class LinearSVC(LinearClassifier):
         Result of each binary problem.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of features, when X has string column names.
 
     See Also

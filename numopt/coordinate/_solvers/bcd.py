@@ -72,15 +72,17 @@ def bcd_solve(
         Non-negative weights, None for ones.
     fit_intercept : bool, default=False
         Whether to fit an unpenalised intercept.
-    partition : {"auto", "order", "average", "sorted", "variable", "groups"}, \
-            default="auto"
+    partition : str, default="auto"
+        One of "auto", "order", "average", "sorted", "variable", "groups".
         Fixed blocks by order of coordinates or of their Lipschitz constants, any
         coordinates at each step, or the groups of the penalty.
-    selection : {"auto", "cyclic", "shuffle", "random", "lipschitz", "GS", "GSL", \
-            "GSD", "GSQ", "GSC", "all"}, default="auto"
+    selection : str, default="auto"
+        One of "auto", "cyclic", "shuffle", "random", "lipschitz", "GS", "GSL",
+        "GSD", "GSQ", "GSC", "all".
         Which block next.
-    update : {"auto", "gradient", "matrix", "newton", "line_search", "prox", \
-            "prox_newton", "tmp"}, default="auto"
+    update : str, default="auto"
+        One of "auto", "gradient", "matrix", "newton", "line_search", "prox",
+        "prox_newton", "tmp".
         What a block step does.
     block_size : int, default=1
         Coordinates in a block.

@@ -99,11 +99,11 @@ def label_propagation(
         block coordinate descent, for study.
     ridge : float, default=0.0
         Pull of unlabelled nodes towards 0.
-    partition : {"trees", "red_black", "order", "sorted", "average", "variable"}, \
-            default="trees"
+    partition : str, default="trees"
+        One of "trees", "red_black", "order", "sorted", "average", "variable".
         Blocks of "bcd"; "variable" grows a forest by score at each step.
-    selection : {"cyclic", "shuffle", "random", "lipschitz", "GS", "GSL", "GSD", \
-            "GSQ"}, default="cyclic"
+    selection : str, default="cyclic"
+        One of "cyclic", "shuffle", "random", "lipschitz", "GS", "GSL", "GSD", "GSQ".
         How "bcd" picks the next block.
     max_iter : int, default=10000
         Iterations of "cg", or sweeps over the blocks of "bcd".

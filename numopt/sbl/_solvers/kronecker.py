@@ -103,7 +103,7 @@ def kronecker_sbl(
     verbose: int = 0,
     warn: bool = True,
 ) -> KroneckerSBLResult:
-    r"""Sparse Bayesian learning with the dictionary ``H_1 (x) ... (x) H_I``.
+    r"""Sparse Bayesian learning with a Kronecker-structured dictionary.
 
     The prior variances are an outer product too, so the support is a product of
     supports. Neither the dictionary nor a covariance is ever formed: evidence, mean and

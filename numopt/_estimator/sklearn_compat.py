@@ -4,9 +4,10 @@
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._array_api import (
     get_namespace_and_device,
+    move_to,
     supported_float_dtypes,
 )
-from sklearn.utils._param_validation import Hidden, Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight as check_sample_weight,
 )
@@ -15,7 +16,6 @@ from sklearn.utils.validation import (
 )
 
 __all__ = [
-    "Hidden",
     "Interval",
     "Options",
     "StrOptions",
@@ -27,11 +27,6 @@ __all__ = [
     "supported_float_dtypes",
     "validate_data",
 ]
-
-try:
-    from sklearn.utils._array_api import move_to
-except ImportError:  # scikit-learn < 1.8 is not supported; kept explicit for the reader
-    raise ImportError("numopt needs scikit-learn >= 1.8") from None
 
 try:
     from sklearn.utils._array_api import check_same_namespace

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The only loop driver: init, then step and measure until a reason to stop."""
 
+import abc
 import time
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +19,7 @@ P = TypeVar("P")
 S = TypeVar("S")
 
 
-class Solver(Generic[P, S]):
+class Solver(abc.ABC, Generic[P, S]):
     """One algorithm: how to start, take one step, measure and report.
 
     Subclasses are frozen dataclasses of options. ``P`` is the problem, ``S`` the
@@ -27,25 +28,25 @@ class Solver(Generic[P, S]):
 
     name = "solver"
 
+    @abc.abstractmethod
     def init(self, problem: P, warm_start: Any) -> S:
         """Return the first state."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def step(self, problem: P, state: S) -> S:
         """Advance by one iteration; the state may be modified and returned."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def measure(self, problem: P, state: S) -> dict[str, Any]:
         """Return at least "objective" and "residual" of the state.
 
         Values may be 0-d arrays of any library; the monitor brings them to the host.
         An entry "n_iter" replaces the number of steps as the iteration count.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def finish(self, problem: P, state: S) -> dict[str, Any]:
         """Return the fields that the family adds to the result."""
-        raise NotImplementedError
 
     def current(self, state: S) -> Any:
         """Return the iterate (an array or a tuple of arrays) that a callback sees."""

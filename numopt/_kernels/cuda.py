@@ -5,11 +5,11 @@ import functools
 import importlib.resources
 from typing import Any
 
-__all__ = ["launch_grid", "raw_module"]
+__all__ = ["raw_module"]
 
 
 @functools.cache
-def raw_module(package: str, source: str, dtype: str, names: tuple[str, ...]) -> Any:
+def raw_module(package: str, source: str, dtype: str) -> Any:
     """Compile ``package/cuda/source`` with the macro REAL set to the C type.
 
     CuPy keeps the binary in its own disk cache.
@@ -21,10 +21,4 @@ def raw_module(package: str, source: str, dtype: str, names: tuple[str, ...]) ->
     return cupy.RawModule(
         code=code,
         options=("-std=c++17", f"-DREAL={real}"),
-        name_expressions=names or None,
     )
-
-
-def launch_grid(n: int, threads: int = 256) -> tuple[tuple[int], tuple[int]]:
-    """Grid and block sizes for one thread per element."""
-    return ((n + threads - 1) // threads,), (threads,)

@@ -9,7 +9,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from numopt import _validation as v
-from numopt._array.namespace import array_namespace, namespace_key, to_numpy
+from numopt._array.namespace import array_namespace, device, namespace_key, to_numpy
 from numopt._estimator.base import ArrayEstimator
 from numopt._estimator.sklearn_compat import (
     Interval,
@@ -332,19 +332,27 @@ def _median_cost(M: Array, a: Array | None, b: Array | None) -> float:
 
     The lower median; the mean, or 1, where it is zero.
     """
-    cost = to_numpy(M).ravel()
+    xp = array_namespace(M)
+    cost = xp.reshape(M, (-1,))
     if a is None and b is None:
-        middle = (cost.size - 1) // 2
-        median = float(np.partition(cost, middle)[middle])
-        mean = float(cost.mean())
+        middle = (cost.shape[0] - 1) // 2
+        ordered = (
+            np.partition(cost, middle)
+            if namespace_key(xp) == "numpy"
+            else xp.sort(cost)
+        )
+        median, mean = ordered[middle], xp.mean(cost)
     else:
-        sides = [
-            np.full(size, 1.0 / size) if w is None else to_numpy(w)
+        rows, columns = (
+            xp.full((size,), 1.0 / size, dtype=M.dtype, device=device(M))
+            if w is None
+            else w
             for w, size in zip((a, b), M.shape, strict=True)
-        ]
-        weights = np.multiply.outer(*sides).ravel()
-        order = np.argsort(cost)
-        below = np.cumsum(weights[order])
-        median = float(cost[order[np.searchsorted(below, 0.5 * (1 - 1e-9))]])
-        mean = float(weights @ cost)
-    return median or mean or 1.0
+        )
+        weights = xp.reshape(rows[:, None] * columns[None, :], (-1,))
+        order = xp.argsort(cost)
+        below = xp.cumulative_sum(xp.take(weights, order))
+        # Rounding must not push the median past a weight of exactly one half.
+        reached = xp.astype(below >= 0.5 * (1 - 1e-6), xp.int64)
+        median, mean = cost[order[xp.argmax(reached)]], xp.sum(weights * cost)
+    return float(to_numpy(median)) or float(to_numpy(mean)) or 1.0

@@ -18,7 +18,7 @@ def fused_pass(M, gamma, phi, log_a, inv_eps):
     out_phi = cupy.empty(n, M.dtype)
     if n == 0:
         return out_phi, cupy.zeros(m, M.dtype)
-    module = raw_module("numopt.ot", "fused_pass.cu", M.dtype.name, ())
+    module = raw_module("numopt.ot", "fused_pass.cu", M.dtype.name)
     M = cupy.ascontiguousarray(M)
     sizes = (cupy.int64(n), cupy.int64(m))
     inv_eps = cupy.float64(inv_eps)

@@ -98,12 +98,12 @@ class Annealer:
                 if factor < SMALLEST_FACTOR:
                     break
                 self._go_back(good)
-                self._move(next_eps(state.eps, reg, factor))
+                state.move_to(self.problem, next_eps(state.eps, reg, factor))
         state.stopped = Stop(
             "stalled",
             f"the annealing stopped at eps={state.eps:.3g} (reg={reg:.3g}) with "
             f"marginal error {state.error:.2e}; increase `reg`, or solve the "
-            f"unregularised problem",
+            "unregularised problem",
         )
 
     def _level(self) -> bool:
@@ -198,10 +198,8 @@ class Annealer:
         state, p = self.state, self.problem
         return (state.gamma - p.log_b) * state.eps, (state.phi - p.log_a) * state.eps
 
-    def _move(self, eps: float, g: Array | None = None, f: Array | None = None) -> None:
-        """Go to another eps at the same (or given) unscaled potentials."""
-        if g is None or f is None:
-            g, f = self._potentials()
+    def _move(self, eps: float, g: Array, f: Array) -> None:
+        """Go to another eps with given unscaled potentials."""
         state, p = self.state, self.problem
         state.eps, state.certified = eps, False
         state.gamma, state.phi = g / eps + p.log_b, f / eps + p.log_a
@@ -215,7 +213,7 @@ class Annealer:
     def _predict(self, eps: float) -> None:
         """Extrapolate the potentials linearly in eps from the two last levels."""
         if len(self.path) < 2:
-            self._move(eps)
+            self.state.move_to(self.problem, eps)
             return
         xp, p = self.problem.xp, self.problem
         (e0, g0, f0), (e1, g1, f1) = self.path[-2:]

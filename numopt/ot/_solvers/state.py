@@ -30,6 +30,8 @@ __all__ = [
     "next_eps",
 ]
 
+#: What an algorithm without further rounds answers.
+DONE = object()
 #: Error at which an intermediate eps is left for the next.
 LEVEL_TOL = 1e-2
 #: A warm start begins at the smallest eps where its error is below.
@@ -132,7 +134,7 @@ class TransportSolver(Solver[CoreProblem, TransportState]):
         else:
             self._climb(problem, state, top)
         if not (state.certified and state.error <= self.options.tol):
-            next(state.rounds, None)
+            _advance(state)
         return state
 
     def _climb(self, problem: CoreProblem, state: TransportState, top: float) -> None:
@@ -144,8 +146,7 @@ class TransportSolver(Solver[CoreProblem, TransportState]):
 
     def step(self, problem: CoreProblem, state: TransportState) -> TransportState:
         """Advance to the next full pass."""
-        assert state.rounds is not None
-        next(state.rounds, None)
+        _advance(state)
         return state
 
     def measure(self, problem: CoreProblem, state: TransportState) -> dict[str, Any]:
@@ -201,6 +202,14 @@ class TransportSolver(Solver[CoreProblem, TransportState]):
             "n_cg": state.n_cg,
             "nnz": state.nnz,
         }
+
+
+def _advance(state: TransportState) -> None:
+    """Run the next round; an algorithm that has none left has stalled."""
+    if state.rounds is None or next(state.rounds, DONE) is DONE:
+        state.stopped = state.stopped or Stop(
+            "stalled", f"no more can be gained at marginal error {state.error:.2e}"
+        )
 
 
 def first_eps(problem: CoreProblem, factor: float) -> float:

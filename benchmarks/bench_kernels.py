@@ -2,6 +2,7 @@
 """How loops run: our pool against Numba's threads, our exp and log against NumPy's."""
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -43,38 +44,32 @@ def soft_min_bodies():
     return blocks, prange
 
 
+def blocks_and_prange(n):
+    """Return the same rows on our pool and on Numba's, at the current thread count."""
+    import numba
+
+    from numopt._kernels.threads import get_num_threads, run_blocks
+
+    blocks, prange = soft_min_bodies()
+    rng = np.random.default_rng(1)
+    args = rng.random((n, n)), rng.random(n), 20.0, np.empty(n)
+    numba.set_num_threads(min(get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    return (
+        lambda: run_blocks(blocks, n, args, work=4 * n * n),
+        lambda: prange(*args),
+    )
+
+
 class RunBlocks(PeerBenchmark):
     """Rows of log-sum-exp; the pool stays as long as it loses by less than 15%."""
 
     params = [SIZES, THREADS]
     param_names = ("n", "threads")
 
-    def setup(self, n, threads):
-        rng = np.random.default_rng(1)
-        self.args = rng.random((n, n)), rng.random(n), 20.0, np.empty(n)
-
     def track_ratio_prange(self, n, threads):
-        import numba
-
-        from numopt._kernels.threads import run_blocks
-
-        blocks, prange = soft_min_bodies()
-        numba.set_num_threads(min(num_threads(threads), numba.config.NUMBA_NUM_THREADS))
-        return self.ratio(
-            lambda: run_blocks(blocks, n, self.args, work=4 * n * n),
-            lambda: prange(*self.args),
-            threads=threads,
-        )
-
-    def track_ratio_serial(self, n, threads):
-        from numopt._kernels.threads import run_blocks
-
-        blocks, _ = soft_min_bodies()
-        return self.ratio(
-            lambda: run_blocks(blocks, n, self.args, work=4 * n * n),
-            lambda: blocks(*self.args, 0, n),
-            threads=threads,
-        )
+        with peers.threads(num_threads(threads)):
+            pair = blocks_and_prange(n)
+        return self.ratio(*pair, threads=threads)
 
 
 @functools.cache
@@ -93,28 +88,35 @@ def elementwise(name):
     return loop
 
 
+def elementwise_and_numpy(name, dtype):
+    """Return our scalar function in a loop and NumPy's, on a vector in fast cache."""
+    x = arguments(dtype)
+    out = np.empty_like(x)
+    loop, peer = elementwise(name), getattr(np, name)
+    return lambda: loop(x, out), lambda: peer(x, out=out)
+
+
+def arguments(dtype):
+    """Return the arguments of the elementwise functions."""
+    return (10 * np.random.default_rng(1).random(1024) + 0.1).astype(dtype)
+
+
 class Simd(PeerBenchmark):
     """Arrays that fit in the first-level cache."""
 
     params = [("exp", "log"), ("float64", "float32")]
     param_names = ("function", "dtype")
 
-    def setup(self, function, dtype):
-        rng = np.random.default_rng(1)
-        self.x = (10 * rng.random(1024) + 0.1).astype(dtype)
-        self.out = np.empty_like(self.x)
-
     def track_ratio_numpy(self, function, dtype):
-        loop, peer = elementwise(function), getattr(np, function)
-        return self.ratio(
-            lambda: loop(self.x, self.out), lambda: peer(self.x, out=self.out)
-        )
+        return self.ratio(*elementwise_and_numpy(function, dtype))
 
     def track_max_relative_error(self, function, dtype):
-        elementwise(function)(self.x, self.out)
-        exact = getattr(np, function)(self.x.astype(np.longdouble))
+        x = arguments(dtype)
+        out = np.empty_like(x)
+        elementwise(function)(x, out)
+        exact = getattr(np, function)(x.astype(np.longdouble))
         scale = np.maximum(np.abs(exact), np.finfo(dtype).tiny)
-        return float(np.max(np.abs(self.out - exact) / scale) / np.finfo(dtype).eps)
+        return float(np.max(np.abs(out - exact) / scale) / np.finfo(dtype).eps)
 
     track_max_relative_error.unit = "machine epsilon"
 
@@ -137,3 +139,13 @@ class SoftMinRows(PeerBenchmark):
             lambda: blocks(C, g, inv_eps, out, 0, n),
             lambda: -logsumexp((g - C) * inv_eps, axis=1) / inv_eps,
         )
+
+
+def cases():
+    """Return the rows of the performance page."""
+    for n in SIZES:
+        make = functools.partial(blocks_and_prange, n)
+        yield peers.Case(f"rows of log-sum-exp, n {n}", "prange", "numba", make)
+    for name, dtype in itertools.product(("exp", "log"), ("float64", "float32")):
+        make = functools.partial(elementwise_and_numpy, name, dtype)
+        yield peers.Case(f"{name}, 1024 {dtype}", "NumPy", "numpy", make)

@@ -49,6 +49,21 @@ class Ratio:
         return {"samples": list(self.samples), "number": 1}
 
 
+@dataclass(frozen=True)
+class Case:
+    """A row of the performance page: a workload, and a peer that solves it too.
+
+    ``make()`` returns the two callables (ours, the peer's), which reach the same
+    accuracy as judged by one residual; it raises NotImplementedError with the reason
+    where the peer does not get there.
+    """
+
+    workload: str
+    peer: str
+    package: str
+    make: Callable[[], tuple[Callable[[], Any], Callable[[], Any]]]
+
+
 def require(name: str) -> Any:
     """Import a peer; a missing one makes asv record n/a."""
     try:

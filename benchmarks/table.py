@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measure the table of the performance page: ``python -m benchmarks.table``."""
+"""Measure the tables of the performance page: ``python -m benchmarks.table``.
+
+A benchmark module with a function ``cases()`` has a table: it returns ``peers.Case``
+objects, one per row. Rows are merged into the stored file by workload and peer, so a
+part of a table can be measured again.
+"""
 
 import argparse
 import importlib
@@ -10,84 +15,103 @@ from pathlib import Path
 
 from benchmarks import peers
 
-#: A family's benchmark module has CASES, PEERS, problem, ours and peer.
-FAMILIES = ("ot",)
+FAMILIES = ("kernels", "ot")
+VERSIONS = ("numopt", "numpy", "scipy", "numba")
 
 
-def rows(family, *, num_threads, cases, names, max_seconds):
-    """Yield one row per workload and peer of a family."""
+def select(family, *, workloads=None, names=None):
+    """Return the cases of a family whose workload and peer were asked for.
+
+    A workload is chosen by the beginning of its name.
+    """
     module = importlib.import_module(f"benchmarks.bench_{family}")
-    for workload, reg in module.CASES:
-        if cases and workload not in cases:
-            continue
-        data = module.problem(workload)
-        for name, (package, _) in module.PEERS.items():
-            if names and name not in names:
-                continue
-            row = {
-                "family": family,
-                "workload": f"{workload}, reg {reg:.1e}",
-                "peer": name,
-                "version": None,
-                "threads": num_threads,
-                "ratio": None,
-                "spread": None,
-            }
-            try:
-                peers.require(package)
-                row["version"] = peers.version(package)
-                with peers.threads(num_threads):
-                    theirs = module.peer(name, data, reg)
-                result = peers.measure(
-                    module.ours(data, reg),
-                    theirs,
-                    num_threads=num_threads,
-                    # One thread: CPU time, which other processes do not disturb.
-                    clock=time.process_time if num_threads == 1 else time.perf_counter,
-                    max_seconds=max_seconds,
-                )
-            except NotImplementedError as reason:
-                row["note"] = str(reason)
-            else:
-                row["ratio"], row["spread"] = result.median, result.spread
-                row["pairs"] = len(result.samples)
-            yield row
+    return [
+        case
+        for case in module.cases()
+        if (not names or case.peer in names)
+        and (not workloads or case.workload.startswith(tuple(workloads)))
+    ]
+
+
+def measure(case, *, num_threads, max_seconds):
+    """Return the row of a case: a ratio, or the reason why there is none."""
+    row = {
+        "workload": case.workload,
+        "peer": case.peer,
+        "version": None,
+        "threads": num_threads,
+        "ratio": None,
+        "spread": None,
+    }
+    try:
+        peers.require(case.package)
+        row["version"] = peers.version(case.package)
+        with peers.threads(num_threads):
+            ours, theirs = case.make()
+        result = peers.measure(
+            ours,
+            theirs,
+            num_threads=num_threads,
+            # One thread: CPU time, which other processes do not disturb.
+            clock=time.process_time if num_threads == 1 else time.perf_counter,
+            max_seconds=max_seconds,
+        )
+    except NotImplementedError as reason:
+        row["note"] = str(reason)
+    else:
+        row["ratio"], row["spread"] = result.median, result.spread
+        row["pairs"] = len(result.samples)
+    return row
+
+
+def load(path):
+    """Return {(workload, peer): row} of a stored table; an absent one is empty."""
+    if not path.exists():
+        return {}
+    rows = json.loads(path.read_text())["rows"]
+    return {(row["workload"], row["peer"]): row for row in rows}
+
+
+def save(path, rows):
+    """Store a table with the versions it was measured with."""
+    report = {
+        "machine": f"{platform.machine()}, {platform.system()}",
+        "python": platform.python_version(),
+        "versions": [peers.version(name) for name in VERSIONS],
+        "rows": list(rows.values()),
+    }
+    path.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def show(row):
+    """Return a row as one line of text."""
+    value = row.get("note")
+    if row["ratio"] is not None:
+        value = f"{1 / row['ratio']:.3g}x faster (±{100 * row['spread']:.0f}%)"
+    return f"{row['workload']:28} {row['peer']:16} {value}"
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     parser.add_argument("--family", nargs="*", default=FAMILIES, choices=FAMILIES)
-    parser.add_argument("--cases", nargs="*", help="workloads (default: all)")
+    parser.add_argument("--cases", nargs="*", help="beginnings of workload names")
     parser.add_argument("--peers", nargs="*", help="peers (default: all)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--max-seconds", type=float, default=60.0, help="per row")
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     for family in options.family:
-        report = {
-            "machine": f"{platform.machine()}, {platform.system()}",
-            "python": platform.python_version(),
-            "versions": [
-                peers.version(name) for name in ("numopt", "numpy", "scipy", "numba")
-            ],
-            "rows": [],
-        }
         path = options.out / f"{family}.json"
-        for row in rows(
-            family,
-            num_threads=options.threads,
-            cases=options.cases,
-            names=options.peers,
-            max_seconds=options.max_seconds,
-        ):
-            shown = (
-                row.get("note") or f"{row['ratio']:.3g} (±{100 * row['spread']:.0f}%)"
+        rows = load(path)
+        for case in select(family, workloads=options.cases, names=options.peers):
+            row = measure(
+                case, num_threads=options.threads, max_seconds=options.max_seconds
             )
-            print(f"{row['workload']:24} {row['peer']:14} {shown}", flush=True)
-            report["rows"].append(row)
+            print(show(row), flush=True)
+            rows[row["workload"], row["peer"]] = row
             # after every row: a long run that is stopped keeps what it measured
-            path.write_text(json.dumps(report, indent=1) + "\n")
+            save(path, rows)
         print(path)
 
 

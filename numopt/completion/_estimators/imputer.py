@@ -19,7 +19,7 @@ from numopt._estimator.sklearn_compat import (
 from numopt._validation import message
 from numopt.completion._estimators.models import Evidence, Ridge
 from numopt.completion._problem.factor_analysis import IncompleteTable
-from numopt.completion._solvers._options import METHODS
+from numopt.completion._solvers.options import METHODS
 from numopt.typing import Array
 
 __all__ = ["LowRankImputer"]

@@ -21,7 +21,7 @@ from numopt.completion._estimators.intervals import Calibration
 from numopt.completion._estimators.pairs import Triplets, check_pairs
 from numopt.completion._estimators.update import predictive_std, with_rows
 from numopt.completion._problem import observations
-from numopt.completion._solvers._options import METHODS
+from numopt.completion._solvers.options import METHODS
 from numopt.typing import Array
 
 __all__ = ["MatrixCompletionRegressor"]

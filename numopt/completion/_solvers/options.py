@@ -15,7 +15,7 @@ from numopt._validation import (
     message,
 )
 from numopt.completion._problem import Observations, Penalty, check_rank
-from numopt.completion._solvers._result import BIASES
+from numopt.completion._solvers.result import BIASES
 from numopt.typing import Callback
 
 __all__ = ["Options", "check_options"]

@@ -20,9 +20,9 @@ from numopt._validation import (
     message,
 )
 from numopt.completion._problem import Observations, observations
-from numopt.completion._solvers._complete import fit, make_options
-from numopt.completion._solvers._result import CompletionResult
-from numopt.completion._solvers._spectral import truncated_svd
+from numopt.completion._solvers.complete import fit, make_options
+from numopt.completion._solvers.result import CompletionResult
+from numopt.completion._solvers.spectral import truncated_svd
 
 __all__ = ["RMSEResult", "completion_path", "estimate_rank", "heldout_rmse"]
 

@@ -18,8 +18,8 @@ from numopt.completion._kernels.als import (
     ridge_lines,
 )
 from numopt.completion._problem import Observations, Penalty, Side
-from numopt.completion._solvers._factors import join, relative_residual
-from numopt.completion._solvers._spectral import clip_rows, truncated_svd
+from numopt.completion._solvers.factors import join, relative_residual
+from numopt.completion._solvers.spectral import clip_rows, truncated_svd
 from numopt.typing import Array
 
 __all__ = ["ALS", "Holdout", "start_factors"]

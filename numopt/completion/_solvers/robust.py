@@ -11,8 +11,8 @@ from numopt._array.namespace import array_namespace, to_numpy
 from numopt._iterate.loop import Solver, iterate
 from numopt._iterate.stopping import Stop
 from numopt.completion._problem import Observations
-from numopt.completion._solvers._factors import residuals
-from numopt.completion._solvers._gauss_newton import (
+from numopt.completion._solvers.factors import residuals
+from numopt.completion._solvers.gauss_newton import (
     GaussNewton,
     _State,
     residual_at,

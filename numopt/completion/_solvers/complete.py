@@ -15,13 +15,13 @@ from numopt._validation import (
     check_int,
 )
 from numopt.completion._problem import Observations, observations
-from numopt.completion._solvers._factors import (
+from numopt.completion._solvers.factors import (
     singular_values,
     split,
 )
-from numopt.completion._solvers._methods import RUNNERS, direct
-from numopt.completion._solvers._options import Options, check_options
-from numopt.completion._solvers._result import CompletionResult, short_lines
+from numopt.completion._solvers.methods import RUNNERS, direct
+from numopt.completion._solvers.options import Options, check_options
+from numopt.completion._solvers.result import CompletionResult, short_lines
 from numopt.typing import Callback
 
 __all__ = ["complete"]

@@ -11,8 +11,8 @@ from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt.completion._kernels.als import line_sums
 from numopt.completion._problem import Observations
-from numopt.completion._solvers._factors import join, residuals, weighted_square
-from numopt.completion._solvers._spectral import truncated_svd
+from numopt.completion._solvers.factors import join, residuals, weighted_square
+from numopt.completion._solvers.spectral import truncated_svd
 from numopt.typing import Array
 
 __all__ = ["ScaledGD", "SubGM"]

@@ -13,9 +13,9 @@ from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt.completion._kernels.bayes import posterior_lines
 from numopt.completion._problem import Observations, Side
-from numopt.completion._solvers._als import PATIENCE, Holdout
-from numopt.completion._solvers._factors import join, relative_residual
-from numopt.completion._solvers._result import CompletionResult, Posterior
+from numopt.completion._solvers.als import PATIENCE, Holdout
+from numopt.completion._solvers.factors import join, relative_residual
+from numopt.completion._solvers.result import CompletionResult, Posterior
 from numopt.typing import Array
 
 __all__ = ["VariationalBayes", "fold_in_rows", "posterior_bytes"]

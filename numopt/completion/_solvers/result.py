@@ -12,7 +12,7 @@ from numopt._iterate.result import SolverResult
 from numopt._validation import check_choice, check_flag, check_real, message
 from numopt.completion._kernels.als import nonnegative_lines, ridge_lines
 from numopt.completion._problem import Observations, Penalty, observations
-from numopt.completion._solvers._factors import singular_values, split
+from numopt.completion._solvers.factors import singular_values, split
 from numopt.typing import Array
 
 __all__ = ["BIASES", "CompletionResult", "Posterior"]
@@ -285,7 +285,7 @@ class CompletionResult(SolverResult):
 
     def _fold_in_posterior(self, problem: Observations) -> "CompletionResult":
         """E-step of the new rows under the posterior of the columns."""
-        from numopt.completion._solvers._vb import fold_in_rows
+        from numopt.completion._solvers.vb import fold_in_rows
 
         xp = problem.xp
         P, S, loss = fold_in_rows(self, problem)
@@ -298,7 +298,7 @@ class CompletionResult(SolverResult):
     def _for_rows(
         self, problem: Observations, P: Array, Q: Array, loss: Array, **options: Any
     ) -> "CompletionResult":
-        from numopt.completion._solvers._factors import relative_residual
+        from numopt.completion._solvers.factors import relative_residual
 
         U, b = split(P)
         V, c = split(Q)

@@ -12,13 +12,13 @@ from numopt._array.random import as_generator
 from numopt._iterate.loop import Solver
 from numopt.completion._kernels.als import ridge_lines
 from numopt.completion._problem import Observations, Penalty
-from numopt.completion._solvers._factors import (
+from numopt.completion._solvers.factors import (
     join,
     relative_residual,
     residuals,
     weighted_square,
 )
-from numopt.completion._solvers._spectral import clip_rows, truncated_svd
+from numopt.completion._solvers.spectral import clip_rows, truncated_svd
 from numopt.typing import Array
 
 __all__ = ["AltMin", "SoftImpute"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from numopt._array.namespace import array_namespace, device
 from numopt._validation import check_int, message
-from numopt.completion._problem._observations import Observations, Side
+from numopt.completion._problem.observations import Observations, Side
 from numopt.typing import Array
 
 __all__ = ["Penalty", "check_rank"]

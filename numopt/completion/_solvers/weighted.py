@@ -14,9 +14,9 @@ from numopt._validation import (
     message,
 )
 from numopt.completion._problem import check_rank, observations
-from numopt.completion._solvers._complete import complete, fit, make_options
-from numopt.completion._solvers._factors import singular_values
-from numopt.completion._solvers._result import CompletionResult
+from numopt.completion._solvers.complete import complete, fit, make_options
+from numopt.completion._solvers.factors import singular_values
+from numopt.completion._solvers.result import CompletionResult
 from numopt.typing import Array
 
 __all__ = ["weighted_low_rank"]

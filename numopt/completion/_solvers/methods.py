@@ -9,19 +9,19 @@ import numpy as np
 from numopt._array.namespace import to_numpy
 from numopt._array.random import as_generator
 from numopt.completion._problem import Observations
-from numopt.completion._solvers._als import ALS, Holdout
-from numopt.completion._solvers._classic import AltMin, SoftImpute
-from numopt.completion._solvers._factors import (
+from numopt.completion._solvers.als import ALS, Holdout
+from numopt.completion._solvers.classic import AltMin, SoftImpute
+from numopt.completion._solvers.factors import (
     join,
     relative_residual,
     residuals,
     weighted_square,
 )
-from numopt.completion._solvers._gauss_newton import GaussNewton
-from numopt.completion._solvers._gradient import ScaledGD, SubGM
-from numopt.completion._solvers._options import Options
-from numopt.completion._solvers._robust import RobustGaussNewton
-from numopt.completion._solvers._vb import VariationalBayes
+from numopt.completion._solvers.gauss_newton import GaussNewton
+from numopt.completion._solvers.gradient import ScaledGD, SubGM
+from numopt.completion._solvers.options import Options
+from numopt.completion._solvers.robust import RobustGaussNewton
+from numopt.completion._solvers.vb import VariationalBayes
 
 __all__ = ["RUNNERS", "direct"]
 

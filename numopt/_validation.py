@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How we say no: one checker per kind of argument, one message style.
 
-Messages read "`name` must be <expectation>, got <what came>". TypeError is for the
-wrong kind of thing, ValueError for a wrong value. Nothing here modifies its input.
+Messages read "`name` must be <expectation>, got <what came>". ArgumentTypeError is
+for the wrong kind of thing, ValueError for a wrong value. Inputs are not modified.
 """
 
 import math
@@ -20,6 +20,7 @@ from numopt._array.namespace import (
     to_numpy,
 )
 from numopt._array.sparse import is_sparse
+from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array, Namespace
 
 __all__ = [
@@ -61,9 +62,9 @@ def check_real(
     expected = _interval("a finite number", low, high, include_low, include_high)
     scalar = _as_scalar(value)
     if scalar is None or isinstance(scalar, bool | np.bool_):
-        raise TypeError(message(name, expected, _describe(value)))
+        raise ArgumentTypeError(message(name, expected, _describe(value)))
     if not isinstance(scalar, numbers.Real):
-        raise TypeError(message(name, expected, _describe(value)))
+        raise ArgumentTypeError(message(name, expected, _describe(value)))
     number = float(scalar)
     inside = (number >= low if include_low else number > low) and (
         number <= high if include_high else number < high
@@ -88,7 +89,7 @@ def check_int(
     )
     scalar = _as_scalar(value)
     if isinstance(scalar, bool | np.bool_) or not isinstance(scalar, numbers.Integral):
-        raise TypeError(message(name, expected, _describe(value)))
+        raise ArgumentTypeError(message(name, expected, _describe(value)))
     number = int(scalar)
     if (low is not None and number < low) or (high is not None and number > high):
         raise ValueError(message(name, expected, number))
@@ -98,7 +99,7 @@ def check_int(
 def check_flag(name: str, value: Any) -> bool:
     """Return a bool."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(message(name, "True or False", _describe(value)))
+        raise ArgumentTypeError(message(name, "True or False", _describe(value)))
     return bool(value)
 
 
@@ -114,7 +115,9 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
 def check_callback(callback: Any) -> Any:
     """Return None or something callable."""
     if callback is not None and not callable(callback):
-        raise TypeError(message("callback", "callable or None", _describe(callback)))
+        raise ArgumentTypeError(
+            message("callback", "callable or None", _describe(callback))
+        )
     return callback
 
 
@@ -128,7 +131,7 @@ def float_arrays(**arrays: Any) -> tuple[Namespace, list[Array | None]]:
     """
     for name, x in arrays.items():
         if is_sparse(x):
-            raise TypeError(message(name, "a dense array", "a sparse matrix"))
+            raise ArgumentTypeError(message(name, "a dense array", "a sparse matrix"))
     xp = array_namespace(*arrays.values())
     where = next((device(x) for x in arrays.values() if is_array(x)), None)
     made = {name: _as_array(name, x, xp, where) for name, x in arrays.items()}
@@ -238,7 +241,7 @@ def _as_array(name: str, x: Any, xp: Namespace, where: Any) -> Array | None:
     except ValueError as error:
         raise ValueError(message(name, "a rectangular array", str(error))) from error
     if host.dtype.kind not in "fiub":
-        raise TypeError(
+        raise ArgumentTypeError(
             message(name, "an array of real numbers", f"dtype {host.dtype}")
         )
     return xp.asarray(host, device=where)
@@ -253,7 +256,7 @@ def _float_dtype(name: str, x: Array, xp: Namespace) -> Any:
         integral = xp.isdtype(x.dtype, ("integral", "bool"))
     if integral:
         return xp.float64
-    raise TypeError(
+    raise ArgumentTypeError(
         message(
             name,
             "float32, float64, integer or bool",

@@ -6,7 +6,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["ConvergenceWarning", "InfeasibleError"]
+__all__ = ["ArgumentTypeError", "ConvergenceWarning", "InfeasibleError"]
+
+
+class ArgumentTypeError(TypeError, ValueError):
+    """An argument is of the wrong kind, as a list where a number is expected.
+
+    It is both a TypeError, which it is in Python's terms, and a ValueError, so that
+    one ``except ValueError`` catches every bad argument.
+
+    Examples
+    --------
+    >>> from numopt.ot import sinkhorn
+    >>> try:
+    ...     sinkhorn(None, None, [[0.0, 1.0], [1.0, 0.0]], reg=None)
+    ... except ValueError as error:
+    ...     print(error)
+    `reg` must be a positive finite number, got None
+    """
 
 
 class InfeasibleError(ValueError):

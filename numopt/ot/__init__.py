@@ -19,7 +19,7 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
-        "_solvers.result": ("SinkhornResult",),
+        "_solvers.result": ("HistogramsResult", "SinkhornResult"),
         "_solvers.rounding": ("round_plan",),
         "_solvers.sinkhorn": ("sinkhorn", "sinkhorn2"),
         "_estimators": ("SinkhornTransport",),
@@ -28,6 +28,6 @@ __getattr__, __dir__, __all__ = attach(
 
 if TYPE_CHECKING:
     from numopt.ot._estimators import SinkhornTransport
-    from numopt.ot._solvers.result import SinkhornResult
+    from numopt.ot._solvers.result import HistogramsResult, SinkhornResult
     from numopt.ot._solvers.rounding import round_plan
     from numopt.ot._solvers.sinkhorn import sinkhorn, sinkhorn2

@@ -10,6 +10,7 @@ Solvers work in scaled units, phi = f / eps + log a and gamma = g / eps + log b.
 """
 
 import dataclasses
+import functools
 from typing import Any, Self
 
 from numopt import _validation as v
@@ -18,10 +19,12 @@ from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt.exceptions import InfeasibleError
 from numopt.typing import Array, Namespace
 
-__all__ = ["TransportProblem", "column_potentials", "row_potentials"]
+__all__ = ["CoreProblem", "TransportProblem", "column_potentials", "row_potentials"]
 
 #: Relative difference of the two sums that is put down to rounding.
 SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
+#: The logarithm of an empty point: finite, so that differences are, exp gives 0.
+LOG_ZERO = -1e30
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,7 @@ class TransportProblem:
     """Validated data of ``min <P, M> + reg KL(P | a b^T)`` over couplings of a and b.
 
     ``a``, ``b`` and ``M`` keep their dtype and place; both weights sum to ``mass``
-    exactly. ``cost_bounds`` are the extremes of M. Solvers see ``reduced()``.
+    exactly. ``cost_bounds`` are the extremes of M. Solvers see a ``CoreProblem``.
     """
 
     a: Array
@@ -52,8 +55,7 @@ class TransportProblem:
         xp, (a, b, M) = v.float_arrays(a=a, b=b, M=M)
         v.check_ndim("M", M, 2)
         n, m = M.shape
-        a = _weights("a", a, n, M, xp)
-        b = _weights("b", b, m, M, xp)
+        a, b = _weights("a", a, n, M, xp), _weights("b", b, m, M, xp)
         if (a.shape[0], b.shape[0]) != (n, m):
             raise ValueError(
                 f"`M` must be of shape (len(a), len(b)) = {(a.shape[0], b.shape[0])}, "
@@ -72,19 +74,37 @@ class TransportProblem:
         a, b = a * (mass / mass_a), b * (mass / mass_b)
         return cls(a=a, b=b, M=M, reg=reg, mass=mass, cost_bounds=(low, high))
 
+    @classmethod
+    def from_histograms(cls, a: Any, b: Any, M: Any, reg: Any) -> tuple[Self, Array]:
+        """Validate k targets on the same points, the columns of b (m, k).
+
+        Returns the problem of their mean and the scaled targets.
+        """
+        xp, (a, b, M) = v.float_arrays(a=a, b=b, M=M)
+        v.check_ndim("b", b, 2)
+        v.check_values("b", b, nonnegative=True)
+        shared = cls.from_arrays(a, xp.mean(b, axis=1), M, reg)
+        sums = to_numpy(xp.sum(b, axis=0))
+        tolerance = SUM_TOLERANCE[_dtype_name(M, xp)]
+        for h in (abs(sums - shared.mass) > tolerance * shared.mass).nonzero()[0]:
+            raise ValueError(
+                f"`b` must have columns with the sum of `a`, {shared.mass:.9g}, got "
+                f"{sums[h]:.9g} in column {h}; normalise them"
+            )
+        return shared, b * (shared.mass / xp.sum(b, axis=0))
+
     @property
     def xp(self) -> Namespace:
         """Array namespace (looked up: results are pickled, modules cannot be)."""
         return array_namespace(self.M)
 
-    def reduced(self) -> "CoreProblem":
-        """Return the problem in the form that solvers want."""
-        return CoreProblem.from_problem(self)
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CoreProblem:
     """The same problem as solvers want it: float64, mass 1, positive weights, m <= n.
+
+    With several targets on the same points (``with_histograms``) b is (m, k), a is
+    (n, 1), and potentials and column sums have a column for each of them.
 
     ``rows`` and ``columns`` are the kept indices (None: all). ``swapped`` says that
     rows and columns changed places. ``finite`` says that no cost is infinite,
@@ -107,7 +127,7 @@ class CoreProblem:
     cost_size: float
 
     @classmethod
-    def from_problem(cls, problem: TransportProblem) -> Self:
+    def from_problem(cls, problem: TransportProblem, *, swap: bool = True) -> Self:
         """Drop empty points, order the sides, convert to float64 and mass 1."""
         xp, a, b, M = problem.xp, problem.a, problem.b, problem.M
         low, high = problem.cost_bounds
@@ -116,7 +136,7 @@ class CoreProblem:
             a, M = xp.take(a, rows), xp.take(M, rows, axis=0)
         if columns is not None:
             b, M = xp.take(b, columns), xp.take(M, columns, axis=1)
-        swapped = M.shape[1] > M.shape[0]
+        swapped = swap and M.shape[1] > M.shape[0]
         if swapped:
             a, b, M = b, a, xp.matrix_transpose(M)
         a, b = (xp.astype(w, xp.float64, copy=False) for w in (a, b))
@@ -144,17 +164,35 @@ class CoreProblem:
             cost_size=high - low + abs(low),
         )
 
-    def residual(self, c: Array) -> float:
-        """L1 marginal error ``||P^T 1 - b||_1``; rows are exact after a pass."""
-        return float(to_numpy(self.xp.sum(self.xp.abs(c - self.b))))
+    def with_histograms(self, b: Array) -> "CoreProblem":
+        """Return the problem with k targets b (m, k), which may have empty points."""
+        xp = self.xp
+        b = xp.astype(b, xp.float64, copy=False)
+        b = b if self.columns is None else xp.take(b, self.columns, axis=0)
+        b = b / xp.sum(b, axis=0)
+        positive = b > 0
+        log_b = xp.where(
+            positive,
+            xp.log(xp.where(positive, b, xp.ones_like(b))),
+            xp.full_like(b, LOG_ZERO),
+        )
+        a, log_a = self.a[:, None], self.log_a[:, None]
+        return dataclasses.replace(self, a=a, log_a=log_a, b=b, log_b=log_b)
 
-    def dual_value(self, phi: Array, gamma: Array, eps: float, c: Array) -> float:
+    def errors(self, c: Array) -> Array:
+        """L1 marginal error ``||P^T 1 - b||_1``; rows are exact after a pass."""
+        return self.xp.sum(self.xp.abs(c - self.b), axis=0)
+
+    def residual(self, c: Array) -> float:
+        """Return the largest of the errors."""
+        return float(to_numpy(self.xp.max(self.errors(c))))
+
+    def dual_value(self, phi: Array, gamma: Array, eps: float, c: Array) -> Array:
         """Dual objective at mass 1, with column sums c of P."""
         f = eps * (phi - self.log_a)
         g = eps * (gamma - self.log_b)
-        xp = self.xp
-        value = xp.sum(self.a * f) + xp.sum(self.b * g) - eps * (xp.sum(c) - 1.0)
-        return float(to_numpy(value))
+        sum_ = functools.partial(self.xp.sum, axis=0)
+        return sum_(self.a * f) + sum_(self.b * g) - eps * (sum_(c) - 1.0)
 
 
 def row_potentials(g: Array, b: Array, M: Array, eps: float) -> Array:
@@ -190,7 +228,8 @@ def _weights(
     """Check weights, or make uniform ones of total 1."""
     if w is None:
         return xp.full((size,), 1.0 / size, dtype=like.dtype, device=device(like))
-    v.check_ndim(name, w, 1)
+    hint = "method='sinkhorn' takes several targets, the columns of b"
+    v.check_ndim(name, w, 1, hint=hint if name == "b" and w.ndim == 2 else "")
     _, high = v.check_values(name, w, nonnegative=True)
     if high == 0:
         raise ValueError(v.message(name, "positive somewhere", "all zeros"))

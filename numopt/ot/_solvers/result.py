@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from numopt import _validation as v
-from numopt._array.namespace import array_namespace, to_numpy
+from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._iterate.result import SolverResult
 from numopt.ot._kernels import transport_cost
 from numopt.ot._problem import TransportProblem
@@ -15,7 +15,7 @@ from numopt.typing import Array
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["SinkhornResult"]
+__all__ = ["HistogramsResult", "SinkhornResult"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -216,3 +216,103 @@ class SinkhornResult(SolverResult):
     def grad_M(self) -> Array:
         """Gradient of the optimal value in ``M``: the plan (envelope theorem)."""
         return self.plan
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class HistogramsResult(SolverResult):
+    """Solutions for k targets on the same points, solved together.
+
+    ``result[h]`` is the SinkhornResult of target h, with its own certificate.
+
+    Parameters
+    ----------
+    n_iter : int
+        Sweeps and passes; a sweep serves all targets.
+    converged : bool
+        Whether the marginal errors of all targets are at most ``tol``.
+    message : str
+        Why the solver stopped and, on failure, what to try.
+    status : str
+        "converged", "max_iter", "callback", "stalled", "diverged" or "infeasible".
+    history : dict of str to ndarray
+        As in SinkhornResult; "dual_value" is the sum and "marginal_error" the largest
+        over the targets.
+    reg : float
+        Regularisation.
+    method : str
+        Algorithm that gave the answer.
+    results : tuple of SinkhornResult
+        The targets one by one.
+
+    See Also
+    --------
+    sinkhorn : The function that makes it, when ``b`` has two dimensions.
+
+    Examples
+    --------
+    >>> from numopt.ot import sinkhorn
+    >>> M = [[0.0, 1.0], [1.0, 0.0]]
+    >>> targets = [[0.5, 0.9], [0.5, 0.1]]
+    >>> result = sinkhorn(None, targets, M, reg=0.1, method="sinkhorn")
+    >>> result.value_linear.round(4).tolist()
+    [0.0, 0.4]
+    >>> result[1].plan.sum(axis=0).round(6).tolist()
+    [0.9, 0.1]
+    """
+
+    reg: float
+    method: str
+    results: tuple[SinkhornResult, ...]
+
+    def __len__(self) -> int:
+        """Return the number of targets."""
+        return len(self.results)
+
+    def __getitem__(self, h: int) -> SinkhornResult:
+        """Return the result of one target."""
+        return self.results[h]
+
+    @property
+    def f(self) -> Array:
+        """Potentials of the source (n, k)."""
+        return self._stack([result.f for result in self.results])
+
+    @property
+    def g(self) -> Array:
+        """Potentials of the targets (m, k)."""
+        return self._stack([result.g for result in self.results])
+
+    @property
+    def plan(self) -> Array:
+        """Transport plans (n, m, k)."""
+        return self._stack([result.plan for result in self.results])
+
+    @property
+    def value(self) -> Array:
+        """Objectives (k,)."""
+        return self._numbers([result.value for result in self.results])
+
+    @property
+    def value_linear(self) -> Array:
+        """Transport costs (k,)."""
+        return self._numbers([result.value_linear for result in self.results])
+
+    @property
+    def dual_value(self) -> Array:
+        """Dual values (k,)."""
+        return self._numbers([result.dual_value for result in self.results])
+
+    @property
+    def marginal_error(self) -> float:
+        """Largest L1 marginal error of the targets, relative to the total mass."""
+        return max(result.marginal_error for result in self.results)
+
+    def _stack(self, arrays: list[Array]) -> Array:
+        """Put the targets on the last axis."""
+        return array_namespace(arrays[0]).stack(arrays, axis=-1)
+
+    def _numbers(self, values: list[float]) -> Array:
+        """Return numbers as an array of the library, device and dtype of the input."""
+        like = self.results[0].f
+        xp = array_namespace(like)
+        return xp.asarray(values, dtype=like.dtype, device=device(like))

@@ -17,12 +17,13 @@ from numopt.ot._problem import (
     row_potentials,
 )
 from numopt.ot._solvers.annealing import direct_newton_rounds, newton_rounds
+from numopt.ot._solvers.histograms import histogram_rounds
 from numopt.ot._solvers.kernel_domain import kernel_domain_rounds
 from numopt.ot._solvers.log_domain import log_domain_rounds
-from numopt.ot._solvers.result import SinkhornResult
+from numopt.ot._solvers.result import HistogramsResult, SinkhornResult
 from numopt.ot._solvers.sns import sns_rounds
-from numopt.ot._solvers.state import Options, Rounds, TransportSolver
-from numopt.typing import Array, Callback
+from numopt.ot._solvers.state import Options, Rounds, TransportSolver, host
+from numopt.typing import Array, Callback, Namespace
 
 __all__ = ["METHODS", "sinkhorn", "sinkhorn2"]
 
@@ -61,7 +62,7 @@ def sinkhorn(
     verbose: int = 0,
     return_plan: bool = False,
     warn: bool = True,
-) -> SinkhornResult:
+) -> SinkhornResult | HistogramsResult:
     r"""Solve entropic optimal transport with certified marginals.
 
     .. math::
@@ -77,7 +78,9 @@ def sinkhorn(
         weight get no mass and a finite potential.
     b : array of shape (m,) or None
         Target weights, with the sum of ``a`` (to 1e-6 relative; the rest is put down
-        to rounding and both are scaled to the mean).
+        to rounding and both are scaled to the mean). Methods "sinkhorn" and
+        "sinkhorn_stabilized" also take k targets on the same points, the columns of
+        an array of shape (m, k), and iterate them together by matrix products.
     M : array of shape (n, m)
         Cost; negative entries are allowed, ``inf`` forbids a pair.
     reg : float
@@ -130,7 +133,7 @@ def sinkhorn(
     -------
     SinkhornResult
         Potentials, values, certificate and the plan on demand, as arrays of the
-        library, device and dtype of the input.
+        library, device and dtype of the input. A HistogramsResult when ``b`` is 2-D.
 
     Raises
     ------
@@ -193,8 +196,14 @@ def sinkhorn(
     v.check_callback(callback)
     verbose = v.check_int("verbose", verbose, low=0, high=2)
     threads = None if n_threads is None else v.check_int("n_threads", n_threads, low=1)
-    problem = TransportProblem.from_arrays(a, b, M, reg)
-    core = problem.reduced()
+    (weights,) = v.float_arrays(b=b)[1]
+    several = b is not None and weights.ndim == 2 and method.startswith("sinkhorn")
+    if several:
+        problem, targets = TransportProblem.from_histograms(a, b, M, reg)
+        core = CoreProblem.from_problem(problem, swap=False).with_histograms(targets)
+    else:
+        problem = TransportProblem.from_arrays(a, b, M, reg)
+        core = CoreProblem.from_problem(problem)
     start = _core_start(warmstart, problem, core)
     with contextlib.ExitStack() as stack:
         if threads is not None:
@@ -204,10 +213,11 @@ def sinkhorn(
         fields["message"] += "; infinite costs may leave an infeasible support"
     if warn and fields["status"] not in ("converged", "callback"):
         warn_not_converged(f"sinkhorn (method={name!r})", fields["message"])
-    fields["f"], fields["g"] = _full_potentials(problem, core, fields["f"], fields["g"])
-    problem, fields = _cast(problem, fields, dtype)
-    fields["dual_value"] = _full_dual_value(problem, fields["dual_value"])
-    result = SinkhornResult(reg=problem.reg, method=name, problem=problem, **fields)
+    fields |= {"reg": problem.reg, "method": name}
+    if several:
+        result = _histograms_result(problem, targets, core, fields, dtype)
+    else:
+        result = _result(problem, core, fields, dtype)
     if return_plan:
         _ = result.plan
     return result
@@ -215,13 +225,13 @@ def sinkhorn(
 
 def sinkhorn2(
     a: Array | None, b: Array | None, M: Array, reg: float, **options: Any
-) -> float:
+) -> float | Array:
     """Return the transport cost ``<P, M>`` of the entropic plan.
 
     Parameters
     ----------
     a, b : array of shape (n,) and (m,), or None
-        Weights; None means uniform.
+        Weights; None means uniform. For k targets ``b`` is (m, k).
     M : array of shape (n, m)
         Cost.
     reg : float
@@ -231,8 +241,9 @@ def sinkhorn2(
 
     Returns
     -------
-    float
-        The linear part of the objective, as POT's function of the same name.
+    float, or array of shape (k,)
+        The linear part of the objective, as POT's function of the same name; one for
+        each target when ``b`` is 2-D.
 
     See Also
     --------
@@ -283,7 +294,8 @@ def _run(
     """Iterate the chosen algorithm; "auto" may try two."""
 
     def run(name: str, start: Any, max_iter: int) -> dict[str, Any]:
-        solver = TransportSolver(_ALGORITHMS[name], options, name)
+        rounds = histogram_rounds if core.b.ndim == 2 else _ALGORITHMS[name]
+        solver = TransportSolver(rounds, options, name)
         fields = iterate(
             solver,
             core,
@@ -315,7 +327,7 @@ def _core_start(
     """Potentials of a warm start in the order and units of the core problem."""
     if warmstart is None:
         return None
-    if isinstance(warmstart, SinkhornResult):
+    if isinstance(warmstart, SinkhornResult | HistogramsResult):
         warmstart = warmstart.f, warmstart.g
     try:
         f, g = warmstart
@@ -327,14 +339,47 @@ def _core_start(
         ) from error
     xp, (f, g, _) = v.float_arrays(f=f, g=g, M=problem.M)
     n, m = problem.M.shape
-    v.check_shape("warmstart", f, (n,), why="(its f)")
-    v.check_shape("warmstart", g, (m,), why="(its g)")
+    targets = tuple(core.b.shape[1:])
+    v.check_shape("warmstart", f, (n, *targets), why="(its f)")
+    v.check_shape("warmstart", g, (m, *targets), why="(its g)")
     v.check_values("warmstart", f)
     v.check_values("warmstart", g)
     f, g = (xp.astype(x, xp.float64, copy=False) for x in (f, g))
-    f = f if core.rows is None else xp.take(f, core.rows)
-    g = g if core.columns is None else xp.take(g, core.columns)
+    f = f if core.rows is None else xp.take(f, core.rows, axis=0)
+    g = g if core.columns is None else xp.take(g, core.columns, axis=0)
     return (g, f) if core.swapped else (f, g)
+
+
+def _result(
+    problem: TransportProblem, core: CoreProblem, fields: dict[str, Any], dtype: Any
+) -> SinkhornResult:
+    """Undo the reduction of one target and give the arrays their dtype."""
+    f, g = _full_potentials(problem, core, fields["f"], fields["g"])
+    problem, f, g = _cast(problem, f, g, dtype)
+    dual_value = _full_dual_value(problem, host(fields["dual_value"]))
+    error = host(fields["marginal_error"])
+    own = {"f": f, "g": g, "dual_value": dual_value, "marginal_error": error}
+    return SinkhornResult(problem=problem, **(fields | own))
+
+
+def _histograms_result(
+    problem: TransportProblem,
+    targets: Array,
+    core: CoreProblem,
+    fields: dict[str, Any],
+    dtype: Any,
+) -> HistogramsResult:
+    """Return the results of the targets, one by one."""
+    results = []
+    for h in range(targets.shape[1]):
+        own = {"f": fields["f"][:, h], "g": fields["g"][:, h]}
+        own |= {key: fields[key][h] for key in ("dual_value", "marginal_error")}
+        one = dataclasses.replace(problem, b=targets[:, h])
+        results.append(_result(one, core, fields | own, dtype))
+    names = ("n_iter", "converged", "message", "status", "history", "reg", "method")
+    return HistogramsResult(
+        results=tuple(results), **{name: fields[name] for name in names}
+    )
 
 
 def _full_potentials(
@@ -350,7 +395,8 @@ def _full_potentials(
     a, b, M = (
         xp.astype(x, xp.float64, copy=False) for x in (problem.a, problem.b, problem.M)
     )
-    if core.columns is not None:
+    # An update of one side does not raise the L1 error of the other: it is certified.
+    if core.columns is not None or not bool(xp.all(b > 0)):
         kept_M, kept_a = _take_rows(M, a, core.rows, xp)
         g = column_potentials(f, kept_a, kept_M, core.eps)
     if core.rows is not None:
@@ -358,7 +404,10 @@ def _full_potentials(
     return f, g
 
 
-def _take_rows(M: Array, a: Array, rows: Array | None, xp: Any) -> tuple[Array, Array]:
+def _take_rows(
+    M: Array, a: Array, rows: Array | None, xp: Namespace
+) -> tuple[Array, Array]:
+    """Leave out the rows of zero weight."""
     if rows is None:
         return M, a
     return xp.take(M, rows, axis=0), xp.take(a, rows)
@@ -375,19 +424,20 @@ def _full_dual_value(problem: TransportProblem, core_value: float) -> float:
 
 
 def _cast(
-    problem: TransportProblem, fields: dict[str, Any], dtype: Any
-) -> tuple[TransportProblem, dict[str, Any]]:
+    problem: TransportProblem, f: Array, g: Array, dtype: Any
+) -> tuple[TransportProblem, Array, Array]:
     """Give the arrays of the answer the dtype of the input, or the one asked for."""
     xp = problem.xp
     wanted = problem.M.dtype if dtype is None else _parse_dtype(dtype, xp)
-    fields["f"], fields["g"] = (xp.astype(fields[k], wanted) for k in ("f", "g"))
+    f, g = (xp.astype(x, wanted) for x in (f, g))
     if wanted != problem.M.dtype:
         cast = {k: xp.astype(getattr(problem, k), wanted) for k in ("a", "b", "M")}
         problem = dataclasses.replace(problem, **cast)
-    return problem, fields
+    return problem, f, g
 
 
-def _parse_dtype(dtype: Any, xp: Any) -> Any:
+def _parse_dtype(dtype: Any, xp: Namespace) -> Any:
+    """Return the dtype of a name or of a dtype of any library."""
     for name in ("float32", "float64"):
         if dtype == name or dtype == getattr(xp, name):
             return getattr(xp, name)

@@ -16,7 +16,7 @@ from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt.ot._kernels import fused_pass
 from numopt.ot._problem import CoreProblem
-from numopt.typing import Array
+from numopt.typing import Array, Namespace
 
 __all__ = [
     "FIRST_EPS",
@@ -78,10 +78,7 @@ class TransportState:
 
     def full_pass(self, problem: CoreProblem) -> None:
         """Row update, column sums and error over all entries, in one read of M."""
-        fused = fused_pass.for_namespace(problem.xp)
-        self.phi, self.c = fused(
-            problem.M, self.gamma, self.phi, problem.log_a, 1.0 / self.eps
-        )
+        self.phi, self.c = _fused(problem, self.gamma, self.phi, 1.0 / self.eps)
         self.error = problem.residual(self.c)
         self.certified = True
         self.n_passes += 1
@@ -103,6 +100,28 @@ class TransportState:
         self.gamma = (self.gamma - problem.log_b) * ratio + problem.log_b
         self.phi = (self.phi - problem.log_a) * ratio + problem.log_a
         self.eps, self.certified = eps, False
+
+
+def _fused(
+    problem: CoreProblem, gamma: Array, phi: Array, inv_eps: float
+) -> tuple[Array, Array]:
+    """One fused pass, for every target when there are several."""
+    xp = problem.xp
+    fused = fused_pass.for_namespace(xp)
+    if gamma.ndim == 1:
+        return fused(problem.M, gamma, phi, problem.log_a, inv_eps)
+    phi = xp.broadcast_to(phi, (phi.shape[0], gamma.shape[1]))
+    passes = [
+        fused(problem.M, *columns, problem.log_a[:, 0], inv_eps)
+        for columns in zip(_columns(gamma, xp), _columns(phi, xp), strict=True)
+    ]
+    phis, sums = zip(*passes, strict=True)
+    return xp.stack(phis, axis=1), xp.stack(sums, axis=1)
+
+
+def _columns(x: Array, xp: Namespace) -> list[Array]:
+    """Copy the columns, so that each is contiguous."""
+    return [xp.asarray(x[:, h], copy=True) for h in range(x.shape[1])]
 
 
 Rounds = Callable[[CoreProblem, TransportState, Options], Iterator[None]]
@@ -152,7 +171,11 @@ class TransportSolver(Solver[CoreProblem, TransportState]):
     def measure(self, problem: CoreProblem, state: TransportState) -> dict[str, Any]:
         """Return the certificate; without one at reg, the trivial bound 2 holds."""
         known = state.certified and state.eps <= problem.eps
-        dual = problem.dual_value(state.phi, state.gamma, state.eps, state.c)
+        dual = host(
+            problem.xp.sum(
+                problem.dual_value(state.phi, state.gamma, state.eps, state.c)
+            )
+        )
         return {
             "objective": dual,
             "residual": state.error if known else 2.0,
@@ -183,7 +206,7 @@ class TransportSolver(Solver[CoreProblem, TransportState]):
         return state
 
     def finish(self, problem: CoreProblem, state: TransportState) -> dict[str, Any]:
-        """Return unscaled potentials at reg, and the counts."""
+        """Return unscaled potentials at reg, certificates of each target, counts."""
         if state.eps > problem.eps:
             state.move_to(problem, problem.eps)
         if not state.certified:
@@ -196,7 +219,7 @@ class TransportSolver(Solver[CoreProblem, TransportState]):
             "dual_value": problem.dual_value(
                 state.phi, state.gamma, problem.eps, state.c
             ),
-            "marginal_error": state.error,
+            "marginal_error": problem.errors(state.c),
             "n_passes": state.n_passes,
             "n_newton": state.n_newton,
             "n_cg": state.n_cg,

@@ -11,12 +11,14 @@ from numopt.coordinate import (
     Logistic,
     Quadratic,
     alpha_max,
+    dual_gap,
     enet_path,
     group_lasso_path,
     lasso_path,
     logistic_path,
 )
 from numopt.coordinate._solvers.working_set import solve_auto
+from numopt.exceptions import ConvergenceWarning
 from tests.coordinate.problems import correlated
 
 
@@ -93,3 +95,140 @@ def test_given_alphas_are_sorted(data):
         lasso_path(X, y, alphas=[-1.0])
     with pytest.raises(ValueError, match="`eps` must be"):
         lasso_path(X, y, eps=0.0)
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.6])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_one_gram_matrix_gives_what_passes_give(l1_ratio, positive, weighted):
+    X, y = correlated(90, 30, 0.5, 6, 2, 1)
+    rng = np.random.default_rng(0)
+    options = {
+        "l1_ratio": l1_ratio,
+        "positive": positive,
+        "weights": rng.uniform(0.5, 2.0, 30),
+        "sample_weight": rng.random(90) if weighted else None,
+        "fit_intercept": True,
+        "n_alphas": 12,
+        "tol": 1e-12,
+    }
+    # Sparse designs take the passes.
+    dense = enet_path(X + 1.0, y, **options)
+    passes = enet_path(sp.csc_array(X + 1.0), y, **options)
+    assert set(dense.n_iters) == {1}
+    assert dense.dual_gaps.max() <= 1e-12
+    np.testing.assert_allclose(dense.alphas, passes.alphas)
+    np.testing.assert_allclose(dense.coefs, passes.coefs, atol=1e-7)
+    np.testing.assert_allclose(dense.intercepts, passes.intercepts, atol=1e-7)
+    np.testing.assert_allclose(dense.history["objective"], passes.history["objective"])
+    np.testing.assert_array_equal(
+        dense.history["n_support"], (dense.coefs != 0).sum(axis=0)
+    )
+
+
+def test_gaps_of_the_gram_path_are_those_of_the_data():
+    X, y = correlated(60, 20, 0.9, 5, 2, 2)
+    path = enet_path(X, y, l1_ratio=0.5, n_alphas=10, tol=1e-3)
+    for k, alpha in enumerate(path.alphas):
+        gap = dual_gap(X, y, path.coefs[:, k], Quadratic(), ElasticNet(alpha, 0.5))
+        assert path.dual_gaps[k] == pytest.approx(gap, abs=1e-12)
+
+
+def test_what_the_gram_matrix_cannot_certify_is_solved_on_the_data():
+    rng = np.random.default_rng(0)
+    base = rng.standard_normal((60, 1))
+    # Nearly the same column ten times: X^T X cannot tell them apart.
+    X = base + 1e-9 * rng.standard_normal((60, 10))
+    y = 1e3 * (X[:, 0] - X[:, 1]) * 1e6 + base[:, 0]
+    path = lasso_path(X, y, n_alphas=30, eps=1e-4, tol=1e-9)
+    assert path.converged
+    for k, alpha in enumerate(path.alphas):
+        assert dual_gap(X, y, path.coefs[:, k], Quadratic(), L1(alpha)) <= 1e-9
+
+
+def test_callback_sees_each_strength_and_ends_the_path(data):
+    X, y = data
+    seen = []
+
+    def stop_at_five(info):
+        seen.append((info.n_iter, None if info.x is None else info.x.copy()))
+        return info.n_iter == 5
+
+    path = lasso_path(X, y, n_alphas=20, callback=stop_at_five)
+    assert [k for k, _ in seen] == [0, 1, 2, 3, 4, 5]
+    assert path.status == "callback"
+    assert not path.converged
+    assert path.alphas.size == path.coefs.shape[1] == path.dual_gaps.size == 5
+    np.testing.assert_array_equal(seen[-1][1], path.coefs[:, -1])
+    nothing = lasso_path(X, y, n_alphas=20, callback=lambda info: True)
+    assert nothing.coefs.shape == (200, 0)
+
+
+@pytest.mark.parametrize("columns", [20, 200])
+def test_verbose_shows_every_strength(columns, data, caplog, capfd):
+    X, y = data
+    with caplog.at_level("INFO"):
+        lasso_path(X[:, :columns], y, n_alphas=6, verbose=2)
+    assert sum("n_support" in line for line in caplog.messages) == 7
+    lasso_path(X[:, :columns], y, n_alphas=6, verbose=1)
+    assert "6/6" in capfd.readouterr().err
+
+
+def test_history_has_one_entry_a_strength(data):
+    X, y = data
+    for path in (
+        lasso_path(X, y, n_alphas=7),
+        lasso_path(X[:, :20], y, n_alphas=7),
+        group_lasso_path(X, y, 10, n_alphas=7, eps=0.1),
+    ):
+        assert {values.size for values in path.history.values()} == {7}
+        np.testing.assert_array_equal(path.history["residual"], path.dual_gaps)
+        np.testing.assert_array_equal(path.history["n_iter"], path.n_iters)
+        assert path.n_iter == path.n_iters.sum()
+        assert np.all(np.diff(path.history["time"]) >= 0)
+
+
+def test_short_of_passes_warns_and_says_so(data):
+    X, y = data
+    with pytest.warns(ConvergenceWarning, match="of 5 strengths ended above tol"):
+        path = lasso_path(X, y, n_alphas=5, tol=1e-15, max_iter=1)
+    assert path.status == "max_iter"
+    assert not path.converged
+    again = lasso_path(X, y, n_alphas=5, tol=1e-15, max_iter=1, warn=False)
+    np.testing.assert_array_equal(again.dual_gaps, path.dual_gaps)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"alphas": []}, "`alphas` must be non-empty"),
+        ({"alphas": [[1.0]]}, "`alphas` must"),
+        ({"alphas": [-1.0]}, "`alphas` must"),
+        ({"alphas": [np.nan]}, "`alphas` must"),
+        ({"eps": 0.0}, "`eps` must"),
+        ({"n_alphas": 0}, "`n_alphas` must"),
+        ({"tol": 0.0}, "`tol` must"),
+        ({"max_iter": 0}, "`max_iter` must"),
+        ({"verbose": -1}, "`verbose` must"),
+        ({"l1_ratio": 1.5}, "`l1_ratio` must"),
+        ({"weights": [-1.0, 1.0]}, "`weights` must"),
+        ({"sample_weight": [0.0, 0.0, 0.0]}, "`sample_weight` must"),
+    ],
+)
+def test_bad_options_of_paths(options, match):
+    X, y = np.eye(3)[:, :2], np.array([3.0, 1.0, 2.0])
+    with pytest.raises(ValueError, match=match):
+        enet_path(X, y, **options)
+    if set(options) <= {"alphas", "eps", "n_alphas", "tol", "max_iter", "verbose"}:
+        for path in (
+            lambda **o: group_lasso_path(X, y, 1, **o),
+            lambda **o: logistic_path(X, [0, 1, 0], **o),
+        ):
+            with pytest.raises(ValueError, match=match):
+                path(**options)
+
+
+def test_callback_of_paths_must_be_callable(data):
+    X, y = data
+    with pytest.raises(TypeError, match="`callback` must"):
+        lasso_path(X, y, callback=3)

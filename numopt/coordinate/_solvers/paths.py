@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Regularisation paths: decreasing strengths, warm starts, one Gram cache."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from numopt import _validation as v
-from numopt._iterate.stopping import check_stop, warn_not_converged
+from numopt._docstring import fill_docstring
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import (
     Datafit,
@@ -17,30 +14,85 @@ from numopt.coordinate._problem.datafits import (
     Quadratic,
 )
 from numopt.coordinate._problem.group_penalties import GroupL2
-from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import L1, ElasticNet, Penalty
-from numopt.coordinate._solvers.audit import critical_alpha, free_columns
-from numopt.coordinate._solvers.group_working_set import GroupProblem, GroupWorkingSet
-from numopt.coordinate._solvers.prox_newton import ModelProblem, ProxNewtonWorkingSet
-from numopt.coordinate._solvers.quadratic import (
-    QuadraticProblem,
-    QuadraticState,
-    QuadraticWorkingSet,
-)
+from numopt.coordinate._solvers.path_driver import solve_path
 from numopt.coordinate._solvers.results import PathResult
-from numopt.coordinate._solvers.working_set import effective_tol
+from numopt.typing import Callback
 
-__all__ = [
-    "enet_path",
-    "group_lasso_path",
-    "lasso_path",
-    "logistic_path",
-    "solve_path",
-]
+__all__ = ["enet_path", "group_lasso_path", "lasso_path", "logistic_path"]
 
-MakePenalty = Callable[[float], Penalty]
+DESIGN = """
+    X : array_like or sparse matrix of shape (n, p)
+        Design.
+    """
+DATA = """
+    X : array_like or sparse matrix of shape (n, p)
+        Design.
+    y : array_like of shape (n,)
+        Targets.
+    """
+ALPHAS = """
+    alphas : array_like of shape (A,), default=None
+        Strengths; None for ``n_alphas`` geometric steps from alpha_max.
+    """
+STEPS = """
+    eps : float, default=1e-3
+        Last strength of the default grid relative to the first.
+    n_alphas : int, default=100
+        Length of the default grid.
+    """
+WEIGHTS = """
+    weights : array_like of shape (p,), default=None
+        Penalty weights, None for ones; 0 leaves a column unpenalised, inf drops it.
+    """
+POSITIVE = """
+    positive : bool, default=False
+        Whether coefficients must not be negative.
+    """
+OPTIONS = """
+    fit_intercept : bool, default=False
+        Whether to fit an unpenalised intercept.
+    sample_weight : array_like of shape (n,), default=None
+        Non-negative weights, None for ones.
+    max_iter : int, default=1000
+        Limit of passes over the design at each strength.
+    tol : float, default=1e-6
+        Relative duality gap at every strength.
+    callback : callable, default=None
+        Called as ``callback(info)`` after each strength, with the coefficients in
+        ``info.x``; a true value ends the path there.
+    verbose : int, default=0
+        1 shows a progress bar over the strengths, 2 logs each of them.
+    warn : bool, default=True
+        Whether to warn when a gap stays above ``tol``.
+    """
+RATIO = """
+    l1_ratio : float, default=0.5
+        Share of the L1 norm, between 0 and 1; positive for the default grid.
+    """
+RETURNS = """
+    Returns
+    -------
+    PathResult
+        Coefficients (p, A), or (K, p, A) for K classes, and a certificate for every
+        strength.
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit, values are not finite or options are out of range.
+    """
 
 
+@fill_docstring(
+    data=DATA,
+    alphas=ALPHAS,
+    steps=STEPS,
+    weights=WEIGHTS,
+    positive=POSITIVE,
+    options=OPTIONS,
+    returns=RETURNS,
+)
 def lasso_path(
     X: Any,
     y: Any,
@@ -54,7 +106,9 @@ def lasso_path(
     sample_weight: Any = None,
     max_iter: int = 1000,
     tol: float = 1e-6,
+    callback: Callback | None = None,
     verbose: int = 0,
+    warn: bool = True,
 ) -> PathResult:
     r"""Lasso coefficients along a decreasing grid of penalties.
 
@@ -63,40 +117,21 @@ def lasso_path(
 
     Parameters
     ----------
-    X : array_like or sparse matrix of shape (n, p)
-        Design.
-    y : array_like of shape (n,)
-        Targets.
-    alphas : array_like of shape (A,), default=None
-        Strengths; None for ``n_alphas`` geometric steps from alpha_max.
-    eps : float, default=1e-3
-        Last strength of the default grid relative to the first.
-    n_alphas : int, default=100
-        Length of the default grid.
-    weights : array_like of shape (p,), default=None
-        Penalty weights, None for ones.
-    positive : bool, default=False
-        Whether coefficients must not be negative.
-    fit_intercept : bool, default=False
-        Whether to fit an unpenalised intercept.
-    sample_weight : array_like of shape (n,), default=None
-        Non-negative weights, None for ones.
-    max_iter : int, default=1000
-        Limit of passes over the design at each strength.
-    tol : float, default=1e-6
-        Relative duality gap at every point.
-    verbose : int, default=0
-        Reserved for progress; 0 is silent.
+    {data}
+    {alphas}
+    {steps}
+    {weights}
+    {positive}
+    {options}
 
-    Returns
-    -------
-    PathResult
-        Coefficients (p, A) and a certificate for every strength.
+    {returns}
 
     Notes
     -----
-    The Gram matrix of all columns ever used is kept along the path; a point whose
-    support equals that of its neighbour costs one pass over X.
+    Dense designs of few columns are solved on one Gram matrix, and all strengths are
+    certified by two matrix products at the end. Otherwise the Gram matrix of all
+    columns ever used is kept along the path; a strength whose support equals that of
+    its neighbour costs one pass over X.
 
     References
     ----------
@@ -125,10 +160,22 @@ def lasso_path(
         sample_weight=sample_weight,
         max_iter=max_iter,
         tol=tol,
+        callback=callback,
         verbose=verbose,
+        warn=warn,
     )
 
 
+@fill_docstring(
+    data=DATA,
+    ratio=RATIO,
+    alphas=ALPHAS,
+    steps=STEPS,
+    weights=WEIGHTS,
+    positive=POSITIVE,
+    options=OPTIONS,
+    returns=RETURNS,
+)
 def enet_path(
     X: Any,
     y: Any,
@@ -143,43 +190,35 @@ def enet_path(
     sample_weight: Any = None,
     max_iter: int = 1000,
     tol: float = 1e-6,
+    callback: Callback | None = None,
     verbose: int = 0,
+    warn: bool = True,
 ) -> PathResult:
-    """Elastic-net coefficients along a decreasing grid of penalties.
+    r"""Elastic-net coefficients along a decreasing grid of penalties.
+
+    .. math:: \min_w \frac{1}{2S} \sum_i s_i (y_i - x_i^T w - b)^2
+        + \alpha \sum_j \omega_j \left(\rho |w_j| + \frac{1 - \rho}{2} w_j^2\right).
 
     Parameters
     ----------
-    X : array_like or sparse matrix of shape (n, p)
-        Design.
-    y : array_like of shape (n,)
-        Targets.
-    l1_ratio : float, default=0.5
-        Share of the L1 norm, between 0 and 1; positive for the default grid.
-    alphas : array_like of shape (A,), default=None
-        Strengths; None for ``n_alphas`` geometric steps from alpha_max.
-    eps : float, default=1e-3
-        Last strength of the default grid relative to the first.
-    n_alphas : int, default=100
-        Length of the default grid.
-    weights : array_like of shape (p,), default=None
-        Penalty weights, None for ones.
-    positive : bool, default=False
-        Whether coefficients must not be negative.
-    fit_intercept : bool, default=False
-        Whether to fit an unpenalised intercept.
-    sample_weight : array_like of shape (n,), default=None
-        Non-negative weights, None for ones.
-    max_iter : int, default=1000
-        Limit of passes over the design at each strength.
-    tol : float, default=1e-6
-        Relative duality gap at every point.
-    verbose : int, default=0
-        Reserved for progress; 0 is silent.
+    {data}
+    {ratio}
+    {alphas}
+    {steps}
+    {weights}
+    {positive}
+    {options}
 
-    Returns
-    -------
-    PathResult
-        Coefficients (p, A) and a certificate for every strength.
+    {returns}
+
+    See Also
+    --------
+    lasso_path : The L1 norm alone.
+
+    References
+    ----------
+    Friedman, Hastie and Tibshirani (2010), "Regularization paths for generalized
+    linear models via coordinate descent".
 
     Examples
     --------
@@ -206,10 +245,13 @@ def enet_path(
         n_alphas=n_alphas,
         max_iter=max_iter,
         tol=tol,
+        callback=callback,
         verbose=verbose,
+        warn=warn,
     )
 
 
+@fill_docstring(data=DATA, alphas=ALPHAS, steps=STEPS, options=OPTIONS, returns=RETURNS)
 def group_lasso_path(
     X: Any,
     y: Any,
@@ -223,41 +265,32 @@ def group_lasso_path(
     sample_weight: Any = None,
     max_iter: int = 1000,
     tol: float = 1e-6,
+    callback: Callback | None = None,
     verbose: int = 0,
+    warn: bool = True,
 ) -> PathResult:
-    """Group-lasso coefficients along a decreasing grid of penalties.
+    r"""Group-lasso coefficients along a decreasing grid of penalties.
+
+    .. math:: \min_w \frac{1}{2S} \sum_i s_i (y_i - x_i^T w - b)^2
+        + \alpha \sum_g \omega_g \|w_g\|_2.
 
     Parameters
     ----------
-    X : array_like or sparse matrix of shape (n, p)
-        Design.
-    y : array_like of shape (n,)
-        Targets.
+    {data}
     groups : int, list of index lists or array_like of shape (p,)
         Size of consecutive groups, the groups, or a label for each coordinate.
-    alphas : array_like of shape (A,), default=None
-        Strengths; None for ``n_alphas`` geometric steps from alpha_max.
-    eps : float, default=1e-3
-        Last strength of the default grid relative to the first.
-    n_alphas : int, default=100
-        Length of the default grid.
+    {alphas}
+    {steps}
     weights : array_like of shape (n_groups,), default=None
         Group weights, None for ones.
-    fit_intercept : bool, default=False
-        Whether to fit an unpenalised intercept.
-    sample_weight : array_like of shape (n,), default=None
-        Non-negative weights, None for ones.
-    max_iter : int, default=1000
-        Limit of passes over the design at each strength.
-    tol : float, default=1e-6
-        Relative duality gap at every point.
-    verbose : int, default=0
-        Reserved for progress; 0 is silent.
+    {options}
 
-    Returns
-    -------
-    PathResult
-        Coefficients (p, A) and a certificate for every strength.
+    {returns}
+
+    References
+    ----------
+    Yuan and Lin (2006), "Model selection and estimation in regression with grouped
+    variables".
 
     Examples
     --------
@@ -278,10 +311,20 @@ def group_lasso_path(
         n_alphas=n_alphas,
         max_iter=max_iter,
         tol=tol,
+        callback=callback,
         verbose=verbose,
+        warn=warn,
     )
 
 
+@fill_docstring(
+    design=DESIGN,
+    alphas=ALPHAS,
+    steps=STEPS,
+    weights=WEIGHTS,
+    options=OPTIONS,
+    returns=RETURNS,
+)
 def logistic_path(
     X: Any,
     y: Any,
@@ -295,41 +338,35 @@ def logistic_path(
     sample_weight: Any = None,
     max_iter: int = 1000,
     tol: float = 1e-6,
+    callback: Callback | None = None,
     verbose: int = 0,
+    warn: bool = True,
 ) -> PathResult:
-    """Sparse logistic coefficients along a decreasing grid of penalties.
+    r"""Sparse logistic coefficients along a decreasing grid of penalties.
+
+    .. math:: \min_w \frac{1}{S} \sum_i s_i \log(1 + e^{-y_i (x_i^T w + b)})
+        + \alpha \sum_j \omega_j \left(\rho |w_j| + \frac{1 - \rho}{2} w_j^2\right),
+
+    and its softmax form for more than two classes.
 
     Parameters
     ----------
-    X : array_like or sparse matrix of shape (n, p)
-        Design.
+    {design}
     y : array_like of shape (n,)
         Labels: -1, 1 or 0, 1 for the logistic loss, 0..K-1 for the softmax.
-    alphas : array_like of shape (A,), default=None
-        Strengths; None for ``n_alphas`` geometric steps from alpha_max.
+    {alphas}
     l1_ratio : float, default=1.0
         Share of the L1 norm, between 0 and 1; positive for the default grid.
-    eps : float, default=1e-3
-        Last strength of the default grid relative to the first.
-    n_alphas : int, default=100
-        Length of the default grid.
-    weights : array_like of shape (p,), default=None
-        Penalty weights, None for ones.
-    fit_intercept : bool, default=False
-        Whether to fit an unpenalised intercept.
-    sample_weight : array_like of shape (n,), default=None
-        Non-negative weights, None for ones.
-    max_iter : int, default=1000
-        Limit of passes over the design at each strength.
-    tol : float, default=1e-6
-        Relative duality gap at every point.
-    verbose : int, default=0
-        Reserved for progress; 0 is silent.
+    {steps}
+    {weights}
+    {options}
 
-    Returns
-    -------
-    PathResult
-        Coefficients (p, A), or (K, p, A), and a certificate for every strength.
+    {returns}
+
+    References
+    ----------
+    Friedman, Hastie and Tibshirani (2010), "Regularization paths for generalized
+    linear models via coordinate descent".
 
     Examples
     --------
@@ -351,162 +388,7 @@ def logistic_path(
         n_alphas=n_alphas,
         max_iter=max_iter,
         tol=tol,
+        callback=callback,
         verbose=verbose,
+        warn=warn,
     )
-
-
-def solve_path(
-    data: LinearData,
-    datafit: Datafit,
-    make_penalty: MakePenalty,
-    fit_intercept: bool,
-    *,
-    alphas: Any = None,
-    eps: float = 1e-3,
-    n_alphas: int = 100,
-    max_iter: int = 1000,
-    tol: float = 1e-6,
-    verbose: int = 0,
-    warn: bool = True,
-) -> PathResult:
-    """Solve for every strength of a grid; validated data."""
-    tol = v.check_real("tol", tol, low=0, include_low=False)
-    tol = effective_tol(data, tol)
-    max_iter = v.check_int("max_iter", max_iter, low=1)
-    fit_intercept = v.check_flag("fit_intercept", fit_intercept)
-    v.check_int("verbose", verbose, low=0)
-    unit = make_penalty(1.0)
-    columns = free_columns(unit, data.shape[1])
-    null = NullModel.fit(data, datafit, fit_intercept, columns)
-    alphas = check_alphas(alphas, eps, n_alphas, data, datafit, unit, null)
-    run = _Runner(data, datafit, make_penalty, fit_intercept, null, tol, max_iter)
-    rows = [run.solve(float(alpha)) for alpha in alphas]
-    gaps = np.array([row["dual_gap"] for row in rows])
-    late = int(np.sum(~(gaps <= tol)))
-    message = (
-        f"relative gap <= {tol:.2e} at all {len(rows)} strengths"
-        if late == 0
-        else f"{late} of {len(rows)} strengths ended above tol {tol:.2e} (largest "
-        f"relative gap {np.max(gaps):.2e}); increase `max_iter` or `tol`"
-    )
-    if late and warn:
-        warn_not_converged("path", message)
-    keys = ("n_iter", "time", "objective", "dual_gap", "n_working_set", "n_support")
-    history = {key: np.array([row[key] for row in rows]) for key in keys}
-    history["residual"] = gaps
-    return PathResult(
-        alphas=alphas,
-        coefs=np.stack([row["coef"] for row in rows], axis=-1),
-        intercepts=np.stack([np.asarray(row["intercept"]) for row in rows], axis=-1),
-        dual_gaps=gaps,
-        n_iters=history["n_iter"],
-        n_iter=int(history["n_iter"].sum()),
-        converged=late == 0,
-        status="converged" if late == 0 else "max_iter",
-        message=message,
-        history=history,
-    )
-
-
-class _Runner:
-    """Solves one strength after the other, keeping the state."""
-
-    def __init__(
-        self, data, datafit, make_penalty, fit_intercept, null, tol, max_iter
-    ) -> None:
-        self.data, self.datafit = data, datafit
-        self.make_penalty, self.fit_intercept = make_penalty, fit_intercept
-        self.null, self.tol, self.max_iter = null, tol, max_iter
-        self.start: np.ndarray | None = None
-        self.state: Any = None
-        self.previous: np.ndarray | None = None
-        self.began = time.perf_counter()
-
-    def solve(self, alpha: float) -> dict[str, Any]:
-        problem, solver = self._build(self.make_penalty(alpha))
-        if isinstance(self.state, QuadraticState) and isinstance(
-            problem, QuadraticProblem
-        ):
-            self._strong_rule(problem)
-        state = solver.init(problem, self.state)
-        passes = 0
-        while (
-            check_stop(state.gap, passes, tol=self.tol, max_iter=self.max_iter) is None
-            and solver.stop(problem, state) is None
-        ):
-            state = solver.step(problem, state)
-            passes += 1
-        self.state = state
-        row = solver.measure(problem, state) | solver.finish(problem, state)
-        row["coef"] = np.array(row["coef"])
-        row["intercept"] = np.array(row["intercept"])
-        return row | {"n_iter": passes, "time": time.perf_counter() - self.began}
-
-    def _build(self, penalty: Penalty) -> tuple[Any, Any]:
-        terms = penalty.terms(self.data.shape[1])
-        common = (self.null, self.fit_intercept, self.tol, self.start)
-        if isinstance(self.datafit, Quadratic):
-            problem: Any
-            solver: Any
-            if terms is not None:
-                problem = QuadraticProblem.build(self.data, terms, *common)
-                solver = QuadraticWorkingSet()
-            else:
-                problem = GroupProblem.build(self.data, penalty, *common)
-                solver = GroupWorkingSet()
-            self.start = problem.start
-            return problem, solver
-        problem = ModelProblem(
-            data=self.data,
-            datafit=self.datafit,
-            penalty=penalty,
-            terms=terms,
-            null=self.null,
-            fit_intercept=self.fit_intercept,
-            tol=self.tol,
-        )
-        return problem, ProxNewtonWorkingSet()
-
-    def _strong_rule(self, problem: QuadraticProblem) -> None:
-        """Add what the strong rule expects at the new strength."""
-        new = problem.terms.l1
-        old = new if self.previous is None else self.previous
-        self.previous = new
-        rho = np.abs(self.state.correlation) / problem.data.total
-        with np.errstate(invalid="ignore"):
-            expected = (rho >= 2.0 * new - old) & (rho > 0) & np.isfinite(new)
-        if problem.terms.lower.max() >= 0:
-            expected &= self.state.correlation > 0
-        cache = self.state.cache
-        found = np.flatnonzero(expected & ~cache.member)
-        limit = max(64, int(np.count_nonzero(cache.w[: cache.size])))
-        if found.size > limit:
-            found = found[np.argpartition(-rho[found], limit)[:limit]]
-        if found.size:
-            cache.extend(found, problem.start[found])
-
-
-def check_alphas(
-    alphas: Any,
-    eps: float,
-    n_alphas: int,
-    data: LinearData,
-    datafit: Datafit,
-    unit: Penalty,
-    null: NullModel,
-) -> np.ndarray:
-    """Return the grid, decreasing."""
-    if alphas is not None:
-        grid = np.array(alphas, dtype=np.float64)
-        v.check_ndim("alphas", grid, 1)
-        v.check_values("alphas", grid, nonnegative=True)
-        return np.sort(grid)[::-1]
-    eps = v.check_real("eps", eps, low=0, high=1, include_low=False)
-    n_alphas = v.check_int("n_alphas", n_alphas, low=1)
-    theta = null.feasible(null.theta, datafit)
-    top = critical_alpha(unit, data.correlate(data.weighted(theta)) / data.total)
-    if top <= 0:
-        top = np.finfo(np.float64).tiny ** 0.5
-    if n_alphas == 1:
-        return np.array([top])
-    return np.geomspace(top, top * eps, n_alphas)

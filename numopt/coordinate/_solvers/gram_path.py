@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Paths of squares on one Gram matrix of all columns, certified all at once.
+
+Where columns are few, one product X^T X and, at the end, two products with the
+coefficients of all strengths replace the passes over the design that working sets make
+at each strength: they are the same arithmetic as dense matrix products.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from numopt._array.namespace import numpy_namespace
+from numopt.coordinate._kernels.descent import BALANCE, solve_gram
+from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._problem.groups import ScalarTerms
+from numopt.coordinate._solvers.columns import GramCache
+from numopt.coordinate._solvers.quadratic import (
+    INNER_TOL,
+    MAX_EPOCHS,
+    QuadraticProblem,
+)
+
+__all__ = ["GramPath", "suits_gram"]
+
+#: A column of the Gram matrix costs about as much as 1 / 8 pass over the design.
+COLUMNS_A_STRENGTH = 8
+#: Most columns: their pairwise products stay within the cache of a processor.
+MOST_COLUMNS = 1000
+
+
+def suits_gram(data: LinearData, unit: ScalarTerms, alphas: np.ndarray) -> bool:
+    """Whether one Gram matrix of all columns is cheaper than passes, and suffices."""
+    n, p = data.shape
+    few = p <= min(MOST_COLUMNS, COLUMNS_A_STRENGTH * alphas.size, 2 * n)
+    return bool(
+        few
+        and not data.is_sparse
+        and alphas.size
+        and alphas[-1] > 0
+        and np.all((unit.l1 > 0) & np.isfinite(unit.l1))
+        and np.all(unit.upper == np.inf)
+        and np.all((unit.lower == -np.inf) | (unit.lower == 0))
+    )
+
+
+class GramPath:
+    """Solves on the Gram matrix; ``close`` verifies on the data and repairs.
+
+    Parameters
+    ----------
+    problem : QuadraticProblem
+        The first strength.
+    unit : ScalarTerms
+        The penalty of strength 1.
+    repair : callable
+        ``repair(alpha, coef)`` solves one strength by passes over the design.
+    """
+
+    def __init__(
+        self,
+        problem: QuadraticProblem,
+        unit: ScalarTerms,
+        repair: Callable[[float, np.ndarray], dict[str, Any]],
+    ) -> None:
+        data = problem.data
+        self.problem, self.unit, self.repair = problem, unit, repair
+        self.total, self.index = data.total, np.arange(data.shape[1])
+        self.alphas: list[float] = []
+        self.cache = GramCache(data, center=problem.fit_intercept)
+        self.cache.extend(self.index, problem.start)
+        self.squares = float(data.weighted(problem.target**2).sum())
+        self.target = INNER_TOL * problem.tol * problem.null.scale * self.total
+        self.means = _column_means(problem)
+        self.offset = float(data.weighted(data.y).sum()) / self.total
+        self.ridged = bool(unit.l2.any())
+        # The slopes G w - c, kept up to date by the kernel.
+        self.q = -self.cache.c[: self.index.size]
+        self.kernel = solve_gram.for_namespace(numpy_namespace)
+
+    def solve(self, alpha: float) -> dict[str, Any]:
+        """Solve on the Gram matrix from the coefficients of the last strength."""
+        cache, unit, m = self.cache, self.unit, self.index.size
+        w, c = cache.w[:m], cache.c[:m]
+        self.alphas.append(alpha)
+        if self.ridged:
+            ridge = self.total * alpha * unit.l2
+            self.q += (ridge - cache.ridge[:m]) * w
+            cache.set_ridge(ridge)
+        lam = self.total * alpha * unit.l1
+        gap, _ = self.kernel(
+            cache.G,
+            m,
+            self.index,
+            w,
+            self.q,
+            c,
+            lam,
+            unit.lower,
+            unit.upper,
+            self.squares,
+            self.target,
+            MAX_EPOCHS,
+            cache.U,
+            cache.order,
+            cache.inside,
+            cache.factored,
+            BALANCE,
+        )
+        coef = w.copy()
+        fitted = self.squares - float(c @ coef) + float(self.q @ coef)
+        support = np.flatnonzero(coef)
+        return {
+            "coef": coef,
+            "intercept": self.offset - float(self.means @ coef),
+            "objective": (0.5 * fitted + float(lam @ np.abs(coef))) / self.total,
+            "dual_gap": gap / (self.total * self.problem.null.scale),
+            "n_working_set": m,
+            "n_support": support.size,
+            "passes": 0,
+        }
+
+    def close(self, rows: list[dict[str, Any]]) -> None:
+        """Certify every strength by products with the design; solve again what fails.
+
+        The Gram matrix squares the condition number: what it certifies need not hold
+        on the data to the last digit.
+        """
+        coefs = np.stack([row["coef"] for row in rows], axis=1)
+        for row, alpha, gap in zip(rows, self.alphas, self._gaps(coefs), strict=True):
+            row["dual_gap"], row["passes"] = float(gap), 1
+            if not gap <= self.problem.tol:
+                again = self.repair(alpha, row["coef"])
+                row |= again | {"passes": 1 + again["passes"]}
+
+    def _gaps(self, coefs: np.ndarray) -> np.ndarray:
+        """Relative gaps of all strengths, ridge terms as further rows of squares."""
+        problem, unit, total = self.problem, self.unit, self.total
+        alphas = np.asarray(self.alphas)
+        assert self.cache.columns is not None
+        columns = self.cache.columns[:, : self.index.size]
+        root = 1.0 if self.cache.root is None else self.cache.root[:, None]
+        target = root * problem.target[:, None]
+        residuals = target - columns @ coefs
+        ridge = total * alphas * unit.l2[:, None]
+        slopes = columns.T @ residuals - ridge * coefs
+        along = np.sum(target * residuals, axis=0)
+        squares = np.sum(residuals**2, axis=0) + np.sum(ridge * coefs**2, axis=0)
+        primal = 0.5 * squares + total * alphas * (unit.l1 @ np.abs(coefs))
+        push = np.where(unit.lower[:, None] < 0, np.abs(slopes), slopes)
+        top = np.max(push / unit.l1[:, None], axis=0) / (total * alphas)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = np.where(squares > 0, along / squares, 1.0)
+            scale = np.minimum(scale, np.where(top > 0, 1.0 / top, np.inf))
+        scale = np.maximum(scale, 0.0)
+        dual = scale * along - 0.5 * scale**2 * squares
+        if self.ridged and np.all(unit.l2 > 0):
+            # With ridge terms everywhere the residual itself is feasible, too.
+            slopes += ridge * coefs
+            push = np.where(unit.lower[:, None] < 0, np.abs(slopes), slopes)
+            excess = np.maximum(push - total * alphas * unit.l1[:, None], 0.0)
+            squares = np.sum(residuals**2, axis=0) + np.sum(excess**2 / ridge, axis=0)
+            dual = np.maximum(dual, along - 0.5 * squares)
+        return (primal - dual) / (total * problem.null.scale)
+
+
+def _column_means(problem: QuadraticProblem) -> np.ndarray:
+    """Weighted means of the columns, 0 without an intercept."""
+    data = problem.data
+    if not problem.fit_intercept:
+        return np.zeros(data.shape[1])
+    return data.correlate(data.weighted(np.ones(data.shape[0]))) / data.total

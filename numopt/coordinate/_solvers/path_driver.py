@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The driver of all regularisation paths: one strength an iteration, warm starts."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from numopt import _validation as v
+from numopt._iterate.loop import Solver, iterate
+from numopt._iterate.stopping import check_stop, warn_not_converged
+from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._problem.datafits import Datafit, Quadratic
+from numopt.coordinate._problem.null import NullModel
+from numopt.coordinate._problem.penalties import Penalty
+from numopt.coordinate._solvers.audit import critical_alpha, free_columns
+from numopt.coordinate._solvers.gram_path import GramPath, suits_gram
+from numopt.coordinate._solvers.group_working_set import GroupProblem, GroupWorkingSet
+from numopt.coordinate._solvers.prox_newton import ModelProblem, ProxNewtonWorkingSet
+from numopt.coordinate._solvers.quadratic import (
+    QuadraticProblem,
+    QuadraticState,
+    QuadraticWorkingSet,
+)
+from numopt.coordinate._solvers.results import PathResult
+from numopt.coordinate._solvers.working_set import effective_tol
+from numopt.typing import Callback
+
+__all__ = ["MakePenalty", "solve_path"]
+
+MakePenalty = Callable[[float], Penalty]
+#: What a strength leaves in the history, besides its number and time.
+MEASURES = ("objective", "dual_gap", "n_working_set", "n_support")
+
+
+def solve_path(
+    data: LinearData,
+    datafit: Datafit,
+    make_penalty: MakePenalty,
+    fit_intercept: bool,
+    *,
+    alphas: Any = None,
+    eps: float = 1e-3,
+    n_alphas: int = 100,
+    max_iter: int = 1000,
+    tol: float = 1e-6,
+    callback: Callback | None = None,
+    verbose: int = 0,
+    warn: bool = True,
+) -> PathResult:
+    """Solve for every strength of a grid; validated data.
+
+    ``make_penalty`` gives a penalty that is proportional to its strength.
+    """
+    tol = effective_tol(data, v.check_real("tol", tol, low=0, include_low=False))
+    unit = make_penalty(1.0)
+    fit_intercept = v.check_flag("fit_intercept", fit_intercept)
+    columns = free_columns(unit, data.shape[1])
+    null = NullModel.fit(data, datafit, fit_intercept, columns)
+    problem = PathProblem(
+        data=data,
+        datafit=datafit,
+        make_penalty=make_penalty,
+        fit_intercept=fit_intercept,
+        null=null,
+        alphas=check_alphas(alphas, eps, n_alphas, data, datafit, unit, null),
+        tol=tol,
+        max_passes=v.check_int("max_iter", max_iter, low=1),
+    )
+    fields = iterate(
+        PathSolver(),
+        problem,
+        tol=tol,
+        max_iter=problem.alphas.size,
+        callback=v.check_callback(callback),
+        verbose=v.check_int("verbose", verbose, low=0),
+        warn=False,
+    )
+    rows = fields.pop("rows")
+    if fields["status"] == "max_iter":
+        fields["message"] = shortfall(problem, rows)
+        if warn:
+            warn_not_converged(PathSolver.name, fields["message"])
+    # The first check is the null model, which belongs to no strength.
+    history = {key: values[1:] for key, values in fields["history"].items()}
+    history["n_iter"] = np.array([row["passes"] for row in rows], np.int64)
+    history["dual_gap"] = np.array([row["dual_gap"] for row in rows])
+    history["residual"] = history["dual_gap"]
+    outputs = null.theta.shape[1:]
+    coefs = np.zeros((*outputs, data.shape[1], len(rows)))
+    intercepts = np.zeros((*outputs, len(rows)))
+    for k, row in enumerate(rows):
+        coefs[..., k], intercepts[..., k] = row["coef"], row["intercept"]
+    fields |= {"n_iter": int(history["n_iter"].sum()), "history": history}
+    return PathResult(
+        alphas=problem.alphas[: len(rows)],
+        coefs=coefs,
+        intercepts=intercepts,
+        dual_gaps=history["dual_gap"],
+        n_iters=history["n_iter"],
+        **fields,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class PathProblem:
+    """A model for every strength of a decreasing grid."""
+
+    data: LinearData
+    datafit: Datafit
+    make_penalty: MakePenalty
+    fit_intercept: bool
+    null: NullModel
+    alphas: np.ndarray
+    tol: float
+    max_passes: int
+
+
+class Worker(Protocol):
+    """What solves one strength after the other."""
+
+    def solve(self, alpha: float) -> dict[str, Any]:
+        """Return coefficients, certificate and sizes at one strength."""
+
+    def close(self, rows: list[dict[str, Any]]) -> None:
+        """Verify the rows when all strengths are done."""
+
+
+@dataclasses.dataclass
+class PathState:
+    """The strengths solved so far."""
+
+    worker: Worker
+    rows: list[dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class PathSolver(Solver[PathProblem, PathState]):
+    """Solve the next strength, starting at the last one."""
+
+    name = "path"
+
+    def init(self, problem: PathProblem, warm_start: Any) -> PathState:
+        """Nothing is solved yet."""
+        return PathState(choose_worker(problem), [])
+
+    def step(self, problem: PathProblem, state: PathState) -> PathState:
+        """Solve for the next strength."""
+        alpha = float(problem.alphas[len(state.rows)])
+        state.rows.append(state.worker.solve(alpha))
+        if len(state.rows) == problem.alphas.size:
+            state.worker.close(state.rows)
+        return state
+
+    def measure(self, problem: PathProblem, state: PathState) -> dict[str, Any]:
+        """Measures of the last strength; the residual is the worst gap of a path."""
+        null = (problem.null.scale, np.nan, 0, 0)
+        last = state.rows[-1] if state.rows else dict(zip(MEASURES, null, strict=True))
+        done = len(state.rows) == problem.alphas.size
+        return {
+            "residual": worst_gap(state.rows) if done else np.inf,
+            **{key: last[key] for key in MEASURES},
+        }
+
+    def current(self, state: PathState) -> Any:
+        """Coefficients at the last strength."""
+        return state.rows[-1]["coef"] if state.rows else None
+
+    def finish(self, problem: PathProblem, state: PathState) -> dict[str, Any]:
+        """The rows of all strengths."""
+        return {"rows": state.rows}
+
+
+def worst_gap(rows: list[dict[str, Any]]) -> float:
+    """Largest relative gap of the strengths."""
+    return max(row["dual_gap"] for row in rows)
+
+
+def shortfall(problem: PathProblem, rows: list[dict[str, Any]]) -> str:
+    """What to say of a path with gaps above the tolerance."""
+    late = sum(not row["dual_gap"] <= problem.tol for row in rows)
+    return (
+        f"{late} of {len(rows)} strengths ended above tol {problem.tol:.2e} (largest "
+        f"relative gap {worst_gap(rows):.2e}); increase `max_iter` or `tol`"
+    )
+
+
+def choose_worker(problem: PathProblem) -> Worker:
+    """One Gram matrix for all strengths where it is cheap, else working sets."""
+    unit = problem.make_penalty(1.0).terms(problem.data.shape[1])
+    working_sets = WorkingSetPath(problem)
+    squares = isinstance(problem.datafit, Quadratic)
+    if (
+        not squares
+        or unit is None
+        or not suits_gram(problem.data, unit, problem.alphas)
+    ):
+        return working_sets
+    first = working_sets.squares(problem.make_penalty(float(problem.alphas[0])))
+    return GramPath(first, unit, working_sets.solve_from)
+
+
+class WorkingSetPath:
+    """Working sets that keep their state, their Gram matrix included, along a path."""
+
+    def __init__(self, problem: PathProblem) -> None:
+        self.problem = problem
+        self.start: np.ndarray | None = None
+        self.state: Any = None
+        self.previous: np.ndarray | None = None
+
+    def solve(self, alpha: float) -> dict[str, Any]:
+        """Solve from the state of the last strength."""
+        problem, solver = self._build(self.problem.make_penalty(alpha))
+        if isinstance(self.state, QuadraticState) and isinstance(
+            problem, QuadraticProblem
+        ):
+            self._strong_rule(problem)
+        return self._passes(problem, solver, self.state)
+
+    def solve_from(self, alpha: float, coef: np.ndarray) -> dict[str, Any]:
+        """Solve from coefficients."""
+        problem, solver = self._build(self.problem.make_penalty(alpha))
+        return self._passes(problem, solver, coef)
+
+    def close(self, rows: list[dict[str, Any]]) -> None:
+        """Nothing to verify: every pass certifies its gap."""
+
+    def _passes(self, problem: Any, solver: Any, warm_start: Any) -> dict[str, Any]:
+        """Outer passes until the gap is reached, or cannot be."""
+        state = solver.init(problem, warm_start)
+        passes, tol, limit = 0, self.problem.tol, self.problem.max_passes
+        while (
+            check_stop(state.gap, passes, tol=tol, max_iter=limit) is None
+            and solver.stop(problem, state) is None
+        ):
+            state = solver.step(problem, state)
+            passes += 1
+        self.state = state
+        row = solver.measure(problem, state) | solver.finish(problem, state)
+        row["coef"] = np.array(row["coef"])
+        return row | {"passes": passes}
+
+    def squares(self, penalty: Penalty) -> QuadraticProblem:
+        """Squares with a separable penalty; targets are centred once."""
+        path = self.problem
+        terms = penalty.terms(path.data.shape[1])
+        assert terms is not None
+        problem = QuadraticProblem.build(
+            path.data, terms, path.null, path.fit_intercept, path.tol, self.start
+        )
+        self.start = problem.start
+        return problem
+
+    def _build(self, penalty: Penalty) -> tuple[Any, Any]:
+        """Problem and solver of one strength."""
+        path = self.problem
+        terms = penalty.terms(path.data.shape[1])
+        if not isinstance(path.datafit, Quadratic):
+            assert terms is not None
+            model = ModelProblem(
+                data=path.data,
+                datafit=path.datafit,
+                penalty=penalty,
+                terms=terms,
+                null=path.null,
+                fit_intercept=path.fit_intercept,
+                tol=path.tol,
+            )
+            return model, ProxNewtonWorkingSet()
+        if terms is not None:
+            return self.squares(penalty), QuadraticWorkingSet()
+        grouped = GroupProblem.build(
+            path.data, penalty, path.null, path.fit_intercept, path.tol, self.start
+        )
+        self.start = grouped.start
+        return grouped, GroupWorkingSet()
+
+    def _strong_rule(self, problem: QuadraticProblem) -> None:
+        """Add what the strong rule expects at the new strength."""
+        new = problem.terms.l1
+        old = new if self.previous is None else self.previous
+        self.previous = new
+        rho = np.abs(self.state.correlation) / problem.data.total
+        with np.errstate(invalid="ignore"):
+            expected = (rho >= 2.0 * new - old) & (rho > 0) & np.isfinite(new)
+        if problem.terms.lower.max() >= 0:
+            expected &= self.state.correlation > 0
+        cache = self.state.cache
+        found = np.flatnonzero(expected & ~cache.member)
+        limit = max(64, int(np.count_nonzero(cache.w[: cache.size])))
+        if found.size > limit:
+            found = found[np.argpartition(-rho[found], limit)[:limit]]
+        if found.size:
+            cache.extend(found, problem.start[found])
+
+
+def check_alphas(
+    alphas: Any,
+    eps: float,
+    n_alphas: int,
+    data: LinearData,
+    datafit: Datafit,
+    unit: Penalty,
+    null: NullModel,
+) -> np.ndarray:
+    """Return the grid, decreasing."""
+    if alphas is not None:
+        grid = np.array(alphas, dtype=np.float64)
+        v.check_ndim("alphas", grid, 1)
+        if grid.size == 0:
+            raise ValueError(v.message("alphas", "non-empty", "no strength"))
+        v.check_values("alphas", grid, nonnegative=True)
+        return np.sort(grid)[::-1]
+    eps = v.check_real("eps", eps, low=0, high=1, include_low=False)
+    n_alphas = v.check_int("n_alphas", n_alphas, low=1)
+    theta = null.feasible(null.theta, datafit)
+    top = critical_alpha(unit, data.correlate(data.weighted(theta)) / data.total)
+    if top <= 0:
+        top = np.finfo(np.float64).tiny ** 0.5
+    return np.array([top]) if n_alphas == 1 else np.geomspace(top, top * eps, n_alphas)

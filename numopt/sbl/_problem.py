@@ -27,6 +27,7 @@ __all__ = [
     "jittered_cholesky",
     "log_evidence",
     "make_problem",
+    "real_dtype",
     "solve_cholesky",
 ]
 
@@ -49,6 +50,11 @@ def abs2(x: Array) -> Array:
         return x * x
     xp = array_namespace(x)
     return xp.real(x) ** 2 + xp.imag(x) ** 2
+
+
+def real_dtype(x: Array) -> Any:
+    """Real dtype of the precision of an array."""
+    return array_namespace(x).real(x[:0, ...]).dtype if is_complex(x) else x.dtype
 
 
 def adjoint(A: Array) -> Array:
@@ -281,7 +287,7 @@ def log_evidence(A: Any, y: Any, gamma: Any, noise_var: float) -> float:
 def check_gamma(name: str, gamma: Any, problem: SBLProblem) -> Array:
     """Validate prior variances, one an atom."""
     xp = array_namespace(problem.Y)
-    real = xp.real(problem.Y).dtype if is_complex(problem.Y) else problem.Y.dtype
+    real = real_dtype(problem.Y)
     if not is_array(gamma):
         gamma = xp.asarray(_host_array(name, gamma), device=device(problem.Y))
     if tuple(gamma.shape) != (problem.shape[1],):

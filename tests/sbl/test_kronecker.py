@@ -168,6 +168,77 @@ def test_every_library(method, backend):
         assert_xp_close(one, other, like=y, rtol=1e-5, atol=1e-7)
 
 
+def _stack(count, complex_=False, L=None):
+    """Problems that share their factors: y (count, M) or (count, M, L), and factors."""
+    data = make_kronecker_sparse((6, 7), (9, 8), 2, complex=complex_, random_state=0)
+    rng = np.random.default_rng(5)
+    stack = []
+    for _ in range(count):
+        x = np.zeros((9, 8, L or 1), data.y.dtype)
+        chosen = np.ix_(rng.choice(9, 2, False), rng.choice(8, 2, False))
+        x[chosen] = normal(rng, (2, 2, L or 1), complex_)
+        y = kron_matvec(data.factors, x.reshape(72, -1))
+        y = y + 0.03 * np.std(y) * normal(rng, y.shape, complex_)
+        stack.append(y[:, 0] if L is None else y)
+    return data.factors, np.stack(stack)
+
+
+@pytest.mark.parametrize(("complex_", "L"), [(False, None), (True, None), (False, 3)])
+@pytest.mark.parametrize("method", ["auto", "mm", "svd", "am"])
+def test_batched_problems_equal_single_ones(method, complex_, L):
+    """One step a problem, so that no problem runs longer than it would alone."""
+    H, stack = _stack(3, complex_, L)
+    options = {"method": method, "max_iter": 3, "warm_iter": 2, "warn": False}
+    many = kronecker_sbl(H, stack, batched=True, **options)
+    assert many.coef.shape == (3, 9, 8) + (() if L is None else (L,))
+    for k in range(3):
+        one = kronecker_sbl(H, stack[k], **options)
+        scale = np.abs(one.coef).max()
+        np.testing.assert_allclose(many.coef[k], one.coef, atol=1e-7 * scale)
+        assert many.noise_var[k] == pytest.approx(one.noise_var, rel=1e-7)
+        assert many.log_evidence[k] == pytest.approx(one.log_evidence, rel=1e-9)
+        for together, alone in zip(many.gammas, one.gammas, strict=True):
+            np.testing.assert_allclose(together[k], alone, rtol=1e-6, atol=1e-12)
+
+
+def test_batched_problems_converge_to_the_single_answers():
+    H, stack = _stack(6)
+    stack[3] = 0.0  # a silent problem does not disturb the others
+    many = kronecker_sbl(H, stack, batched=True, tol=1e-6, max_iter=1000)
+    assert many.converged
+    assert np.all(many.coef[3] == 0)
+    assert np.all(np.isfinite(many.log_evidence))
+    for k in (0, 1, 2, 4, 5):
+        one = kronecker_sbl(H, stack[k], tol=1e-6, max_iter=1000)
+        scale = np.abs(one.coef).max()
+        np.testing.assert_allclose(many.coef[k], one.coef, atol=1e-3 * scale)
+
+
+@pytest.mark.parametrize("complex_", [False, True])
+def test_batched_problems_on_every_library(backend, complex_):
+    H, stack = _stack(4, complex_)
+    options = {"batched": True, "max_iter": 4, "warm_iter": 2, "warn": False}
+    desired = kronecker_sbl(H, stack, **options)
+    y = backend.asarray(stack)
+    result = kronecker_sbl(backend.arrays(*H), y, **options)
+    scale = np.abs(desired.coef).max()
+    assert_xp_close(result.coef, desired.coef, like=y, rtol=1e-6, atol=1e-6 * scale)
+
+
+@pytest.mark.gpu
+def test_hundreds_of_problems_on_the_device():
+    import cupy
+
+    H, stack = _stack(300)
+    result = kronecker_sbl(
+        [cupy.asarray(F) for F in H], cupy.asarray(stack), batched=True, warn=False
+    )
+    desired = kronecker_sbl(H, stack, batched=True, warn=False)
+    assert isinstance(result.coef, cupy.ndarray)
+    evidence = cupy.asnumpy(result.log_evidence)
+    np.testing.assert_allclose(evidence, desired.log_evidence, rtol=1e-3)
+
+
 def test_single_precision_is_close():
     data = make_kronecker_sparse((8, 9), (12, 12), 2, random_state=0)
     wide = kronecker_sbl(data.factors, data.y)
@@ -251,6 +322,17 @@ GOOD = {"factors": [np.eye(3), np.ones((2, 4))], "y": np.arange(6.0)}
         ({"method": "omp"}, ValueError, "'auto', 'mm', 'svd', 'am'"),
         ({"select": "aic"}, ValueError, "'bic', 'none'"),
         ({"n_starts": 4}, ValueError, "`n_starts` must be"),
+        ({"batched": True}, ValueError, "`y` must be a stack of problems"),
+        (
+            {"batched": True, "y": np.ones((2, 5))},
+            ValueError,
+            r"`y` must be of length 6",
+        ),
+        (
+            {"batched": True, "y": np.ones((2, 6)), "n_starts": 2},
+            ValueError,
+            "`n_starts` must be 1 for batched",
+        ),
         ({"coupling": [None]}, ValueError, "`coupling` must be a list of 2"),
         ({"coupling": [-1.0, None]}, ValueError, r"`coupling\[0\]` must be"),
         ({"coupling": [None, -np.eye(4)]}, ValueError, r"`coupling\[1\]` must be non"),

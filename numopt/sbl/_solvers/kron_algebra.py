@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Kronecker products by their factors: matrix-vector products, evidence, posterior."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,20 +9,23 @@ import numpy as np
 
 from numopt._array.namespace import array_namespace, to_numpy
 from numopt._validation import check_ndim, check_real, message
-from numopt.sbl._problem import abs2, adjoint, check_finite, float_or_complex
-from numopt.sbl._problem import is_complex as has_complex
+from numopt.sbl._problem import (
+    adjoint,
+    check_finite,
+    float_or_complex,
+    real_dtype,
+)
+from numopt.sbl._solvers.kron_model import KronModel, make_model
 from numopt.typing import Array
 
 __all__ = [
-    "Spectrum",
     "apply_factors",
     "check_factors",
+    "flatten",
     "kron_log_evidence",
     "kron_matvec",
     "kron_posterior",
     "kron_rmatvec",
-    "outer",
-    "spectrum",
 ]
 
 
@@ -39,62 +41,7 @@ def apply_factors(factors: Sequence[Array], X: Array) -> Array:
     return xp.reshape(X, (L, -1)).mT
 
 
-def outer(vectors: Sequence[Array]) -> Array:
-    """Flat outer product of vectors, in C order."""
-    xp = array_namespace(*vectors)
-    out = vectors[0]
-    for v in vectors[1:]:
-        out = xp.reshape(out[:, None] * v[None, :], (-1,))
-    return out
-
-
-@dataclasses.dataclass(slots=True)
-class Spectrum:
-    """Eigenbasis of each ``H_i diag(gamma_i) H_i^H`` and the data in it."""
-
-    values: list[Array]
-    vectors: list[Array]
-    Yt: Array  # (M, L)
-
-
-def eigenbasis(H: Array, gamma: Array) -> tuple[Array, Array]:
-    """Eigenvalues (not negative) and eigenvectors of ``H diag(gamma) H^H``."""
-    xp = array_namespace(H)
-    s, U = xp.linalg.eigh((H * gamma[None, :]) @ adjoint(H))
-    return xp.clip(s, 0.0, None), U
-
-
-def spectrum(factors: Sequence[Array], gammas: Sequence[Array], Y: Array) -> Spectrum:
-    """Decompose every factor and turn the data into the common eigenbasis."""
-    pairs = [eigenbasis(H, g) for H, g in zip(factors, gammas, strict=True)]
-    vectors = [U for _, U in pairs]
-    Yt = apply_factors([adjoint(U) for U in vectors], Y)
-    return Spectrum([s for s, _ in pairs], vectors, Yt)
-
-
-def evidence_of(values: Sequence[Array], power: Array, noise: float) -> float:
-    """``log det C + y^H C^-1 y`` from eigenvalues and mean squared moduli of Yt."""
-    xp = array_namespace(power)
-    total = noise + outer(values)
-    return float(to_numpy(xp.sum(xp.log(total) + power / total)))
-
-
-def posterior(
-    factors: Sequence[Array], gammas: Sequence[Array], noise: float, spec: Spectrum
-) -> tuple[Array, Array]:
-    """Flat posterior mean (N, L) and exact variances (N,): two Kronecker products."""
-    xp = array_namespace(spec.Yt)
-    D = 1.0 / (noise + outer(spec.values))
-    B = [
-        g[:, None] * (adjoint(H) @ U)
-        for H, g, U in zip(factors, gammas, spec.vectors, strict=True)
-    ]
-    mean = apply_factors(B, D[:, None] * spec.Yt)
-    explained = apply_factors([abs2(b) for b in B], D[:, None])[:, 0]
-    return mean, xp.clip(outer(gammas) - explained, 0.0, None)
-
-
-def check_factors(factors: Any, y: Any = None) -> tuple[list[Array], Array | None]:
+def check_factors(factors: Any, y: Any = None) -> tuple[list[Array], Any]:
     """Validate factors (and y): one library, one dtype, finite, 2-D."""
     if hasattr(factors, "shape") or not isinstance(factors, Sequence) or not factors:
         raise (ValueError if isinstance(factors, list | tuple) else TypeError)(
@@ -142,14 +89,17 @@ def flatten(name: str, x: Array, dims: tuple[int, ...]) -> tuple[Array, bool, bo
 
 
 def _rows(factors: Sequence[Array]) -> tuple[int, ...]:
+    """Row counts of the factors."""
     return tuple(H.shape[0] for H in factors)
 
 
 def _columns(factors: Sequence[Array]) -> tuple[int, ...]:
+    """Column counts of the factors."""
     return tuple(H.shape[1] for H in factors)
 
 
 def _unflatten(X: Array, dims: tuple[int, ...], tensor: bool, many: bool) -> Array:
+    """Give the flat (M, L) the form of the caller's argument."""
     xp = array_namespace(X)
     lead = dims if tensor else (X.shape[0],)
     return xp.reshape(X, (*lead, X.shape[1]) if many else lead)
@@ -222,12 +172,12 @@ def kron_rmatvec(factors: Sequence[Any], y: Any) -> Array:
 
 def _checked(
     factors: Any, y: Any, gammas: Any, noise_var: float
-) -> tuple[list[Array], Array, list[Array], float]:
+) -> tuple[KronModel, bool]:
+    """Model of validated arguments, and whether y had the axis of snapshots."""
     H, y = check_factors(factors, y)
-    Y, _, _ = flatten("y", y, _rows(H))
+    Y, _, many = flatten("y", y, _rows(H))
     noise = check_real("noise_var", noise_var, low=0, include_low=False)
-    xp = array_namespace(Y)
-    real = xp.real(Y).dtype if has_complex(Y) else Y.dtype
+    xp, real = array_namespace(Y), real_dtype(Y)
     if len(gammas) != len(H):
         raise ValueError(message("gammas", f"of length {len(H)}", len(gammas)))
     made = []
@@ -240,8 +190,10 @@ def _checked(
         check_finite(f"gammas[{i}]", g)
         if np.any(to_numpy(g) < 0):
             raise ValueError(message(f"gammas[{i}]", "non-negative", "an entry < 0"))
-        made.append(xp.astype(g, real))
-    return H, Y, made, noise
+        made.append(xp.astype(g, real)[None, :])
+    model = make_model(H, made, Y.mT[None, ...], xp.full_like(made[0][:, 0], noise))
+    model.refresh()
+    return model, many
 
 
 def kron_log_evidence(
@@ -277,14 +229,10 @@ def kron_log_evidence(
     >>> kron_log_evidence([[[1.0]], [[2.0]]], [1.0], [[1.0], [1.0]], 1.0)
     -1.823657...
     """
-    H, Y, g, noise = _checked(factors, y, gammas, noise_var)
-    xp = array_namespace(Y)
-    spec = spectrum(H, g, Y)
-    c = 1.0 if has_complex(Y) else 0.5
-    M, L = Y.shape
-    power = xp.mean(abs2(spec.Yt), axis=1)
-    terms = evidence_of(spec.values, power, noise)
-    return -c * L * (terms + M * math.log(math.pi / c))
+    model, _ = _checked(factors, y, gammas, noise_var)
+    c = 1.0 if model.complex_ else 0.5
+    _, L, M = model.Y.shape
+    return -c * L * (float(to_numpy(model.terms[0])) + M * math.log(math.pi / c))
 
 
 def kron_posterior(
@@ -335,8 +283,8 @@ def kron_posterior(
     >>> mean, var
     (array([0.5]), array([0.5]))
     """
-    H, Y, g, noise = _checked(factors, y, gammas, noise_var)
-    _, y2 = check_factors(factors, y)
-    _, _, many = flatten("y", y2, _rows(H))
-    mean, var = posterior(H, g, noise, spectrum(H, g, Y))
-    return (mean if many else mean[:, 0]), var
+    model, many = _checked(factors, y, gammas, noise_var)
+    mean, var = model.posterior()
+    xp = model.xp
+    flat = xp.reshape(mean[0, ...], (mean.shape[1], -1))
+    return (flat.mT if many else flat[0, :]), xp.reshape(var[0, ...], (-1,))

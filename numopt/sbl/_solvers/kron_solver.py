@@ -9,36 +9,24 @@ import numpy as np
 
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._iterate.loop import Solver
-from numopt.sbl._problem import abs2, indices_where
-from numopt.sbl._solvers.kron_algebra import (
-    Spectrum,
-    eigenbasis,
-    evidence_of,
-    posterior,
-    spectrum,
-)
-from numopt.sbl._solvers.kron_steps import (
-    KronModel,
-    along,
-    am_step,
-    mm_sweep,
-    prune,
-    svd_step,
-)
+from numopt.sbl._problem import abs2, real_dtype
+from numopt.sbl._solvers.kron_model import KronModel, make_model
+from numopt.sbl._solvers.kron_selection import eliminate
+from numopt.sbl._solvers.kron_steps import am_step, mm_sweep, prune, svd_step
 from numopt.typing import Array
 
-__all__ = ["KronProblem", "KronSolver", "dense_coefficients", "eliminate"]
+__all__ = ["KronProblem", "KronSolver", "dense_coefficients"]
 
 WARM_CLIP = 1e-3  # factors are kept above this part of their maximum after the warm-up
 POLISH_PRUNE = 1e-8
-CANDIDATES = 4  # smallest hyper-parameters of a factor that elimination looks at
 NOISE_START = 0.1
 WARM_LIMIT = 2**23  # entries of the dense tensor above which the warm start is skipped
+SEARCH_TOL = 1e-2  # elimination need not wait for the last digits
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class KronProblem:
-    """Validated factors, measurements (M, L) and coupling patterns."""
+    """Validated factors, measurements (b, L, M) and coupling patterns."""
 
     factors: list[Array]
     Y: Array
@@ -46,19 +34,25 @@ class KronProblem:
     half: float  # the constant c of the evidence
 
     @property
-    def unit(self) -> float:
-        """Root mean square of the measurements."""
+    def unit(self) -> Array:
+        """Root mean square of each problem's measurements; one where they are zero."""
         xp = array_namespace(self.Y)
-        return math.sqrt(float(to_numpy(xp.mean(abs2(self.Y)))))
+        square = xp.mean(xp.mean(abs2(self.Y), axis=2), axis=1)
+        return xp.sqrt(xp.where(square > 0, square, xp.ones_like(square)))
+
+    @property
+    def atoms(self) -> int:
+        """Number of atoms of the whole dictionary."""
+        return math.prod(H.shape[1] for H in self.factors)
 
 
 @dataclasses.dataclass(slots=True)
 class KronState:
-    """The model in units where the measurements have mean square one."""
+    """The models in units where the measurements have mean square one."""
 
     model: KronModel
     phase: str
-    unit: float
+    unit: Array
     steps: int = 0
     move: float = math.inf
 
@@ -80,104 +74,100 @@ class KronSolver(Solver[KronProblem, KronState]):
         """Name for messages."""
         return f"kronecker_sbl(method={self.method!r})"
 
+    @property
+    def literal(self) -> bool:
+        """Whether the published expectation-maximisation runs as it is."""
+        return self.method in ("svd", "am")
+
     def init(self, problem: KronProblem, warm_start: Any) -> KronState:
         """Flat prior variances of the power of the measurements."""
         unit = problem.unit
-        Y = problem.Y / unit
-        xp = array_namespace(Y)
-        real = abs2(Y[:1, :1]).dtype
-        literal = self.method in ("svd", "am")
+        Y = problem.Y / unit[:, None, None]
+        xp, real = array_namespace(Y), real_dtype(Y)
         warm = self.method == "auto" and self.warm_iter > 0
-        atoms = math.prod(H.shape[1] for H in problem.factors)
-        warm = warm and atoms * Y.shape[1] <= WARM_LIMIT
+        warm = warm and problem.atoms * Y.shape[0] * Y.shape[1] <= WARM_LIMIT
+        noise = xp.full_like(unit, NOISE_START)
+        if self.noise_var is not None:
+            noise = self.noise_var / unit**2
+        model = make_model(
+            problem.factors,
+            self._start(problem, unit),
+            Y,
+            noise,
+            floor=1e-6 if real == xp.float32 else 1e-12,
+            learn=self.noise_var is None,
+        )
+        if not warm and not self.literal:
+            model.couple(problem.coupling)
+        model.refresh()
+        return KronState(model, "warm" if warm else "search", unit)
+
+    def _start(self, problem: KronProblem, unit: Array) -> list[Array]:
+        """Equal prior variances; the published methods start from ones in y's units."""
+        xp, batch = array_namespace(unit), unit.shape[0]
+        shape = {"dtype": unit.dtype, "device": device(unit)}
         h = []
         for H in problem.factors:
-            one = xp.ones(H.shape[1], dtype=real, device=device(H))
-            h.append(one / math.sqrt(H.shape[1]) if literal else one)
-        if literal:
-            scale = math.sqrt(atoms)
+            one = xp.ones((batch, H.shape[1]), **shape)
+            h.append(one / math.sqrt(H.shape[1]) if self.literal else one)
+        if self.literal:
+            h[-1] = h[-1] * math.sqrt(problem.atoms) / unit[:, None] ** 2
         else:
             traces = [float(to_numpy(xp.sum(abs2(H)))) for H in problem.factors]
-            scale = Y.shape[0] / max(math.prod(traces), 1e-300)
-        h[-1] = h[-1] * scale
-        if literal:  # the paper starts from ones in the units of the data
-            h[-1] = h[-1] / unit**2
-        single = real == xp.float32
-        noise = NOISE_START if self.noise_var is None else self.noise_var / unit**2
-        empty = Spectrum([], [], Y)
-        model = KronModel(
-            H=list(problem.factors),
-            h=h,
-            K=[None] * len(h),
-            index=[xp.arange(g.shape[0], device=device(g)) for g in h],
-            Y=Y,
-            noise=noise,
-            floor=1e-6 if single else 1e-12,
-            learn=self.noise_var is None,
-            spec=empty,
-            power=xp.mean(abs2(Y), axis=1),
-        )
-        state = KronState(model, "warm" if warm else "search", unit)
-        if not warm and not literal:
-            self._couple(problem, model)
-        model.refresh()
-        return state
-
-    def _couple(self, problem: KronProblem, model: KronModel) -> None:
-        """Express prior variances by the coupling patterns, by weighted averages."""
-        xp = array_namespace(model.Y)
-        for i, K in enumerate(problem.coupling):
-            if K is not None:
-                weight = xp.sum(K, axis=0)
-                model.h[i] = (K.mT @ model.h[i]) / weight**2
-                model.K[i] = K
-                model.index[i] = xp.arange(K.shape[1], device=device(K))
+            h[-1] = h[-1] * (problem.Y.shape[2] / max(math.prod(traces), 1e-300))
+        return h
 
     def step(self, problem: KronProblem, state: KronState) -> KronState:
         """One iteration of the phase; phases follow one another."""
         model = state.model
         state.steps += 1
-        if self.method == "am" or state.phase == "warm" or self.method == "svd":
+        if self.literal or state.phase == "warm":
             state.move = am_step(model) if self.method == "am" else svd_step(model)
             if state.phase != "warm":
                 prune(model, self.prune_tol)
             elif state.steps >= self.warm_iter:
                 self._end_warm(problem, state)
             return state
-        state.move = mm_sweep(model)
-        prune(model, self.prune_tol if state.phase == "search" else POLISH_PRUNE)
-        finished = state.move <= self.tol or state.steps >= self.phase_limit
-        if state.phase == "search" and finished and self.penalty is not None:
-            if eliminate(model, self.penalty / (problem.half * model.Y.shape[1])):
-                state.move = math.inf
-            state.phase, state.steps = "polish", 0
+        searching = state.phase == "search"
+        state.move = mm_sweep(model, self.prune_tol if searching else POLISH_PRUNE)
+        if searching and self.penalty is not None:
+            enough = max(self.tol, SEARCH_TOL)
+            if state.move <= enough or state.steps >= self.phase_limit:
+                if eliminate(model, self.penalty / (problem.half * model.Y.shape[1])):
+                    state.move = math.inf
+                state.phase, state.steps = "polish", 0
         return state
 
     def _end_warm(self, problem: KronProblem, state: KronState) -> None:
+        """Lift what the warm start made small: majorisation cannot revive zeros."""
         model = state.model
-        xp = array_namespace(model.Y)
-        model.h = [xp.maximum(g, WARM_CLIP * xp.max(g)) for g in model.h]
-        self._couple(problem, model)
+        xp = model.xp
+        model.h = [
+            xp.maximum(g, WARM_CLIP * xp.max(g, axis=1, keepdims=True)) for g in model.h
+        ]
+        model.couple(problem.coupling)
         model.refresh()
         state.phase, state.steps = "search", 0
 
     def measure(self, problem: KronProblem, state: KronState) -> dict[str, Any]:
         """Exact evidence; the residual counts in the last phase only."""
         last = "polish" if self.penalty is not None else "search"
-        done = state.phase == last or self.method in ("svd", "am")
-        evidence = self.evidence(problem, state)
+        done = state.phase == last or self.literal
+        evidence = float(np.sum(to_numpy(self.evidence(problem, state))))
+        noise = to_numpy(state.model.noise) * to_numpy(state.unit) ** 2
         return {
             "objective": -evidence,
             "residual": state.move if done else math.inf,
             "log_evidence": evidence,
-            "noise_var": state.model.noise * state.unit**2,
-            "n_active": math.prod(h.shape[0] for h in state.model.h),
+            "noise_var": float(np.mean(noise)),
+            "n_active": math.prod(h.shape[1] for h in state.model.h),
         }
 
-    def evidence(self, problem: KronProblem, state: KronState) -> float:
-        """Log evidence in the caller's units."""
-        M, L = problem.Y.shape
-        constant = M * (math.log(math.pi / problem.half) + 2 * math.log(state.unit))
+    def evidence(self, problem: KronProblem, state: KronState) -> Array:
+        """Log evidence of each problem in the caller's units."""
+        xp = state.model.xp
+        _, L, M = problem.Y.shape
+        constant = M * (math.log(math.pi / problem.half) + 2 * xp.log(state.unit))
         return -problem.half * L * (state.model.terms + constant)
 
     def current(self, state: KronState) -> Any:
@@ -186,107 +176,46 @@ class KronSolver(Solver[KronProblem, KronState]):
 
     def finish(self, problem: KronProblem, state: KronState) -> dict[str, Any]:
         """Posterior on the surviving support, in the caller's units."""
-        model = state.model
-        xp = array_namespace(model.Y)
-        gammas, support, H = [], [], []
-        for i in range(len(model.h)):
-            gamma = model.gamma(i)
-            if model.K[i] is None:
-                kept, full = model.index[i], model.H[i]
-            else:
-                kept = indices_where(gamma > 0)
-                gamma, full = xp.take(gamma, kept), xp.take(model.H[i], kept, axis=1)
-            support.append(kept)
-            gammas.append(gamma)
-            H.append(full)
-        spec = spectrum(H, gammas, model.Y)
-        mean, var = posterior(H, gammas, model.noise, spec)
-        sizes = tuple(g.shape[0] for g in gammas)
-        L = model.Y.shape[1]
-        gammas[-1] = gammas[-1] * state.unit**2
+        model, unit = state.model, state.unit
+        evidence = self.evidence(problem, state)
+        parameters = sum(np.sum(to_numpy(h) > 0, axis=1) for h in model.h)
+        for i in range(model.order):
+            model.uncouple(i)
+        mean, var = model.posterior()
+        wide = [unit.shape[0]] + [1] * model.order
+        scale = model.xp.reshape(unit, (*wide, 1))
+        model.h[-1] = model.h[-1] * unit[:, None] ** 2
         columns = [F.shape[1] for F in problem.factors]
         return {
-            "coef_support": xp.reshape(mean * state.unit, (*sizes, L)),
-            "support": tuple(support),
+            "coef_support": model.xp.moveaxis(mean, 1, -1) * scale,
+            "support": tuple(model.index),
             "gammas": [
                 scatter(g, s, n)
-                for g, s, n in zip(gammas, support, columns, strict=True)
+                for g, s, n in zip(model.h, model.index, columns, strict=True)
             ],
-            "posterior_var": xp.reshape(var * state.unit**2, sizes),
-            "noise_var": model.noise * state.unit**2,
-            "log_evidence": self.evidence(problem, state),
-            "n_parameters": sum(h.shape[0] for h in model.h),
+            "posterior_var": var * scale[..., 0] ** 2,
+            "noise_var": model.noise * unit**2,
+            "log_evidence": evidence,
+            "n_parameters": parameters,
         }
 
 
 def scatter(values: Array, index: Array, size: int) -> Array:
-    """Place entries of a vector in a zero vector of a given size."""
+    """Place the columns of (b, k) in a zero matrix (b, size)."""
     xp = array_namespace(values)
-    place = np.full(size, values.shape[0])
-    place[to_numpy(index)] = np.arange(values.shape[0])
-    zero = xp.zeros(1, dtype=values.dtype, device=device(values))
-    return xp.take(xp.concat([values, zero]), xp.asarray(place, device=device(values)))
-
-
-def eliminate(model: KronModel, price: float) -> int:
-    """Remove factor atoms while the evidence term rises by less than ``price``.
-
-    Returns how many went. Candidates are the smallest hyper-parameters of every
-    factor; each costs one small eigendecomposition and one pass over the spectrum.
-    """
-    removed = 0
-    while True:
-        base, best = model.terms, (price, -1, -1)
-        for i, h in enumerate(model.h):
-            if h.shape[0] < 2:
-                continue
-            order = np.argsort(to_numpy(h), kind="stable")[:CANDIDATES]
-            for j in order:
-                loss = _terms_without(model, i, int(j)) - base
-                if loss < best[0]:
-                    best = (loss, i, int(j))
-        if best[1] < 0:
-            return removed
-        _drop(model, best[1], best[2])
-        removed += 1
-
-
-def _terms_without(model: KronModel, i: int, j: int) -> float:
-    """Evidence terms when hyper-parameter j of factor i is zero."""
-    xp = array_namespace(model.Y)
-    K = model.K[i]
-    if K is None:
-        gamma = model.h[i] + 0.0
-        gamma[j] = 0.0
-    else:
-        gamma = xp.clip(model.gamma(i) - K[:, j] * model.h[i][j], 0.0, None)
-    s, U = eigenbasis(model.H[i], gamma)
-    turn = xp.conj(U).mT if U.dtype != s.dtype else U.mT
-    Yt = along(turn @ model.spec.vectors[i], model.spec.Yt, i, model.sizes)
-    values = [*model.spec.values[:i], s, *model.spec.values[i + 1 :]]
-    return evidence_of(values, xp.mean(abs2(Yt), axis=1), model.noise)
-
-
-def _drop(model: KronModel, i: int, j: int) -> None:
-    """Remove hyper-parameter j of factor i."""
-    xp = array_namespace(model.Y)
-    keep = xp.asarray(
-        np.delete(np.arange(model.h[i].shape[0]), j), device=device(model.h[i])
-    )
-    model.h[i] = xp.take(model.h[i], keep)
-    model.index[i] = xp.take(model.index[i], keep)
-    if model.K[i] is None:
-        model.H[i] = xp.take(model.H[i], keep, axis=1)
-    else:
-        model.K[i] = xp.take(model.K[i], keep, axis=1)
-    model.refresh_mode(i)
+    place = np.full(size, values.shape[1])
+    place[to_numpy(index)] = np.arange(values.shape[1])
+    zero = xp.zeros_like(values[:, :1])
+    where = xp.asarray(place, device=device(values))
+    return xp.take(xp.concat([values, zero], axis=1), where, axis=1)
 
 
 def dense_coefficients(fields: dict[str, Any], columns: list[int]) -> Array:
-    """Spread the small tensor over all atoms."""
+    """Spread the small tensors (b, K_1, ..., K_I, L) over all atoms."""
     small, support = fields["coef_support"], fields["support"]
-    xp = array_namespace(small)
     values = to_numpy(small)
-    host = np.zeros((*columns, values.shape[-1]), values.dtype)
-    host[np.ix_(*[to_numpy(s) for s in support])] = values
-    return xp.asarray(host, device=device(small))
+    batch, L = values.shape[0], values.shape[-1]
+    host = np.zeros((batch, *columns, L), values.dtype)
+    places = [np.arange(batch), *(to_numpy(s) for s in support), np.arange(L)]
+    host[np.ix_(*places)] = values
+    return array_namespace(small).asarray(host, device=device(small))

@@ -1,256 +1,171 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Steps of Kronecker sparse Bayesian learning: majorisation, SVD, alternation."""
 
-import dataclasses
-import math
-from collections.abc import Sequence
+from numopt._array.namespace import to_numpy
+from numopt.sbl._solvers.kron_model import KronModel, host_max
+from numopt.typing import Array, Namespace
 
-import numpy as np
-
-from numopt._array.namespace import array_namespace, device, to_numpy
-from numopt.sbl._problem import abs2, adjoint, indices_where
-from numopt.sbl._solvers.kron_algebra import (
-    Spectrum,
-    eigenbasis,
-    evidence_of,
-    outer,
-    posterior,
-    spectrum,
-)
-from numopt.typing import Array
-
-__all__ = ["KronModel", "am_step", "mm_sweep", "prune", "svd_step"]
+__all__ = ["am_step", "mm_sweep", "prune", "svd_step"]
 
 AM_INNER_TOL, AM_INNER_MAX = 1e-5, 30
 
 
-@dataclasses.dataclass(slots=True)
-class KronModel:
-    """Hyper-parameters on the surviving atoms and the eigenbasis they give."""
-
-    H: list[Array]
-    h: list[Array]  # hyper-parameters; gamma_i = K_i h_i
-    K: list[Array | None]
-    index: list[Array]  # surviving columns of h, in the caller's numbering
-    Y: Array
-    noise: float
-    floor: float
-    learn: bool
-    spec: Spectrum
-    power: Array  # mean over snapshots of |Yt|^2
-
-    def gamma(self, i: int) -> Array:
-        """Prior variances of factor i."""
-        return self.h[i] if self.K[i] is None else self.K[i] @ self.h[i]
-
-    @property
-    def gammas(self) -> list[Array]:
-        """Prior variances of all factors."""
-        return [self.gamma(i) for i in range(len(self.h))]
-
-    def refresh(self) -> None:
-        """Decompose all factors afresh."""
-        xp = array_namespace(self.Y)
-        self.spec = spectrum(self.H, self.gammas, self.Y)
-        self.power = xp.mean(abs2(self.spec.Yt), axis=1)
-
-    def refresh_mode(self, i: int) -> None:
-        """Decompose factor i afresh and turn the data along its axis only."""
-        xp = array_namespace(self.Y)
-        s, U = eigenbasis(self.H[i], self.gamma(i))
-        turn = adjoint(U) @ self.spec.vectors[i]
-        self.spec.Yt = along(turn, self.spec.Yt, i, self.sizes)
-        self.spec.values[i], self.spec.vectors[i] = s, U
-        self.power = xp.mean(abs2(self.spec.Yt), axis=1)
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Rows of each factor."""
-        return tuple(H.shape[0] for H in self.H)
-
-    @property
-    def terms(self) -> float:
-        """``log det C + y^H C^-1 y``, mean over snapshots."""
-        return evidence_of(self.spec.values, self.power, self.noise)
-
-
-def split(sizes: Sequence[int], i: int) -> tuple[int, int, int]:
-    """Sizes before, at and after axis i."""
-    return math.prod(sizes[:i]), sizes[i], math.prod(sizes[i + 1 :])
-
-
-def along(F: Array, X: Array, i: int, sizes: Sequence[int]) -> Array:
-    """Multiply a flat tensor (M, L) by a square F along axis i."""
-    xp = array_namespace(X)
-    pre, at, post = split(sizes, i)
-    L = X.shape[1]
-    if i == 0:
-        return xp.reshape(F @ xp.reshape(X, (at, post * L)), X.shape)
-    if post * L == 1:
-        return xp.reshape(xp.reshape(X, (pre, at)) @ F.mT, X.shape)
-    return xp.reshape(F[None, :, :] @ xp.reshape(X, (pre, at, post * L)), X.shape)
-
-
-def _others(values: Sequence[Array], i: int) -> tuple[Array, Array]:
-    """Outer products of the eigenvalues before and after factor i."""
-    xp = array_namespace(*values)
-    one = xp.ones(1, dtype=values[0].dtype, device=device(values[0]))
-    before = outer(values[:i]) if i else one
-    after = outer(values[i + 1 :]) if i + 1 < len(values) else one
-    return before, after
-
-
-def mm_factor(model: KronModel, i: int) -> float:
-    """Exact block majorisation of the evidence in gamma_i; returns the change.
+def mm_factor(model: KronModel, i: int, prune_tol: float) -> Array:
+    """Exact block majorisation of the evidence in gamma_i; returns the changes.
 
     ``gamma_i *= sqrt(q / t)`` where t and q are the linear terms of the two convex
-    bounds of log det C and of y^H C^-1 y (Wipf and Nagarajan 2010) along factor i.
+    bounds of log det C and of y^H C^-1 y (Wipf and Nagarajan 2010) along factor i,
+    which must be in front.
     """
-    xp = array_namespace(model.Y)
-    pre, at, post = split(model.sizes, i)
-    before, after = _others(model.spec.values, i)
-    total = model.noise + outer(model.spec.values)
-    D = 1.0 / xp.reshape(total, (pre, at, post))
-    r = before[:, None] * after[None, :]
-    d = xp.sum(xp.sum(D * r[:, None, :], axis=2), axis=0)
-    L = model.Y.shape[1]
-    weight = D * xp.sqrt(r)[:, None, :]
-    W = xp.reshape(model.spec.Yt, (pre, at, post, L)) * weight[..., None]
-    W = xp.reshape(xp.permute_dims(W, (1, 0, 2, 3)), (at, -1))
-    HU = adjoint(model.H[i]) @ model.spec.vectors[i]
-    t = abs2(HU) @ d
-    moment = (W @ adjoint(W)) / L
-    product = HU @ moment
-    q = xp.sum(xp.real(product * xp.conj(HU)) if _complex(HU) else product * HU, axis=1)
-    K = model.K[i]
+    xp, V, K, last = model.xp, model.V[i], model.K[i], model.order - 1
+    rest = model.rest(i)
+    D = 1.0 / model.total(i, rest)
+    d = D @ rest[:, :, None]
+    W = model.Yt * (D * xp.sqrt(rest)[:, None, :])[:, None, ...]
+    moment = W @ model.ct(W)
+    L = W.shape[1]
+    moment = moment[:, 0, ...] if L == 1 else xp.mean(moment, axis=1)
+    t = (model.abs2(V) @ d)[:, :, 0]
+    product = V @ moment
+    q = xp.sum(xp.real(product * xp.conj(V)) if model.complex_ else product * V, axis=2)
     if K is not None:
-        q, t = K.mT @ q, K.mT @ t
-    tiny = xp.full_like(t, float(xp.finfo(t.dtype).smallest_normal))
+        q, t = q @ K, t @ K
+    tiny = float(xp.finfo(t.dtype).smallest_normal)
     old = model.h[i]
-    new = old * xp.sqrt(xp.clip(q, 0.0, None) / xp.maximum(t, tiny))
-    top = float(to_numpy(xp.max(new)))
-    if top <= 0:
-        model.h[i] = new
-        model.refresh_mode(i)
-        return 0.0
-    change = float(to_numpy(xp.max(xp.abs(new - old)))) / top
-    last = len(model.h) - 1
-    model.h[i] = new if i == last else new / top
-    if i != last:
+    new = old * xp.sqrt(xp.maximum(q, 0.0) / xp.maximum(t, tiny))
+    top = xp.maximum(xp.max(new, axis=1), tiny)[:, None]
+    change = xp.max(xp.abs(new - old), axis=1) / top[:, 0]
+    kept = xp.where(new >= prune_tol * top, new, xp.zeros_like(new))
+    if i == last:
+        model.h[i] = kept
+    else:
+        model.h[i] = kept / top
         model.h[last] = model.h[last] * top
-        model.spec.values[last] = model.spec.values[last] * top
-    model.refresh_mode(i)
+        model.s[last] = model.s[last] * top
+    model.drop_unused(i)
+    model.turn(i, model.gamma(i))
     return change
 
 
-def _complex(x: Array) -> bool:
-    return bool(array_namespace(x).isdtype(x.dtype, "complex floating"))
-
-
-def mm_sweep(model: KronModel) -> float:
+def mm_sweep(model: KronModel, prune_tol: float) -> float:
     """All factors once, then the noise; returns the largest relative change."""
-    xp = array_namespace(model.Y)
-    change = max(mm_factor(model, i) for i in range(len(model.h)))
+    xp = model.xp
+    changes = [mm_factor(model, i, prune_tol) for i in range(model.order)]
     if model.learn:
-        D = 1.0 / (model.noise + outer(model.spec.values))
-        dual = float(to_numpy(xp.sum(D * D * model.power)))
-        trace = float(to_numpy(xp.sum(D)))
-        model.noise = max(model.noise * math.sqrt(dual / trace), model.floor)
-    return change
+        D = 1.0 / model.total(0, model.rest(0))
+        dual = xp.sum(xp.sum(D * D * model.power, axis=2), axis=1)
+        trace = xp.sum(xp.sum(D, axis=2), axis=1)
+        model.noise = xp.maximum(model.noise * xp.sqrt(dual / trace), model.floor)
+    return host_max(xp.stack(changes))
 
 
 def prune(model: KronModel, tol: float) -> None:
-    """Drop hyper-parameters below ``tol`` times the largest of their factor."""
-    changed = False
+    """Zero hyper-parameters below ``tol`` times the largest of their factor."""
+    xp, changed = model.xp, False
     for i, h in enumerate(model.h):
-        xp = array_namespace(h)
-        keep = indices_where(h >= tol * xp.max(h))
-        if keep.shape[0] == h.shape[0]:
+        keep = h >= tol * xp.max(h, axis=1, keepdims=True)
+        if bool(to_numpy(xp.all(keep | (h == 0)))):
             continue
+        model.h[i] = xp.where(keep, h, xp.zeros_like(h))
+        model.drop_unused(i)
         changed = True
-        model.h[i] = xp.take(h, keep)
-        model.index[i] = xp.take(model.index[i], keep)
-        if model.K[i] is None:
-            model.H[i] = xp.take(model.H[i], keep, axis=1)
-        else:
-            model.K[i] = xp.take(model.K[i], keep, axis=1)
     if changed:
         model.refresh()
 
 
 def _second_moments(model: KronModel) -> Array:
-    """``|mean|^2 + diag Sigma`` as a tensor (N_1, ..., N_I)."""
-    xp = array_namespace(model.Y)
-    mean, var = posterior(model.H, model.gammas, model.noise, model.spec)
-    total = xp.mean(abs2(mean), axis=1) + var
-    return xp.reshape(total, tuple(H.shape[1] for H in model.H))
+    """``|mean|^2 + diag Sigma`` as a tensor (b, N_1, ..., N_I)."""
+    mean, var = model.posterior()
+    return model.xp.mean(model.abs2(mean), axis=1) + var
 
 
 def _em_noise(model: KronModel) -> None:
     """``(||y - A x||^2 + noise sum_j (1 - Sigma_jj / gamma_j)) / M`` in closed form."""
     if not model.learn:
         return
-    xp = array_namespace(model.Y)
-    total = model.noise + outer(model.spec.values)
-    misfit = model.noise**2 * float(to_numpy(xp.sum(model.power / total**2)))
-    used = float(to_numpy(xp.sum(1.0 - model.noise / total)))
-    model.noise = max((misfit + model.noise * used) / total.shape[0], model.floor)
+    xp = model.xp
+    total = model.total(0, model.rest(0))
+    part = model.noise[:, None, None] / total
+    both = part * part * model.power + model.noise[:, None, None] * (1.0 - part)
+    mean = xp.mean(xp.mean(both, axis=2), axis=1)
+    model.noise = xp.maximum(mean, model.floor)
+
+
+def _product_distance(new: list[Array], old: list[Array]) -> tuple[Array, Array]:
+    """Squared norms of the change of an outer product and of the old one."""
+
+    def dot(a: list[Array], b: list[Array]) -> Array:
+        out = (a[0][:, None, :] @ b[0][:, :, None])[:, 0, 0]
+        for u, v in zip(a[1:], b[1:], strict=True):
+            out = out * (u[:, None, :] @ v[:, :, None])[:, 0, 0]
+        return out
+
+    base = dot(old, old)
+    return dot(new, new) - 2.0 * dot(new, old) + base, base
 
 
 def _finish_em(model: KronModel, new: list[Array]) -> float:
     """Take the new factors; relative change of their outer product, not formed."""
-    old = model.h
-    xp = array_namespace(new[0])
-
-    def dot(a: list[Array], b: list[Array]) -> float:
-        return math.prod(
-            float(to_numpy(xp.sum(u * v))) for u, v in zip(a, b, strict=True)
-        )
-
-    base = dot(old, old)
-    squared = dot(new, new) - 2 * dot(new, old) + base
+    xp = model.xp
+    squared, base = _product_distance(new, model.h)
     _em_noise(model)
     model.h = new
     model.refresh()
-    return math.sqrt(max(squared, 0.0) / max(base, 1e-300))
+    tiny = float(xp.finfo(base.dtype).smallest_normal)
+    return host_max(xp.sqrt(xp.maximum(squared, 0.0) / xp.maximum(base, tiny)))
 
 
 def svd_step(model: KronModel) -> float:
     """Rank-one factorisation of the second moments, one axis after the other."""
     rest = _second_moments(model)
-    xp = array_namespace(rest)
-    sizes, new = rest.shape, []
+    xp, sizes, new = model.xp, rest.shape[1:], []
     for size in sizes[:-1]:
-        unfolded = xp.reshape(rest, (size, -1))
+        unfolded = xp.reshape(rest, (rest.shape[0], size, -1))
         # The top left vector comes from a small matrix, whatever the long side.
-        u = xp.linalg.eigh(unfolded @ unfolded.mT)[1][:, -1]
+        u = xp.linalg.eigh(unfolded @ unfolded.mT)[1][:, :, -1]
         new.append(xp.abs(u))
-        rest = xp.abs(u @ unfolded)
-    new.append(xp.reshape(rest, (-1,)))
+        rest = xp.abs(u[:, None, :] @ unfolded)[:, 0, :]
+    new.append(xp.reshape(rest, (rest.shape[0], -1)))
     return _finish_em(model, new)
 
 
 def am_step(model: KronModel) -> float:
     """Alternating minimisation of the expected log prior over the factors."""
-    moments = to_numpy(_second_moments(model))
-    new = [np.array(to_numpy(h)) for h in model.h]
-    sizes = moments.shape
+    xp, moments, new = model.xp, _second_moments(model), list(model.h)
+    real = moments.dtype
+    sizes = [xp.sum(xp.astype(g > 0, real), axis=1)[:, None] for g in new]
     for _ in range(AM_INNER_MAX):
-        before = [g.copy() for g in new]
+        before = list(new)
         for i in range(len(new)):
-            rest = moments
-            for k in reversed(range(len(new))):
-                if k != i:
-                    rest = np.tensordot(rest, 1.0 / new[k], axes=([k], [0]))
-            new[i] = rest * sizes[i] / moments.size
+            g = _mean_ratio(model, moments, new, sizes, i)
             if i < len(new) - 1:
-                new[i] /= np.linalg.norm(new[i])
-        dots = [
-            math.prod(float(a @ b) for a, b in zip(u, v, strict=True))
-            for u, v in ((new, new), (new, before), (before, before))
-        ]
-        if max(dots[0] - 2 * dots[1] + dots[2], 0.0) < AM_INNER_TOL**2:
+                g = g * _reciprocal(xp, xp.sqrt(xp.sum(g * g, axis=1)))[:, None]
+                new[i] = g
+        if host_max(_product_distance(new, before)[0]) < AM_INNER_TOL**2:
             break
-    xp, like = array_namespace(model.Y), model.h[0]
-    moved = [xp.asarray(g, dtype=like.dtype, device=device(like)) for g in new]
-    return _finish_em(model, moved)
+    return _finish_em(model, new)
+
+
+def _mean_ratio(
+    model: KronModel, moments: Array, new: list[Array], sizes: list[Array], i: int
+) -> Array:
+    """Mean over the other axes of the moments divided by the other factors."""
+    xp, count = model.xp, len(new)
+    out = xp.reshape(moments, (moments.shape[0], -1))
+    # Later axes are contracted from the end, earlier ones from the front.
+    for k in (*range(count - 1, i, -1), *range(i)):
+        inverse = _reciprocal(xp, new[k]) / sizes[k]
+        size = inverse.shape[1]
+        if k > i:
+            shaped = xp.reshape(out, (out.shape[0], -1, size))
+            out = (shaped @ inverse[:, :, None])[:, :, 0]
+        else:
+            shaped = xp.reshape(out, (out.shape[0], size, -1))
+            out = (inverse[:, None, :] @ shaped)[:, 0, :]
+    return out
+
+
+def _reciprocal(xp: Namespace, x: Array) -> Array:
+    """``1 / x`` where x is positive, zero elsewhere."""
+    one = xp.ones_like(x)
+    return xp.where(x > 0, one / xp.where(x > 0, x, one), xp.zeros_like(x))

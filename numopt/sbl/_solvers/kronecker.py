@@ -11,6 +11,7 @@ import numpy as np
 from numopt._array.namespace import array_namespace, device, is_array, to_numpy
 from numopt._iterate.loop import iterate
 from numopt._iterate.result import SolverResult
+from numopt._iterate.stopping import warn_not_converged
 from numopt._validation import (
     check_callback,
     check_choice,
@@ -19,7 +20,12 @@ from numopt._validation import (
     check_real,
     message,
 )
-from numopt.sbl._problem import abs2, check_finite, float_or_complex, is_complex
+from numopt.sbl._problem import (
+    check_finite,
+    float_or_complex,
+    is_complex,
+    real_dtype,
+)
 from numopt.sbl._solvers.kron_algebra import check_factors, flatten
 from numopt.sbl._solvers.kron_solver import (
     KronProblem,
@@ -38,6 +44,11 @@ WARM_STARTS = (10, 0, 60)
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class KroneckerSBLResult(SolverResult):
     """Posterior of a Kronecker-structured sparse Bayesian model.
+
+    For batched problems every field that follows ``history`` has a first axis of
+    problems, except ``support``: it is the union of their supports, and prior variances
+    are zero outside a problem's own. The history then has sums of evidences, and means
+    of noise variances.
 
     Parameters
     ----------
@@ -98,6 +109,7 @@ def kronecker_sbl(
     max_iter: int = 300,
     tol: float = 1e-4,
     prune_tol: float | None = None,
+    batched: bool = False,
     return_dense: bool = True,
     callback: Callback | None = None,
     verbose: int = 0,
@@ -114,7 +126,8 @@ def kronecker_sbl(
     factors : sequence of I arrays of shape (M_i, N_i)
         Factors, real or complex; ``A @ x.ravel()`` is ``kron(H_1, ...) @ x.ravel()``.
     y : array
-        Measurements: (M,) or (M_1, ..., M_I), either with a last axis of L snapshots.
+        Measurements: (M,) or (M_1, ..., M_I), either with a last axis of L snapshots
+        (and a first one of problems with ``batched``).
     method : {"auto", "mm", "svd", "am"}, default="auto"
         - "svd", "am": expectation-maximisation with rank-one or alternating M-step;
         - "mm": exact block majorisation of the evidence in the factors' eigenbasis;
@@ -139,6 +152,10 @@ def kronecker_sbl(
     prune_tol : float, default=None
         Atoms below this part of their factor's maximum are dropped; None is 1e-4
         ("auto", "mm"), 1e-3 ("svd") or 1e-2 ("am").
+    batched : bool, default=False
+        Whether the first axis of ``y`` counts independent problems with the same
+        factors. They advance together, one stacked eigendecomposition a factor, and
+        every field of the result has that axis too.
     return_dense : bool, default=True
         Whether ``coef`` is made; ``coef_support`` and ``support`` always are.
     callback : callable, default=None
@@ -201,78 +218,99 @@ def kronecker_sbl(
     True
     """
     check_choice("method", method, METHODS)
-    noise = (
-        None
-        if noise_var is None
-        else check_real("noise_var", noise_var, low=0, include_low=False)
-    )
+    noise = None
+    if noise_var is not None:
+        noise = check_real("noise_var", noise_var, low=0, include_low=False)
     check_real("tol", tol, low=0)
     check_int("max_iter", max_iter, low=1)
     check_int("warm_iter", warm_iter, low=0)
     check_int("n_starts", n_starts, low=1, high=len(WARM_STARTS))
-    check_flag("return_dense", return_dense)
+    for name, flag in (("return_dense", return_dense), ("batched", batched)):
+        check_flag(name, flag)
     check_flag("warn", warn)
     check_callback(callback)
     if prune_tol is not None:
         check_real("prune_tol", prune_tol, low=0, high=1)
-    problem, many = _problem(factors, y, coupling)
+    if batched and n_starts > 1:
+        raise ValueError(message("n_starts", "1 for batched problems", n_starts))
+    problem, many = _problem(factors, y, coupling, batched)
     price = _price(select, problem)
     if method != "auto":
         price = None
-    options = {
-        "max_iter": warm_iter + max_iter * (2 if price is not None else 1),
-        "callback": callback,
-        "verbose": verbose,
-    }
-    if problem.unit == 0:
-        fields = _zero(problem, noise)
-    else:
-        warms = (warm_iter, *(w for w in WARM_STARTS if w != warm_iter))[:n_starts]
-        fields = None
-        for warm in warms if method == "auto" else (0,):
-            solver = KronSolver(
-                method, price, warm, tol, max_iter, prune_tol or PRUNE[method], noise
-            )
-            limit = options["max_iter"] + max(0, warm - warm_iter)
-            one = iterate(
-                solver, problem, tol=tol, warn=False, **{**options, "max_iter": limit}
-            )
-            one["score"] = one["log_evidence"] - (price or 0.0) * one["n_parameters"]
-            if fields is None or one["score"] > fields["score"]:
-                fields = one
-    return _result(problem, fields, many, return_dense, warn, method)
+    if not bool(to_numpy(array_namespace(problem.Y).any(problem.Y != 0))):
+        return _result(problem, _zero(problem, noise), many, batched, return_dense)
+    threshold = PRUNE[method] if prune_tol is None else prune_tol
+    warms = (warm_iter, *(w for w in WARM_STARTS if w != warm_iter))[:n_starts]
+    best: dict[str, Any] = {}
+    for warm in warms if method == "auto" else (0,):
+        solver = KronSolver(method, price, warm, tol, max_iter, threshold, noise)
+        one = iterate(
+            solver,
+            problem,
+            tol=tol,
+            max_iter=warm + max_iter * (1 if price is None else 2),
+            callback=callback,
+            verbose=verbose,
+            warn=False,
+        )
+        cost = (price or 0.0) * float(one["n_parameters"][0])
+        one["score"] = float(to_numpy(one["log_evidence"])[0]) - cost
+        if not best or one["score"] > best["score"]:
+            best = one
+    if warn and best["status"] not in ("converged", "callback"):
+        warn_not_converged(solver.name, best["message"])
+    return _result(problem, best, many, batched, return_dense)
 
 
 def _result(
     problem: KronProblem,
     fields: dict[str, Any],
     many: bool,
+    batched: bool,
     return_dense: bool,
-    warn: bool,
-    method: str,
 ) -> KroneckerSBLResult:
+    """Give the fields of a batch the form of the caller's measurements."""
     for name in ("score", "n_parameters"):
         fields.pop(name, None)
-    if warn and fields["status"] not in ("converged", "callback"):
-        from numopt._iterate.stopping import warn_not_converged
-
-        warn_not_converged(f"kronecker_sbl(method={method!r})", fields["message"])
     columns = [H.shape[1] for H in problem.factors]
     coef = dense_coefficients(fields, columns) if return_dense else None
+    small = fields.pop("coef_support")
     if not many:
-        fields["coef_support"] = fields["coef_support"][..., 0]
+        small = small[..., 0]
         coef = None if coef is None else coef[..., 0]
-    return KroneckerSBLResult(coef=coef, **fields)
+    if not batched:
+        small = small[0, ...]
+        coef = None if coef is None else coef[0, ...]
+        fields["gammas"] = [g[0, :] for g in fields["gammas"]]
+        fields["posterior_var"] = fields["posterior_var"][0, ...]
+        for name in ("noise_var", "log_evidence"):
+            fields[name] = float(to_numpy(fields[name])[0])
+    return KroneckerSBLResult(coef=coef, coef_support=small, **fields)
 
 
-def _problem(factors: Any, y: Any, coupling: Any) -> tuple[KronProblem, bool]:
+def _problem(
+    factors: Any, y: Any, coupling: Any, batched: bool
+) -> tuple[KronProblem, bool]:
+    """Validate; the second answer tells whether y had the axis of snapshots."""
     H, y = check_factors(factors, y)
-    Y, _, many = flatten("y", y, tuple(F.shape[0] for F in H))
-    half = 1.0 if is_complex(Y) else 0.5
-    return (
-        KronProblem(factors=H, Y=Y, coupling=_coupling(coupling, H), half=half),
-        many,
+    dims = tuple(F.shape[0] for F in H)
+    if batched:
+        if y.ndim < 2 or y.shape[0] == 0:
+            raise ValueError(
+                message("y", "a stack of problems with `batched`", tuple(y.shape))
+            )
+        made = [flatten("y", y[k, ...], dims) for k in range(y.shape[0])]
+        Y = array_namespace(y).stack([one[0].mT for one in made])
+    else:
+        made = [flatten("y", y, dims)]
+        Y = made[0][0].mT[None, ...]
+    problem = KronProblem(
+        factors=H,
+        Y=Y,
+        coupling=_coupling(coupling, H),
+        half=1.0 if is_complex(Y) else 0.5,
     )
+    return problem, made[0][2]
 
 
 def _coupling(coupling: Any, factors: list[Array]) -> list[Array | None]:
@@ -294,8 +332,8 @@ def _coupling(coupling: Any, factors: list[Array]) -> list[Array | None]:
 
 
 def _pattern(name: str, K: Any, H: Array) -> Array:
-    xp = array_namespace(H)
-    n, real = H.shape[1], abs2(H[:1, :1]).dtype
+    """Validate one coupling pattern."""
+    xp, real, n = array_namespace(H), real_dtype(H), H.shape[1]
     if not is_array(K) and np.ndim(K) == 0:
         beta = check_real(name, K, low=0)
         host = np.eye(n) + beta * (np.eye(n, k=1) + np.eye(n, k=-1))
@@ -316,7 +354,7 @@ def _price(select: Any, problem: KronProblem) -> float | None:
         check_choice("select", select, ("bic", "none"))
         if select == "none":
             return None
-        return 0.5 * math.log(problem.Y.shape[0] * 2 * problem.half)
+        return 0.5 * math.log(problem.Y.shape[2] * 2 * problem.half)
     if select is None:
         raise ValueError(message("select", "'bic', 'none' or a number", "None"))
     return check_real("select", select, low=0)
@@ -325,23 +363,27 @@ def _price(select: Any, problem: KronProblem) -> float | None:
 def _zero(problem: KronProblem, noise: float | None) -> dict[str, Any]:
     """The empty model of measurements that are zero."""
     xp, H = array_namespace(problem.Y), problem.factors
-    M, L = problem.Y.shape
-    real = abs2(problem.Y[:1, :1]).dtype
+    b, L, M = problem.Y.shape
+    real, where = real_dtype(problem.Y), device(problem.Y)
     noise = float(xp.finfo(real).eps) ** 2 if noise is None else noise
     evidence = -problem.half * L * M * math.log(noise * math.pi / problem.half)
-    first = {"n_iter": 0, "time": 0.0, "objective": -evidence, "residual": 0.0}
-    first |= {"log_evidence": evidence, "noise_var": noise, "n_active": 0}
-    where, none = device(problem.Y), (0,) * len(H)
+    first = {"n_iter": 0, "time": 0.0, "objective": -b * evidence, "residual": 0.0}
+    first |= {"log_evidence": b * evidence, "noise_var": noise, "n_active": 0}
+    none = (0,) * len(H)
+
+    def zeros(*shape: int) -> Array:
+        return xp.zeros(shape, dtype=real, device=where)
+
     return {
         "n_iter": 0,
         "converged": True,
         "message": "the measurements are zero: no atom is needed",
         "status": "converged",
         "history": {key: np.asarray([value]) for key, value in first.items()},
-        "coef_support": xp.zeros((*none, L), dtype=problem.Y.dtype, device=where),
+        "coef_support": xp.zeros((b, *none, L), dtype=problem.Y.dtype, device=where),
         "support": tuple(xp.zeros(0, dtype=xp.int64, device=where) for _ in H),
-        "gammas": [xp.zeros(F.shape[1], dtype=real, device=where) for F in H],
-        "posterior_var": xp.zeros(none, dtype=real, device=where),
-        "noise_var": noise,
-        "log_evidence": evidence,
+        "gammas": [zeros(b, F.shape[1]) for F in H],
+        "posterior_var": zeros(b, *none),
+        "noise_var": zeros(b) + noise,
+        "log_evidence": zeros(b) + evidence,
     }

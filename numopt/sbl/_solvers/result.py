@@ -8,7 +8,7 @@ import numpy as np
 
 from numopt._array.namespace import array_namespace, device
 from numopt._iterate.result import SolverResult
-from numopt.sbl._problem import SBLProblem, is_complex
+from numopt.sbl._problem import SBLProblem, real_dtype
 from numopt.typing import Array
 
 __all__ = ["SBLResult", "zero_fields"]
@@ -70,7 +70,7 @@ def zero_fields(problem: SBLProblem, noise_var: float | None) -> dict[str, Any]:
     xp = array_namespace(problem.Y)
     where = device(problem.Y)
     p, L = problem.shape[1], problem.Y.shape[1]
-    real = xp.real(problem.Y).dtype if is_complex(problem.Y) else problem.Y.dtype
+    real = real_dtype(problem.Y)
     tiny = float(xp.finfo(real).eps) ** 2
     noise = tiny if noise_var is None else noise_var
     evidence = -problem.half * L * problem.rows

@@ -45,7 +45,7 @@ def test_points_are_single_fits(data):
 
 def test_elastic_net_path_changes_the_ridge(data):
     X, y = data
-    path = enet_path(X, y, l1_ratio=0.3, n_alphas=6, eps=0.05, tol=1e-11)
+    path = enet_path(X, y, l1_ratio=0.3, n_alphas=6, eps=0.05, tol=1e-13)
     for k, alpha in enumerate(path.alphas):
         one = solve_auto(X, y, Quadratic(), ElasticNet(alpha, 0.3), tol=1e-12)
         np.testing.assert_allclose(path.coefs[:, k], one.coef, atol=1e-6)

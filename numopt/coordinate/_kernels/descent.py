@@ -7,7 +7,13 @@ import numpy as np
 
 from numopt._kernels.dispatch import sequential_kernel
 
-__all__ = ["BALANCE", "solve_gram", "solve_gram_groups", "sparse_gram"]
+__all__ = [
+    "BALANCE",
+    "solve_gram",
+    "solve_gram_groups",
+    "solve_residual",
+    "sparse_gram",
+]
 
 solve_gram = sequential_kernel(
     "solve_gram",
@@ -30,8 +36,6 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
     order, inside = np.zeros(m, np.int64), np.zeros(m, np.int64)
     return (
         G,
-        m,
-        np.arange(m),
         np.zeros(m),
         -c,
         c,
@@ -49,8 +53,42 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
     )
 
 
+solve_residual = sequential_kernel(
+    "solve_residual",
+    """Coordinate descent on columns, with the residual and no Gram matrix.
+
+    min |y - X w|^2 / 2 + sum_j ridge_j w_j^2 / 2 + lam_j |w_j| within bounds, to an
+    absolute gap; writes ``w`` and ``r = y - X w``, returns (gap, epochs, slopes).
+    """,
+    numpy="numopt.coordinate._kernels_cpu.residual:solve_residual",
+)
+
+
+@solve_residual.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    m = min(size, 40)
+    rows = rng.standard_normal((m, m + 5))
+    y = rng.standard_normal(m + 5)
+    free = np.full(m, np.inf)
+    return (
+        rows,
+        np.arange(m),
+        np.zeros(m),
+        y.copy(),
+        np.sum(rows**2, axis=1),
+        rows @ y,
+        np.full(m, 0.1),
+        np.ones(m),
+        -free,
+        free,
+        float(y @ y),
+        1e-9,
+        60,
+    )
+
+
 #: Newton work allowed per unit of descent work: keeps either within twice the better.
-BALANCE = 0.3
+BALANCE = 0.1
 
 solve_gram_groups = sequential_kernel(
     "solve_gram_groups",

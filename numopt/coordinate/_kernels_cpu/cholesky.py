@@ -11,10 +11,22 @@ import numpy as np
 
 from numopt._kernels.jit import jit_kernel
 
-__all__ = ["append", "axpy", "delete", "dot", "factor", "multiply", "solve", "sync"]
+__all__ = [
+    "append",
+    "axpy",
+    "combine",
+    "delete",
+    "dot",
+    "factor",
+    "multiply",
+    "solve",
+    "sync",
+]
 
 #: Relative diagonal shift: makes a dependent column harmless.
 SHIFT = 1e-11
+#: Regularisation of the extrapolation weights relative to the trace.
+EXTRAPOLATION_SHIFT = 1e-12
 #: From this size on LAPACK's blocks beat the plain loop.
 LAPACK_SIZE = 96
 
@@ -85,6 +97,40 @@ def solve(U, k, x):
     forward(U, k, x)
     for i in range(k - 1, -1, -1):
         x[i] = (x[i] - dot(U[i], x, i + 1, k)) / U[i, i]
+
+
+@jit_kernel
+def combine(points, k, weights):
+    """Weights of Anderson's method for the rows 1.. of points[:, :k]; False if none.
+
+    They minimise the norm of the combined differences and sum to 1.
+    """
+    depth = weights.size
+    C = np.empty((depth, depth))
+    for a in range(depth):
+        for b in range(a, depth):
+            total = 0.0
+            for i in range(k):
+                total += (points[a + 1, i] - points[a, i]) * (
+                    points[b + 1, i] - points[b, i]
+                )
+            C[a, b] = total
+    trace = 0.0
+    for a in range(depth):
+        trace += C[a, a]
+    for a in range(depth):
+        C[a, a] += EXTRAPOLATION_SHIFT * trace
+        weights[a] = 1.0
+    if not trace > 0.0:
+        return False
+    _eliminate(C, depth)
+    solve(C, depth, weights)
+    total = weights.sum()
+    if not abs(total) > 0.0 or not np.isfinite(total):
+        return False
+    for a in range(depth):
+        weights[a] /= total
+    return True
 
 
 @jit_kernel

@@ -3,22 +3,37 @@
 
     min_w  yy/2 - c^T w + w^T G w / 2 + sum_j lam_j |w_j|,   lower <= w <= upper,
 
-over the coordinates ``idx[:count]`` of a matrix of size m, with q = G w - c kept up to
-date for all m.
+with q = G w - c kept up to date. A cycle is one pass over all coordinates and a few
+over the support, whose iterates Anderson's method extrapolates; q is affine in w and is
+extrapolated with the same weights (Bertrand & Massias 2021, "Anderson acceleration of
+coordinate descent").
 """
 
 import numpy as np
 
 from numopt._kernels.jit import jit_kernel
-from numopt.coordinate._kernels_cpu.cholesky import axpy, dot, multiply, solve, sync
+from numopt.coordinate._kernels_cpu.cholesky import (
+    axpy,
+    combine,
+    dot,
+    multiply,
+    solve,
+    sync,
+)
 
-__all__ = ["solve_gram"]
+__all__ = ["DEPTH", "find_best", "find_support", "measure", "solve_gram"]
+
+
+#: Passes over the support in a cycle, which is also the depth of the extrapolation.
+DEPTH = 5
+#: Work of a pass besides its moves, of a Newton step besides its factor: measured.
+PASS_WORK, NEWTON_WORK = 8.0, 4.0
 
 
 @jit_kernel
-def _best(j, g, w, q, lam, lower, upper):
-    """Minimiser in coordinate j, all others fixed."""
-    z = w[j] * g - q[j]
+def find_best(j, g, x, slope, lam, lower, upper):
+    """Minimiser in coordinate j from x, all others fixed."""
+    z = x * g - slope
     t = lam[j]
     if z > t:
         new = (z - t) / g
@@ -30,16 +45,17 @@ def _best(j, g, w, q, lam, lower, upper):
 
 
 @jit_kernel
-def _epoch(G, m, idx, count, w, q, lam, lower, upper):
+def _epoch(G, diagonal, idx, count, w, q, lam, lower, upper):
     """One cyclic pass; returns how many coordinates changed sign, and moved."""
     flips, moves = 0, 0
+    m = w.size
     for a in range(count):
         j = idx[a]
-        g = G[j, j]
+        g = diagonal[j]
         if g <= 0.0:
             continue
         old = w[j]
-        new = _best(j, g, w, q, lam, lower, upper)
+        new = find_best(j, g, old, q[j], lam, lower, upper)
         if new != old:
             axpy(q, G[j], new - old, 0, m)
             w[j] = new
@@ -50,12 +66,11 @@ def _epoch(G, m, idx, count, w, q, lam, lower, upper):
 
 
 @jit_kernel
-def _measure(G, idx, count, w, q, c, lam, lower, upper, yy):
+def measure(diagonal, w, q, c, lam, lower, upper, yy):
     """Primal value, dual value of the scaled residual, rest that scaling leaves."""
     fit, slope, penalty, top, rest = 0.0, 0.0, 0.0, 0.0, 0.0
     exact = True
-    for a in range(count):
-        j = idx[a]
+    for j in range(w.size):
         x, rho = w[j], -q[j]
         fit += c[j] * x
         slope += x * q[j]
@@ -66,9 +81,9 @@ def _measure(G, idx, count, w, q, c, lam, lower, upper, yy):
             exact = False
         if lam[j] > 0.0 and abs(bound) == np.inf:
             top = max(top, abs(rho) / lam[j])
-        elif G[j, j] > 0.0:
+        elif diagonal[j] > 0.0:
             # Scaling does not help here: charge the slope times a reachable distance.
-            distance = abs(x) + abs(c[j]) / G[j, j]
+            distance = abs(x) + abs(c[j]) / diagonal[j]
             if abs(bound) < np.inf:
                 distance = abs(bound - x)
             rest += max(abs(rho) - lam[j], 0.0) * distance
@@ -84,12 +99,22 @@ def _measure(G, idx, count, w, q, c, lam, lower, upper, yy):
 
 
 @jit_kernel
-def _support(idx, count, w, lam, lower, upper, G, out):
+def _objective(w, q, c, lam):
+    """Objective up to a constant: w^T (q - c) / 2 + sum_j lam_j |w_j|."""
+    total = 0.0
+    for j in range(w.size):
+        x = w[j]
+        if x != 0.0:
+            total += 0.5 * x * (q[j] - c[j]) + lam[j] * abs(x)
+    return total
+
+
+@jit_kernel
+def find_support(w, lam, lower, upper, diagonal, out):
     """Coordinates in which the problem is smooth at w."""
     k = 0
-    for a in range(count):
-        j = idx[a]
-        inside = lower[j] < w[j] < upper[j] and G[j, j] > 0.0
+    for j in range(w.size):
+        inside = lower[j] < w[j] < upper[j] and diagonal[j] > 0.0
         if inside and (w[j] != 0.0 or lam[j] == 0.0):
             out[k] = j
             k += 1
@@ -97,12 +122,54 @@ def _support(idx, count, w, lam, lower, upper, G, out):
 
 
 @jit_kernel
-def _settle(G, m, idx, count, w, start, q):
+def _extrapolate(points, slopes, support, k, w, q, c, lam, lower, upper):
+    """Move to the affine combination of the last iterates where it is better.
+
+    Row t of ``points`` holds w on the support after t passes, row t of ``slopes`` q.
+    """
+    weights = np.empty(DEPTH)
+    if not combine(points, k, weights):
+        return
+    trial, trial_q = w.copy(), np.zeros(w.size)
+    for i in range(k):
+        total = 0.0
+        for t in range(DEPTH):
+            total += weights[t] * points[t + 1, i]
+        j = support[i]
+        if not lower[j] <= total <= upper[j]:
+            return
+        trial[j] = total
+    for t in range(DEPTH):
+        axpy(trial_q, slopes[t + 1], weights[t], 0, w.size)
+    if _objective(trial, trial_q, c, lam) < _objective(w, q, c, lam):
+        w[:] = trial
+        q[:] = trial_q
+
+
+@jit_kernel
+def _cycle(G, diagonal, support, k, w, q, c, lam, lower, upper, points, slopes):
+    """Passes over the support, extrapolated; returns (flips of the last, moves)."""
+    total = 0
+    for i in range(k):
+        points[0, i] = w[support[i]]
+    for t in range(DEPTH):
+        flips, moves = _epoch(G, diagonal, support, k, w, q, lam, lower, upper)
+        total += moves
+        if moves == 0:
+            return flips, total
+        for i in range(k):
+            points[t + 1, i] = w[support[i]]
+        slopes[t + 1, :] = q
+    _extrapolate(points, slopes, support, k, w, q, c, lam, lower, upper)
+    return flips, total
+
+
+@jit_kernel
+def _settle(G, w, start, q):
     """Bring q up to date after w moved away from ``start``."""
-    for a in range(count):
-        j = idx[a]
+    for j in range(w.size):
         if w[j] != start[j]:
-            axpy(q, G[j], w[j] - start[j], 0, m)
+            axpy(q, G[j], w[j] - start[j], 0, w.size)
 
 
 @jit_kernel
@@ -217,8 +284,6 @@ def _newton(order, k, w, slopes, lam, lower, upper, U, d, step, times, change):
 @jit_kernel
 def solve_gram(
     G,
-    m,
-    idx,
     w,
     q,
     c,
@@ -237,53 +302,57 @@ def solve_gram(
     """Minimise until gap <= target; returns (gap, epochs).
 
     ``U, order, inside`` hold the factor of the last support, of size ``meta[0]``; it
-    stays valid while the rows of G that it uses do.
+    stays valid while the rows of G that it uses do. Larger supports than U holds are
+    left to descent.
     """
-    count = idx.size
-    size = order.size
-    support = np.empty(size, np.int64)
-    d, step, times = np.empty(size), np.empty(size), np.empty(size)
-    change = np.empty(size)
+    m = w.size
+    everything, support = np.arange(m), np.empty(m, np.int64)
+    diagonal = np.empty(m)
+    for j in range(m):
+        diagonal[j] = G[j, j]
+    d, step, times, change = np.empty(m), np.empty(m), np.empty(m), np.empty(m)
     start, slopes = np.empty(m), np.empty(m)
-    best_dual = -np.inf
-    gap = np.inf
+    points, history = np.empty((DEPTH + 1, m)), np.empty((DEPTH + 1, m))
+    best_dual, gap = -np.inf, np.inf
     newton_work, descent_work = 0.0, 0.0
-    epoch, k, entered = 0, 0, 0
+    epoch = 0
     while epoch < max_epochs:
+        flips, moves = _epoch(G, diagonal, everything, m, w, q, lam, lower, upper)
         epoch += 1
-        if epoch % 3 == 1 or k == 0:
-            flips, moves = _epoch(G, m, idx, count, w, q, lam, lower, upper)
-            descent_work += 4.0 * count
-            entered = flips
-        else:
-            flips, moves = _epoch(G, m, support, k, w, q, lam, lower, upper)
-        descent_work += 1.0 * moves * m
-        primal, dual, rest = _measure(G, idx, count, w, q, c, lam, lower, upper, yy)
+        k = find_support(w, lam, lower, upper, diagonal, support)
+        if k > 0 and moves > 0:
+            last, more = _cycle(
+                G, diagonal, support, k, w, q, c, lam, lower, upper, points, history
+            )
+            epoch += DEPTH
+            flips += last
+            moves += more
+            k = find_support(w, lam, lower, upper, diagonal, support)
+        descent_work += PASS_WORK * m + 1.0 * moves * m
+        primal, dual, rest = measure(diagonal, w, q, c, lam, lower, upper, yy)
         best_dual = max(best_dual, dual)
         gap = primal - best_dual + rest
         if gap <= target:
             break
-        k = _support(idx, count, w, lam, lower, upper, G, support)
         cheap = newton_work <= balance * descent_work
-        if k == 0 or (entered + flips > 0 and not cheap):
+        if k == 0 or k > U.shape[0] or (flips > 0 and not cheap):
             continue
-        for a in range(count):
-            start[idx[a]] = w[idx[a]]
-            slopes[idx[a]] = q[idx[a]]
+        start[:] = w
+        slopes[:] = q
         for _ in range(3 + k // 4):
             newton_work += sync(G, support, k, order, meta[0], U, inside, times)
-            newton_work += 2.0 * k * k
+            newton_work += NEWTON_WORK * k * k
             meta[0] = k
             clean = _newton(
                 order, k, w, slopes, lam, lower, upper, U, d, step, times, change
             )
             if clean == 1 or newton_work > 4.0 * balance * descent_work:
                 break
-            k = _support(idx, count, w, lam, lower, upper, G, support)
+            k = find_support(w, lam, lower, upper, diagonal, support)
             if k == 0:
                 break
-        _settle(G, m, idx, count, w, start, q)
-        primal, dual, rest = _measure(G, idx, count, w, q, c, lam, lower, upper, yy)
+        _settle(G, w, start, q)
+        primal, dual, rest = measure(diagonal, w, q, c, lam, lower, upper, yy)
         best_dual = max(best_dual, dual)
         gap = primal - best_dual + rest
         if gap <= target:

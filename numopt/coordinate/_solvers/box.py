@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from numopt import _validation as v
-from numopt._array.namespace import numpy_namespace
 from numopt._array.sparse import is_sparse
 from numopt._iterate.loop import Solver, iterate
-from numopt.coordinate._kernels.descent import BALANCE, solve_gram
+from numopt.coordinate._kernels.descent import BALANCE
 from numopt.coordinate._problem.data import LinearData, check_design
 from numopt.coordinate._problem.datafits import Quadratic
 from numopt.coordinate._problem.penalties import NonNegative
+from numopt.coordinate._solvers.inner import minimise_gram
 from numopt.coordinate._solvers.results import CoordinateResult
 from numopt.coordinate._solvers.working_set import solve_data
 
@@ -23,7 +23,6 @@ __all__ = ["nnls", "solve_quadratic"]
 DENSE_SIZE = 1000
 #: Exchanges without fewer violations before single exchanges (Kim & Park 2011).
 FULL_EXCHANGES = 3
-MAX_EPOCHS = 20_000
 
 
 def nnls(
@@ -299,24 +298,18 @@ def _dense_step(problem: BoxProblem, state: BoxState) -> None:
     N = problem.c.size
     zero = np.zeros(N)
     scale = float(np.abs(problem.c) @ np.abs(state.x)) + 1e-300
-    solve_gram.for_namespace(numpy_namespace)(
+    minimise_gram(
         np.array(problem.A, order="C"),
-        N,
-        np.arange(N),
         state.x,
         state.gradient.copy(),
         problem.c,
         zero,
         problem.lower,
         problem.upper,
-        0.0,
-        1e-16 * scale,
-        200,
-        np.zeros((N, N)),
-        np.zeros(N, np.int64),
-        np.zeros(N, np.int64),
-        np.zeros(1, np.int64),
-        3.0 * BALANCE,
+        squares=0.0,
+        target=1e-16 * scale,
+        max_epochs=200,
+        balance=3.0 * BALANCE,
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numopt._array.namespace import numpy_namespace
 from numopt.coordinate._kernels.descent import sparse_gram
 from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._solvers.inner import Factor
 
 __all__ = ["GramCache"]
 
@@ -32,27 +33,27 @@ class GramCache:
         self._allocate(128)
 
     def _allocate(self, capacity: int) -> None:
+        """Make room for more columns."""
         n, m = self.data.shape[0], self.size
         old = self.__dict__.copy()
         self._capacity = capacity
-        self.G = np.zeros((capacity, capacity))
-        self.U = np.zeros((capacity, capacity))
-        self.order = np.zeros(capacity, np.int64)
-        self.inside = np.zeros(capacity, np.int64)
-        self.factored = np.zeros(1, np.int64)
+        self.G = np.empty((capacity, capacity))
+        # Supports beyond the rank are left to descent.
+        largest = min(capacity, 2 * n + 64)
         self.w, self.c = np.zeros(capacity), np.zeros(capacity)
         self.ridge, self.means = np.zeros(capacity), np.zeros(capacity)
         self.columns = (
             None if self.data.is_sparse else np.empty((n, capacity), order="F")
         )
-        if m:
-            self.G[:m, :m] = old["G"][:m, :m]
-            self.U[:m, :m] = old["U"][:m, :m]
-            for name in ("order", "inside", "w", "c", "ridge", "means"):
-                getattr(self, name)[:m] = old[name][:m]
-            self.factored[0] = old["factored"][0]
-            if self.columns is not None:
-                self.columns[:, :m] = old["columns"][:, :m]
+        if not m:
+            self.factor = Factor.empty(largest, capacity)
+            return
+        self.factor = self.factor.grown(largest, capacity)
+        self.G[:m, :m] = old["G"][:m, :m]
+        for name in ("w", "c", "ridge", "means"):
+            getattr(self, name)[:m] = old[name][:m]
+        if self.columns is not None:
+            self.columns[:, :m] = old["columns"][:, :m]
 
     def extend(self, new: np.ndarray, correlation: np.ndarray) -> None:
         """Add columns; ``correlation`` is their product with the weighted targets."""
@@ -130,12 +131,7 @@ class GramCache:
         if np.any(change):
             self.G[np.arange(m), np.arange(m)] += change
             self.ridge[:m] = ridge
-            self.reset_factor()
-
-    def reset_factor(self) -> None:
-        """Forget the factor."""
-        self.factored[0] = 0
-        self.inside[:] = 0
+            self.factor.reset()
 
     def scatter(self) -> np.ndarray:
         """Return the coefficients of all coordinates."""

@@ -11,16 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from numopt._array.namespace import numpy_namespace
-from numopt.coordinate._kernels.descent import BALANCE, solve_gram
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._solvers.columns import GramCache
-from numopt.coordinate._solvers.quadratic import (
-    INNER_TOL,
-    MAX_EPOCHS,
-    QuadraticProblem,
-)
+from numopt.coordinate._solvers.inner import minimise_gram
+from numopt.coordinate._solvers.quadratic import INNER_TOL, QuadraticProblem
 
 __all__ = ["GramPath", "suits_gram"]
 
@@ -77,7 +72,6 @@ class GramPath:
         self.ridged = bool(unit.l2.any())
         # The slopes G w - c, kept up to date by the kernel.
         self.q = -self.cache.c[: self.index.size]
-        self.kernel = solve_gram.for_namespace(numpy_namespace)
 
     def solve(self, alpha: float) -> dict[str, Any]:
         """Solve on the Gram matrix from the coefficients of the last strength."""
@@ -89,24 +83,17 @@ class GramPath:
             self.q += (ridge - cache.ridge[:m]) * w
             cache.set_ridge(ridge)
         lam = self.total * alpha * unit.l1
-        gap, _ = self.kernel(
+        gap, _ = minimise_gram(
             cache.G,
-            m,
-            self.index,
             w,
             self.q,
             c,
             lam,
             unit.lower,
             unit.upper,
-            self.squares,
-            self.target,
-            MAX_EPOCHS,
-            cache.U,
-            cache.order,
-            cache.inside,
-            cache.factored,
-            BALANCE,
+            squares=self.squares,
+            target=self.target,
+            factor=cache.factor,
         )
         coef = w.copy()
         fitted = self.squares - float(c @ coef) + float(self.q @ coef)

@@ -17,9 +17,9 @@ from numopt.coordinate._problem.groups import GroupTerms, group_index
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import Penalty
 from numopt.coordinate._solvers.columns import GramCache
+from numopt.coordinate._solvers.inner import MAX_EPOCHS
 from numopt.coordinate._solvers.quadratic import (
     INNER_TOL,
-    MAX_EPOCHS,
     QuadraticState,
     recover_intercept,
     refresh,

@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from numopt._array.namespace import numpy_namespace
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
-from numopt.coordinate._kernels.descent import BALANCE, solve_gram
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit
 from numopt.coordinate._problem.duality import separable_dual
 from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import Penalty
+from numopt.coordinate._solvers.inner import minimise_gram
 
 __all__ = ["ModelProblem", "ModelState", "ProxNewtonWorkingSet"]
 
@@ -238,24 +237,17 @@ def newton_step(
     c = G @ flat - slope
     unit = problem.null.scale
     gap = state.gap if np.isfinite(state.gap) else 1.0
-    solve_gram.for_namespace(numpy_namespace)(
+    minimise_gram(
         G,
-        size,
-        np.arange(size),
         new,
         slope.copy(),
         c,
         l1,
         lower,
         upper,
-        float(flat @ (c - slope)) + 2.0 * unit,
-        unit * max(0.01 * problem.tol, 1e-4 * min(gap, 1.0)),
-        MAX_EPOCHS,
-        np.zeros((size, size)),
-        np.zeros(size, np.int64),
-        np.zeros(size, np.int64),
-        np.zeros(1, np.int64),
-        BALANCE,
+        squares=float(flat @ (c - slope)) + 2.0 * unit,
+        target=unit * max(0.01 * problem.tol, 1e-4 * min(gap, 1.0)),
+        max_epochs=MAX_EPOCHS,
     )
     return _search(problem, state, flat, new, slope, l1, l2, outputs, extra)
 

@@ -11,28 +11,29 @@ from typing import Any
 
 import numpy as np
 
-from numopt._array.namespace import numpy_namespace
 from numopt._iterate.loop import Solver
-from numopt.coordinate._kernels.descent import BALANCE, solve_gram
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Quadratic
 from numopt.coordinate._problem.duality import separable_dual
 from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._solvers.columns import GramCache
+from numopt.coordinate._solvers.inner import minimise_gram
 
 __all__ = ["QuadraticProblem", "QuadraticState", "QuadraticWorkingSet"]
 
 #: The inner gap relative to the outer one (where an inner solve is dear, and where it
 #: is cheap beside a pass over the design), and to the tolerance.
-INNER_SHARE, CHEAP_SHARE, INNER_TOL = 0.1, 1e-3, 0.3
+INNER_SHARE, CHEAP_SHARE, INNER_TOL = 0.1, 0.1, 0.3
 #: An inner solve costs about as much as this many passes over the Gram matrix.
 INNER_PASSES = 20
 #: The inner gap where coordinates without L1 term must be stationary to rounding.
 EXACT = 1e-13
 #: Fewest columns that a pass adds.
 FIRST_SIZE = 64
-MAX_EPOCHS = 20_000
+#: Columns whose correlation is below this share of their threshold sit out, where at
+#: least so many columns are stored and at most so many of them take part.
+NEAR, LARGE, FEWER = 0.85, 256, 0.8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -212,26 +213,71 @@ def inner_solve(problem: QuadraticProblem, state: QuadraticState) -> None:
     if not np.all(terms.l1[index] > 0):
         # Their dual constraints allow no slack: the support must be solved exactly.
         share = min(share, EXACT)
-    _, epochs = solve_gram.for_namespace(numpy_namespace)(
-        cache.G,
-        m,
-        np.arange(m),
+    target = unit * share * 0.5**state.stalled
+    part = _near(problem, state, index)
+    if part.size == m:
+        _, epochs = minimise_gram(
+            cache.G,
+            w,
+            q,
+            cache.c[:m],
+            total * terms.l1[index],
+            terms.lower[index],
+            terms.upper[index],
+            squares=squares,
+            target=target,
+            factor=cache.factor,
+        )
+    else:
+        epochs = _solve_part(problem, state, part, q, squares, target)
+    state.epochs += epochs
+
+
+def _near(problem: QuadraticProblem, state: QuadraticState, index: np.ndarray) -> Any:
+    """Positions of the columns in use or near their threshold: all where that is most.
+
+    The others keep their zeros; the next pass over the design sees if one is wanted.
+    """
+    m = index.size
+    everything = np.arange(m)
+    if m < LARGE or state.ratio is None:
+        return everything
+    limit = NEAR * problem.data.total
+    near = (state.ratio[index] >= limit) | (state.cache.w[:m] != 0)
+    part = np.flatnonzero(near)
+    return part if part.size <= FEWER * m else everything
+
+
+def _solve_part(
+    problem: QuadraticProblem,
+    state: QuadraticState,
+    part: np.ndarray,
+    q: np.ndarray,
+    squares: float,
+    target: float,
+) -> int:
+    """Solve on a part of the stored columns; returns the epochs."""
+    cache, terms = state.cache, problem.terms
+    index = cache.index[part]
+    position = np.full(cache.size, -1)
+    position[part] = np.arange(part.size)
+    factor = cache.factor.renamed(position, part.size)
+    w = cache.w[part]
+    _, epochs = minimise_gram(
+        cache.G[: cache.size].take(part, 0).take(part, 1),
         w,
-        q,
-        cache.c[:m],
-        total * terms.l1[index],
+        q[part],
+        cache.c[part],
+        problem.data.total * terms.l1[index],
         terms.lower[index],
         terms.upper[index],
-        squares,
-        unit * share * 0.5**state.stalled,
-        MAX_EPOCHS,
-        cache.U,
-        cache.order,
-        cache.inside,
-        cache.factored,
-        BALANCE,
+        squares=squares,
+        target=target,
+        factor=factor,
     )
-    state.epochs += epochs
+    cache.w[part] = w
+    cache.factor = factor.renamed(part, cache.factor.inside.size)
+    return epochs
 
 
 def refresh(problem: QuadraticProblem, state: QuadraticState) -> None:

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from numopt import _validation as v
-from numopt._array.namespace import numpy_namespace
 from numopt._array.sparse import CSR, as_csr
 from numopt._iterate.loop import Solver, iterate
-from numopt.coordinate._kernels.descent import BALANCE, solve_gram
 from numopt.coordinate._kernels.svm import svm_epochs
 from numopt.coordinate._problem.data import check_design, check_sample_weight
 from numopt.coordinate._problem.datafits import SquaredHinge
+from numopt.coordinate._solvers.inner import minimise_gram
 from numopt.coordinate._solvers.results import CoordinateResult
 
 __all__ = ["linear_svc_dual"]
@@ -30,6 +29,7 @@ def linear_svc_dual(
     C: float = 1.0,
     loss: str = "squared_hinge",
     *,
+    sample_weight: Any = None,
     max_iter: int = 1000,
     tol: float = 1e-6,
     random_state: Any = None,
@@ -37,10 +37,11 @@ def linear_svc_dual(
     verbose: int = 0,
     warn: bool = True,
 ) -> CoordinateResult:
-    """Minimise ``|w|^2 / 2 + C sum_i loss(y_i, x_i^T w)`` to a relative duality gap.
+    """Minimise ``|w|^2 / 2 + C sum_i s_i loss(y_i, x_i^T w)`` to a relative gap.
 
     ``loss`` is "hinge", ``max(0, 1 - y z)``, or "squared_hinge", its square. Labels are
-    -1, 1 or 0, 1; the gap is relative to the objective at 0.
+    -1, 1 or 0, 1, ``s`` the sample weights; the duality gap is relative to the
+    objective at 0.
     """
     C = v.check_real("C", C, low=0, include_low=False)
     loss = v.check_choice("loss", loss, ("hinge", "squared_hinge"))
@@ -49,8 +50,9 @@ def linear_svc_dual(
     X = check_design("X", X)
     labels = np.asarray(y, dtype=np.float64)
     v.check_shape("y", labels, (X.shape[0],), why="(one a row of X)")
-    check_sample_weight(None, X.shape[0])
-    problem = SvmProblem.build(X, SquaredHinge().encode(labels), C, loss)
+    weights = check_sample_weight(sample_weight, X.shape[0])
+    costs = np.full(X.shape[0], C) if weights is None else C * weights
+    problem = SvmProblem.build(X, SquaredHinge().encode(labels), costs, loss)
     solver = SvmSolver(np.random.default_rng(random_state))
     fields = iterate(
         solver,
@@ -66,26 +68,43 @@ def linear_svc_dual(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SvmProblem:
-    """Rows, labels and the box of the dual."""
+    """Rows, labels, the cost of each sample, and the box of the dual.
+
+    The dual is ``min |sum_i a_i y_i x_i|^2 / 2 + sum_i shift_i a_i^2 / 2 - sum_i a_i``
+    over ``0 <= a <= upper``.
+    """
 
     X: Any
     rows: CSR
     y: np.ndarray
     squares: np.ndarray
-    C: float
-    upper: float
-    shift: float
+    costs: np.ndarray
+    upper: np.ndarray
+    shift: np.ndarray
 
     @classmethod
-    def build(cls, X: Any, y: np.ndarray, C: float, loss: str) -> "SvmProblem":
-        """Hinge bounds the dual variables by C, its square adds 1 / (2 C) to Q."""
+    def build(cls, X: Any, y: np.ndarray, costs: np.ndarray, loss: str) -> "SvmProblem":
+        """Hinge bounds the dual variables by the costs, its square bends them."""
         rows = _rows(X)
         owner = np.repeat(np.arange(X.shape[0]), np.diff(rows.indptr))
         squares = np.bincount(owner, rows.data**2, X.shape[0])
-        hinge = loss == "hinge"
-        return cls(
-            X, rows, y, squares, C, C if hinge else np.inf, 0.0 if hinge else 0.5 / C
-        )
+        if loss == "hinge":
+            return cls(X, rows, y, squares, costs, costs, np.zeros_like(costs))
+        used = costs > 0
+        shift = np.where(used, 0.5 / np.where(used, costs, 1.0), 0.0)
+        # A sample without weight has no dual variable.
+        upper = np.where(used, np.inf, 0.0)
+        return cls(X, rows, y, squares, costs, upper, shift)
+
+    @property
+    def squared(self) -> bool:
+        """Whether the loss is the square of the hinge."""
+        return bool(self.shift.any())
+
+    @property
+    def unit(self) -> float:
+        """Objective at 0."""
+        return float(self.costs.sum())
 
 
 @dataclasses.dataclass
@@ -142,11 +161,11 @@ class SvmSolver(Solver[SvmProblem, SvmState]):
         margin = problem.y * np.asarray(problem.X @ state.w)
         short = np.maximum(0.0, 1.0 - margin)
         squares = float(state.w @ state.w)
-        losses = short.sum() if problem.shift == 0 else (short**2).sum()
-        state.primal = 0.5 * squares + problem.C * float(losses)
-        dual = state.a.sum() - 0.5 * squares - 0.5 * problem.shift * state.a @ state.a
+        losses = short**2 if problem.squared else short
+        state.primal = 0.5 * squares + float(problem.costs @ losses)
+        dual = state.a.sum() - 0.5 * squares - 0.5 * problem.shift @ state.a**2
         state.dual = max(state.dual, float(dual))
-        gap = (state.primal - state.dual) / (problem.C * problem.y.size)
+        gap = (state.primal - state.dual) / problem.unit
         return {
             "objective": state.primal,
             "residual": gap,
@@ -161,7 +180,7 @@ class SvmSolver(Solver[SvmProblem, SvmState]):
             "coef": state.w,
             "intercept": 0.0,
             "objective": state.primal,
-            "dual_gap": (state.primal - state.dual) / (problem.C * problem.y.size),
+            "dual_gap": (state.primal - state.dual) / problem.unit,
             "support": np.flatnonzero(state.w),
         }
 
@@ -179,27 +198,20 @@ def _solve_free(
     block = np.asarray(block, dtype=np.float64) * problem.y[free, None]
     m = free.size
     G = block @ block.T
-    G[np.arange(m), np.arange(m)] += problem.shift
+    G[np.arange(m), np.arange(m)] += problem.shift[free]
     a = state.a[free]
     c = G @ a - slope
-    solve_gram.for_namespace(numpy_namespace)(
+    minimise_gram(
         G,
-        m,
-        np.arange(m),
         a,
         slope.copy(),
         c,
         np.zeros(m),
         np.zeros(m),
-        np.full(m, problem.upper),
-        0.0,
-        1e-14 * problem.C * problem.y.size,
-        50,
-        np.zeros((m, m)),
-        np.zeros(m, np.int64),
-        np.zeros(m, np.int64),
-        np.zeros(1, np.int64),
-        BALANCE,
+        problem.upper[free],
+        squares=0.0,
+        target=1e-14 * problem.unit,
+        max_epochs=50,
     )
     state.a[free] = a
     state.w = np.asarray(problem.X.T @ (problem.y * state.a), dtype=np.float64)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The inner solver on columns: coordinate descent that keeps the residual.
+
+    min_w  |y - X w|^2 / 2 + sum_j ridge_j w_j^2 / 2 + lam_j |w_j|,  lower <= w <= upper,
+
+row ``active[j]`` of ``rows`` being column j of X. It needs no Gram matrix; a coordinate
+costs the length of a column instead of the number of columns.
+"""
+
+import numpy as np
+
+from numopt._kernels.jit import jit_kernel
+from numopt.coordinate._kernels_cpu.cholesky import axpy, combine, dot
+from numopt.coordinate._kernels_cpu.gram import (
+    DEPTH,
+    find_best,
+    find_support,
+    measure,
+)
+
+__all__ = ["solve_residual"]
+
+
+@jit_kernel
+def _update(x, j, r, diagonal, w, ridge, lam, lower, upper):
+    """Minimise in coordinate j with column x; returns (moved, changed sign)."""
+    if diagonal[j] <= 0.0:
+        return 0, 0
+    n = r.size
+    old = w[j]
+    q = ridge[j] * old - dot(x, r, 0, n)
+    new = find_best(j, diagonal[j], old, q, lam, lower, upper)
+    if new == old:
+        return 0, 0
+    axpy(r, x, old - new, 0, n)
+    w[j] = new
+    return 1, 1 if new * old <= 0.0 else 0
+
+
+@jit_kernel
+def _epoch(rows, active, idx, count, r, diagonal, w, ridge, lam, lower, upper):
+    """One cyclic pass; returns how many coordinates changed sign, and moved."""
+    flips, moves = 0, 0
+    for a in range(count):
+        j = idx[a]
+        moved, flipped = _update(
+            rows[active[j]], j, r, diagonal, w, ridge, lam, lower, upper
+        )
+        moves += moved
+        flips += flipped
+    return flips, moves
+
+
+@jit_kernel
+def _objective(w, r, ridge, lam):
+    """The objective, given the residual."""
+    total = 0.5 * dot(r, r, 0, r.size)
+    for j in range(w.size):
+        x = w[j]
+        if x != 0.0:
+            total += 0.5 * ridge[j] * x * x + lam[j] * abs(x)
+    return total
+
+
+@jit_kernel
+def _extrapolate(points, residuals, support, k, w, r, ridge, lam, lower, upper):
+    """Move to the affine combination of the last iterates where it is better."""
+    weights = np.empty(DEPTH)
+    if not combine(points, k, weights):
+        return
+    trial, trial_r = w.copy(), np.zeros(r.size)
+    for i in range(k):
+        total = 0.0
+        for t in range(DEPTH):
+            total += weights[t] * points[t + 1, i]
+        j = support[i]
+        if not lower[j] <= total <= upper[j]:
+            return
+        trial[j] = total
+    for t in range(DEPTH):
+        axpy(trial_r, residuals[t + 1], weights[t], 0, r.size)
+    if _objective(trial, trial_r, ridge, lam) < _objective(w, r, ridge, lam):
+        w[:] = trial
+        r[:] = trial_r
+
+
+@jit_kernel
+def solve_residual(
+    rows, active, w, r, squares, c, ridge, lam, lower, upper, yy, target, max_epochs
+):
+    """Minimise until gap <= target; returns (gap, epochs, slopes).
+
+    ``squares`` holds the squared norms of the columns, ``c`` their products with y and
+    ``slopes`` the derivatives of the smooth part at the end.
+    """
+    m, n = w.size, r.size
+    diagonal, q = squares + ridge, np.empty(m)
+    everything, support = np.arange(m), np.empty(m, np.int64)
+    points, residuals = np.empty((DEPTH + 1, m)), np.empty((DEPTH + 1, n))
+    best_dual, gap = -np.inf, np.inf
+    epoch = 0
+    while True:
+        for j in range(m):
+            q[j] = ridge[j] * w[j] - dot(rows[active[j]], r, 0, n)
+        primal, dual, rest = measure(diagonal, w, q, c, lam, lower, upper, yy)
+        best_dual = max(best_dual, dual)
+        gap = primal - best_dual + rest
+        if gap <= target or epoch >= max_epochs:
+            break
+        _epoch(rows, active, everything, m, r, diagonal, w, ridge, lam, lower, upper)
+        epoch += 1
+        k = find_support(w, lam, lower, upper, diagonal, support)
+        if k == 0:
+            continue
+        for i in range(k):
+            points[0, i] = w[support[i]]
+        for t in range(DEPTH):
+            _, moves = _epoch(
+                rows, active, support, k, r, diagonal, w, ridge, lam, lower, upper
+            )
+            epoch += 1
+            if moves == 0:
+                break
+            for i in range(k):
+                points[t + 1, i] = w[support[i]]
+            residuals[t + 1, :] = r
+        else:
+            _extrapolate(points, residuals, support, k, w, r, ridge, lam, lower, upper)
+    return gap, epoch, q

@@ -13,23 +13,19 @@ T = TypeVar("T", bound=Any)
 def fill_docstring(**parts: str) -> Callable[[T], T]:
     """Return a decorator that replaces each line ``{name}`` of a docstring by a part.
 
-    Parts may be indented as their own source is. A line that names no part, or a part
-    that no line names, is a mistake of the programmer and raises KeyError.
+    Parts may be indented as their own source is, and need not all be used. A line that
+    names no part is a mistake of the programmer and raises KeyError.
     """
     texts = {name: inspect.cleandoc(part) for name, part in parts.items()}
 
     def decorate(documented: T) -> T:
         if documented.__doc__ is None:  # python -OO
             return documented
-        lines, missing = [], set(texts)
+        lines = []
         for line in inspect.cleandoc(documented.__doc__).splitlines():
             if line.startswith("{") and line.endswith("}"):
-                lines.append(texts[line[1:-1]])
-                missing.discard(line[1:-1])
-            else:
-                lines.append(line)
-        if missing:
-            raise KeyError(f"no line names the parts {sorted(missing)}")
+                line = texts[line[1:-1]]
+            lines.append(line)
         documented.__doc__ = "\n".join(lines) + "\n"
         return documented
 

@@ -7,7 +7,12 @@ from sklearn.utils._array_api import (
     move_to,
     supported_float_dtypes,
 )
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.validation import (
     _check_sample_weight as check_sample_weight,
 )
@@ -26,6 +31,7 @@ __all__ = [
     "move_to",
     "supported_float_dtypes",
     "validate_data",
+    "validate_parameter_constraints",
 ]
 
 try:

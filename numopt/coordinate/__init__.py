@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
         # `ElasticNet` is an estimator that is also the penalty of that name.
-        "_estimators.classifiers": ("BCDClassifier", "SparseLogisticRegression"),
+        "_estimators.classifiers": ("SparseLogisticRegression",),
         "_estimators.labels": ("LabelPropagation",),
         "_estimators.logistic_cv": ("SparseLogisticRegressionCV",),
         "_estimators.regressors": (
@@ -27,7 +27,7 @@ __getattr__, __dir__, __all__ = attach(
             "Lasso",
             "NonNegativeRegression",
         ),
-        "_estimators.rules": ("BCDRegressor",),
+        "_estimators.rules": ("BCDClassifier", "BCDRegressor"),
         "_estimators.regressors_cv": ("ElasticNetCV", "GroupLassoCV", "LassoCV"),
         "_estimators.svm": ("LinearSVC",),
         "_problem.datafits": (
@@ -74,10 +74,7 @@ __getattr__, __dir__, __all__ = attach(
 )
 
 if TYPE_CHECKING:
-    from numopt.coordinate._estimators.classifiers import (
-        BCDClassifier,
-        SparseLogisticRegression,
-    )
+    from numopt.coordinate._estimators.classifiers import SparseLogisticRegression
     from numopt.coordinate._estimators.labels import LabelPropagation
     from numopt.coordinate._estimators.logistic_cv import SparseLogisticRegressionCV
     from numopt.coordinate._estimators.regressors import (
@@ -91,7 +88,7 @@ if TYPE_CHECKING:
         GroupLassoCV,
         LassoCV,
     )
-    from numopt.coordinate._estimators.rules import BCDRegressor
+    from numopt.coordinate._estimators.rules import BCDClassifier, BCDRegressor
     from numopt.coordinate._estimators.svm import LinearSVC
     from numopt.coordinate._problem.datafits import (
         Datafit,

@@ -300,3 +300,67 @@ def test_linear_svc_agrees_with_liblinear(loss):
         np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-4)
         np.testing.assert_allclose(ours.intercept_, theirs.intercept_, atol=1e-4)
         assert ours.dual_gap_ <= 1e-9
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_linear_svc_weighs_samples_as_liblinear_does(loss, rng):
+    from sklearn.svm import LinearSVC as Peer
+
+    X, y = load_iris(return_X_y=True)
+    X, y = StandardScaler().fit_transform(X), y == 1
+    weights = rng.integers(0, 4, y.size).astype(float)
+    ours = LinearSVC(0.3, loss, tol=1e-10, random_state=0).fit(X, y, weights)
+    theirs = Peer(C=0.3, loss=loss, dual=True, tol=1e-9, max_iter=1_000_000)
+    theirs.fit(X, y, weights)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-5)
+    rows = np.repeat(np.arange(y.size), weights.astype(int))
+    repeated = LinearSVC(0.3, loss, tol=1e-10, random_state=0).fit(X[rows], y[rows])
+    np.testing.assert_allclose(ours.coef_, repeated.coef_, atol=1e-5)
+    assert ours.dual_gap_ <= 1e-10
+    by_class = LinearSVC(0.3, loss, tol=1e-10, class_weight={False: 1.0, True: 3.0})
+    same = LinearSVC(0.3, loss, tol=1e-10).fit(X, y, np.where(y, 3.0, 1.0))
+    np.testing.assert_allclose(by_class.fit(X, y).coef_, same.coef_, atol=1e-5)
+
+
+def test_cross_validation_reports_times(data):
+    X, y = data
+    model = LassoCV(n_alphas=6, cv=3).fit(X, y)
+    assert model.time_path_.shape == (6, 3)
+    assert np.all(np.diff(model.time_path_, axis=0) >= 0)
+    logistic = SparseLogisticRegressionCV([0.1, 1.0], cv=3, tol=1e-3).fit(X, y > 0)
+    assert logistic.time_path_.shape == (2, 3)
+
+
+def test_a_warm_start_of_another_shape_is_a_cold_one(data):
+    X, y = data
+    model = Lasso(0.01, warm_start=True).fit(X, y).fit(X[:, :10], y)
+    np.testing.assert_array_equal(model.coef_, Lasso(0.01).fit(X[:, :10], y).coef_)
+    classes = np.arange(80) % 3
+    logistic = SparseLogisticRegression(0.1, warm_start=True, tol=1e-3)
+    logistic.fit(X, classes).fit(X, classes > 0)
+    cold = SparseLogisticRegression(0.1, tol=1e-3).fit(X, classes > 0)
+    np.testing.assert_array_equal(logistic.coef_, cold.coef_)
+
+
+def test_names_of_features_are_forgotten_with_plain_arrays(data):
+    pandas = pytest.importorskip("pandas")
+    X, y = data
+    frame = pandas.DataFrame(X, columns=[f"x{j}" for j in range(30)])
+    model = Lasso(0.01).fit(frame, y)
+    assert model.feature_names_in_[3] == "x3"
+    assert not hasattr(model.fit(X, y), "feature_names_in_")
+    assert model.n_features_in_ == 30
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_plain_arrays_are_checked(bad, data):
+    X, y = data
+    broken = X.copy()
+    broken[3, 4] = bad
+    for estimator in (Lasso(), SparseLogisticRegression(), LinearSVC()):
+        with pytest.raises(ValueError, match="contains"):
+            estimator.fit(broken, (y > 0).astype(int))
+    with pytest.raises(ValueError, match="contains"):
+        Lasso().fit(X, np.where(np.arange(80) == 5, bad, y))
+    with pytest.raises(ValueError, match="inconsistent numbers"):
+        Lasso().fit(X, y[:-1])

@@ -124,13 +124,6 @@ def _likelihood_adjusted_sdp() -> Any:
     return LikelihoodAdjustedSDP(n_clusters=2, n_init=1, max_outer=1, max_iter=20)
 
 
-def _logistic_cv() -> Any:
-    # Tiny data: a short grid without the nearly separable end.
-    from numopt.coordinate import SparseLogisticRegressionCV
-
-    return SparseLogisticRegressionCV([0.1, 1.0], cv=2, tol=1e-12)
-
-
 INSTANCES |= {
     "LikelihoodAdjustedSDP": _likelihood_adjusted_sdp,
     "SDPKMeans": _sdp_k_means,

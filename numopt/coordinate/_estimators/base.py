@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the linear estimators of the family share."""
+"""What the linear estimators of the family share: one fit for all of them."""
 
 from numbers import Integral, Real
 from typing import Any, Self
@@ -13,17 +13,20 @@ from numopt._estimator.sklearn_compat import (
     check_sample_weight,
     fit_context,
     validate_data,
+    validate_parameter_constraints,
 )
 from numopt.coordinate._problem.datafits import Datafit, Quadratic
 from numopt.coordinate._problem.penalties import Penalty
 from numopt.coordinate._solvers.bcd import bcd_solve
 from numopt.coordinate._solvers.results import CoordinateResult
 
-__all__ = ["SPARSE", "STOPPING", "LinearEstimator", "LinearRegressor", "linear_score"]
+__all__ = ["COMMON", "LinearEstimator", "LinearRegressor", "linear_score"]
 
-SPARSE = ("csc", "csr", "coo")
+FORMATS = ("csc", "csr", "coo")
+FLOATS = [np.float64, np.float32]
 #: Constraints of the parameters that every estimator has.
-STOPPING = {
+COMMON = {
+    "fit_intercept": ["boolean"],
     "max_iter": [Interval(Integral, 1, None, closed="left")],
     "tol": [Interval(Real, 0, None, closed="neither")],
     "verbose": [Interval(Integral, 0, None, closed="left"), "boolean"],
@@ -35,8 +38,37 @@ def linear_score(X: Any, coef: np.ndarray, intercept: Any) -> np.ndarray:
     return np.asarray(X @ coef.T) + intercept
 
 
+def _is_plain(X: Any, y: Any) -> bool:
+    """Whether both are finite arrays that no check would convert."""
+    return (
+        type(X) is np.ndarray
+        and type(y) is np.ndarray
+        and X.dtype in FLOATS
+        and y.dtype.kind in "fiu"
+        and X.ndim == 2
+        and X.size > 0
+        and y.shape == X.shape[:1]
+        # A sum that is not finite leaves the decision to the careful check.
+        and bool(np.isfinite(X.sum()) and np.isfinite(y.sum()))
+    )
+
+
 class LinearEstimator(BaseEstimator):
-    """Validation, warm start and fitted attributes of one solve."""
+    """A linear model: subclasses say which datafit and penalty their parameters mean.
+
+    ``fit`` validates, encodes the targets, lets cross-validation choose the strength,
+    solves and records.
+    """
+
+    fit_intercept: bool
+    max_iter: int
+    tol: float
+    verbose: int
+    coef_: np.ndarray
+    intercept_: Any
+    result_: Any
+    history_: Any
+    n_features_in_: int
 
     def __sklearn_tags__(self) -> Any:
         """Sparse input is accepted."""
@@ -44,61 +76,34 @@ class LinearEstimator(BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    def _validate_new(self, X: Any) -> Any:
-        """Validate data given after fit."""
-        check_is_fitted(self)
-        return validate_data(
-            self, X, accept_sparse=SPARSE, dtype=[np.float64, np.float32], reset=False
-        )
-
-    def _weights(self, sample_weight: Any, X: Any) -> np.ndarray | None:
-        if sample_weight is None:
-            return None
-        return check_sample_weight(sample_weight, X, dtype=np.float64)
-
-    def _solve(
-        self,
-        X: Any,
-        y: np.ndarray,
-        datafit: Datafit,
-        penalty: Penalty,
-        weights: np.ndarray | None,
-        **options: Any,
-    ) -> CoordinateResult:
-        """Solve with the parameters of the estimator."""
-        return bcd_solve(
-            X,
-            y,
-            datafit,
-            penalty,
-            sample_weight=weights,
-            fit_intercept=self.fit_intercept,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            verbose=int(self.verbose),
-            **options,
-        )
-
-    def _record(self, result: CoordinateResult) -> None:
-        """Set the fitted attributes that all share."""
-        self.n_iter_ = result.n_iter
-        self.dual_gap_ = result.dual_gap
-        self.history_ = result.history
-        self.result_ = result
-
-
-class LinearRegressor(RegressorMixin, LinearEstimator):
-    """A regressor whose model is a datafit and a penalty."""
-
     def _datafit(self) -> Datafit:
-        return Quadratic()
+        """Loss of the model."""
+        raise NotImplementedError
 
-    def _penalty(self) -> Penalty:
+    def _penalty(self, total: float) -> Penalty:
+        """Penalty of the model, for samples of this total weight."""
         raise NotImplementedError
 
     def _rules(self) -> dict[str, Any]:
-        """Options of the solver beyond the stopping ones."""
+        """Options of the solver beyond the common ones."""
         return {}
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        """Targets as the datafit takes them."""
+        return y
+
+    def _weigh(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        """Weights of the samples, those of their classes included."""
+        return weights
+
+    def _choose(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Choose parameters from the data before the fit."""
+
+    def _store(self, result: Any) -> None:
+        """Set the fitted attributes."""
+        self.coef_, self.intercept_ = result.coef, result.intercept
+        self.n_iter_, self.dual_gap_ = result.n_iter, result.dual_gap
+        self.history_, self.result_ = result.history, result
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -109,32 +114,90 @@ class LinearRegressor(RegressorMixin, LinearEstimator):
         X : array-like or sparse matrix of shape (n_samples, n_features)
             Training data; Fortran order or CSC avoids a copy.
         y : array-like of shape (n_samples,)
-            Targets.
+            Targets: numbers of a regressor, classes of any type of a classifier.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; integers are the same as repeated rows.
+            Non-negative weights; integers are the same as repeated rows. Estimators
+            that cross-validate use them in the fits and in the scores.
 
         Returns
         -------
         self
             The fitted estimator.
         """
-        X, y = validate_data(
-            self,
+        X, y = self._validate_training(X, y)
+        targets = self._encode(y)
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, X, dtype=np.float64)
+        self._choose(X, targets, sample_weight)
+        self._store(self._solve(X, targets, self._weigh(targets, sample_weight)))
+        return self
+
+    def _solve(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> Any:
+        """Solve with the parameters of the estimator."""
+        total = float(X.shape[0] if weights is None else weights.sum())
+        return self._minimise(X, y, weights, self._penalty(total))
+
+    def _minimise(
+        self, X: Any, y: np.ndarray, weights: np.ndarray | None, penalty: Penalty
+    ) -> CoordinateResult:
+        """Minimise the datafit with a penalty."""
+        return bcd_solve(
             X,
             y,
-            accept_sparse=SPARSE,
-            dtype=[np.float64, np.float32],
-            y_numeric=True,
+            self._datafit(),
+            penalty,
+            sample_weight=weights,
+            fit_intercept=self.fit_intercept,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            verbose=int(self.verbose),
+            **self._rules(),
+            **self._start(),
         )
-        options = self._rules()
-        if getattr(self, "warm_start", False) and hasattr(self, "coef_"):
-            options["coef_init"] = self.coef_
-            options["intercept_init"] = self.intercept_
-        weights = self._weights(sample_weight, X)
-        result = self._solve(X, y, self._datafit(), self._penalty(), weights, **options)
-        self.coef_, self.intercept_ = result.coef, result.intercept
-        self._record(result)
-        return self
+
+    def _start(self) -> dict[str, Any]:
+        """Start of a warm fit, where the last solution has the right shape."""
+        if not getattr(self, "warm_start", False) or not hasattr(self, "coef_"):
+            return {}
+        if self.coef_.shape[-1] != self.n_features_in_:
+            return {}
+        return {"coef_init": self.coef_, "intercept_init": self.intercept_}
+
+    def _validate_training(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """Validate training data and record its features; plain arrays pass at once."""
+        if not _is_plain(X, y):
+            return self._check_training(X, y)
+        self.n_features_in_ = X.shape[1]
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return X, y
+
+    def _check_training(self, X: Any, y: Any, **options: Any) -> tuple[Any, np.ndarray]:
+        """Validate training data as scikit-learn does."""
+        return validate_data(self, X, y, accept_sparse=FORMATS, dtype=FLOATS, **options)
+
+    def _validate_new(self, X: Any) -> Any:
+        """Validate data given after fit."""
+        check_is_fitted(self)
+        return validate_data(self, X, accept_sparse=FORMATS, dtype=FLOATS, reset=False)
+
+    def _validate_params(self) -> None:
+        """Validate parameters without inspecting the signature at every fit."""
+        constraints = self._parameter_constraints
+        values = {name: getattr(self, name) for name in constraints}
+        validate_parameter_constraints(constraints, values, type(self).__name__)
+
+
+class LinearRegressor(RegressorMixin, LinearEstimator):
+    """A regressor whose model is a datafit and a penalty."""
+
+    def _datafit(self) -> Datafit:
+        """Squares."""
+        return Quadratic()
+
+    def _check_training(self, X: Any, y: Any, **options: Any) -> tuple[Any, np.ndarray]:
+        """Targets are numbers."""
+        return super()._check_training(X, y, y_numeric=True, **options)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict targets.
@@ -149,5 +212,4 @@ class LinearRegressor(RegressorMixin, LinearEstimator):
         ndarray of shape (n_samples,)
             Predictions.
         """
-        X = self._validate_new(X)
-        return linear_score(X, self.coef_, self.intercept_)
+        return linear_score(self._validate_new(X), self.coef_, self.intercept_)

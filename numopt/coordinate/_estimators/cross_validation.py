@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Choice of the penalty by cross-validation along paths that all folds share."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
-from sklearn.utils import indexable
 
-__all__ = ["Fold", "folds_of", "geometric_grid", "run_folds"]
+from numopt.coordinate._estimators.base import LinearEstimator
+
+__all__ = ["CrossValidated", "Fold", "geometric_grid"]
 
 
 class Fold(NamedTuple):
@@ -20,24 +22,59 @@ class Fold(NamedTuple):
     train_weights: np.ndarray | None
     test_weights: np.ndarray | None
 
+    def sides(self) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
+        """Name, rows and weights of the training and of the test side."""
+        yield "train", self.train, self.train_weights
+        yield "test", self.test, self.test_weights
 
-def folds_of(
-    cv: Any, X: Any, y: np.ndarray, weights: np.ndarray | None, *, classifier: bool
-) -> list[Fold]:
-    """Splits by scikit-learn's rules; folds without weight on a side are refused."""
-    X, y = indexable(X, y)
-    splitter = check_cv(cv, y, classifier=classifier)
-    folds = []
-    for train, test in splitter.split(X, y):
-        sides = [None if weights is None else weights[rows] for rows in (train, test)]
-        for side in sides:
-            if side is not None and not np.any(side > 0):
+
+class CrossValidated(LinearEstimator):
+    """Chooses the strength along one path a fold, on one grid, before the fit."""
+
+    cv: Any
+    n_jobs: int | None
+
+    def _make_grid(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Set the grid that all folds share."""
+        raise NotImplementedError
+
+    def _score_fold(self, X: Any, y: np.ndarray, fold: Fold) -> dict[str, np.ndarray]:
+        """Named scores at every strength for one fold."""
+        raise NotImplementedError
+
+    def _decide(self, tables: dict[str, np.ndarray], shares: np.ndarray) -> None:
+        """Choose from the scores (n_strengths, n_folds) and the weights of folds."""
+        raise NotImplementedError
+
+    def _choose(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Score all folds in parallel threads, each with its own path."""
+        self._make_grid(X, y, weights)
+        folds = self._folds(X, y, weights)
+        rows = X.tocsr() if hasattr(X, "tocsr") else X
+        found = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            delayed(self._score_fold)(rows, y, fold) for fold in folds
+        )
+        tables = {
+            name: np.column_stack([scores[name] for scores in found])
+            for name in found[0]
+        }
+        self._decide(tables, fold_shares(folds))
+
+    def _folds(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> list[Fold]:
+        """Splits by scikit-learn's rules; sides without any weight are refused."""
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self))
+        folds = []
+        for train, test in splitter.split(X, y):
+            if weights is None:
+                folds.append(Fold(train, test, None, None))
+                continue
+            if not (np.any(weights[train] > 0) and np.any(weights[test] > 0)):
                 raise ValueError(
                     "`sample_weight` must be positive somewhere in both sides of each "
                     "fold, got a fold with zeros only"
                 )
-        folds.append(Fold(train, test, *sides))
-    return folds
+            folds.append(Fold(train, test, weights[train], weights[test]))
+        return folds
 
 
 def geometric_grid(top: float, eps: float, n_alphas: int) -> np.ndarray:
@@ -50,22 +87,8 @@ def geometric_grid(top: float, eps: float, n_alphas: int) -> np.ndarray:
     return grid
 
 
-def run_folds(
-    score: Callable[[Fold], tuple[np.ndarray, np.ndarray]],
-    folds: list[Fold],
-    n_jobs: int | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test scores (n_alphas, n_folds), folds in parallel threads."""
-    parts = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(score)(fold) for fold in folds
-    )
-    train, test = zip(*parts, strict=True)
-    return np.column_stack(train), np.column_stack(test)
-
-
 def fold_shares(folds: list[Fold]) -> np.ndarray:
     """Weight of each fold in the mean: equal, or the weight of its test side."""
-    if folds[0].test_weights is None:
-        return np.full(len(folds), 1.0 / len(folds))
-    sums = np.asarray([np.sum(fold.test_weights) for fold in folds])
+    weights = [fold.test_weights for fold in folds]
+    sums = np.asarray([1.0 if side is None else side.sum() for side in weights])
     return sums / sums.sum()

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from numopt._docstring import fill_docstring
 from numopt._estimator.sklearn_compat import Interval
-from numopt.coordinate._estimators.base import STOPPING, LinearRegressor
+from numopt.coordinate._estimators.base import COMMON, LinearRegressor
+from numopt.coordinate._estimators.shared_docs import PARTS
 from numopt.coordinate._problem.group_penalties import GroupL2
 from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._problem.penalties import L1, NonNegative, Penalty
@@ -21,6 +23,7 @@ __all__ = [
 ]
 
 
+@fill_docstring(**PARTS)
 class Lasso(LinearRegressor):
     r"""Linear regression with an L1 penalty, to a certified duality gap.
 
@@ -32,40 +35,16 @@ class Lasso(LinearRegressor):
     ----------
     alpha : float, default=1.0
         Strength of the penalty, as in scikit-learn.
-    fit_intercept : bool, default=True
-        Whether to fit an unpenalised intercept.
-    positive : bool, default=False
-        Whether coefficients must not be negative.
-    weights : array-like of shape (n_features,), default=None
-        Penalty weights, None for ones; 0 leaves a feature unpenalised, inf drops it.
-    max_iter : int, default=1000
-        Outer passes over the data.
-    tol : float, default=1e-6
-        Relative duality gap: the objective is within ``tol`` times the null objective
-        of the optimum.
-    warm_start : bool, default=False
-        Whether `fit` starts from the last solution.
-    verbose : int, default=0
-        1 shows a progress bar, 2 logs each pass.
+    {fit_intercept}
+    {positive}
+    {weights}
+    {stopping}
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
-        Coefficients.
-    intercept_ : float
-        Intercept.
-    n_iter_ : int
-        Outer passes.
-    dual_gap_ : float
-        Relative duality gap of the solution.
-    history_ : dict of str to ndarray
-        Objective, gap, sizes and times of each pass.
-    result_ : CoordinateResult
-        The whole result.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in,)
-        Names of features, when X has string column names.
+    {coef}
+    {result}
+    {features}
 
     See Also
     --------
@@ -91,11 +70,10 @@ class Lasso(LinearRegressor):
 
     _parameter_constraints: dict[str, Any] = {
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "fit_intercept": ["boolean"],
         "positive": ["boolean"],
         "weights": ["array-like", None],
         "warm_start": ["boolean"],
-        **STOPPING,
+        **COMMON,
     }
 
     def __init__(
@@ -119,10 +97,12 @@ class Lasso(LinearRegressor):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def _penalty(self) -> Penalty:
+    def _penalty(self, total: float = 1.0) -> Penalty:
+        """Penalty of the parameters; their scaling does not depend on ``total``."""
         return L1(self.alpha, weights=self.weights, positive=self.positive)
 
 
+@fill_docstring(**PARTS)
 class ElasticNet(LinearRegressor, Penalty):
     r"""Linear regression with an L1 and an L2 penalty, to a certified duality gap.
 
@@ -139,39 +119,16 @@ class ElasticNet(LinearRegressor, Penalty):
         Strength of the penalty, as in scikit-learn.
     l1_ratio : float, default=0.5
         Share of the L1 norm, between 0 and 1.
-    fit_intercept : bool, default=True
-        Whether to fit an unpenalised intercept.
-    positive : bool, default=False
-        Whether coefficients must not be negative.
-    weights : array-like of shape (n_features,), default=None
-        Penalty weights of both parts, None for ones.
-    max_iter : int, default=1000
-        Outer passes over the data.
-    tol : float, default=1e-6
-        Relative duality gap.
-    warm_start : bool, default=False
-        Whether `fit` starts from the last solution.
-    verbose : int, default=0
-        1 shows a progress bar, 2 logs each pass.
+    {fit_intercept}
+    {positive}
+    {weights}
+    {stopping}
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
-        Coefficients.
-    intercept_ : float
-        Intercept.
-    n_iter_ : int
-        Outer passes.
-    dual_gap_ : float
-        Relative duality gap of the solution.
-    history_ : dict of str to ndarray
-        Objective, gap, sizes and times of each pass.
-    result_ : CoordinateResult
-        The whole result.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in,)
-        Names of features, when X has string column names.
+    {coef}
+    {result}
+    {features}
 
     See Also
     --------
@@ -218,7 +175,8 @@ class ElasticNet(LinearRegressor, Penalty):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def _penalty(self) -> Penalty:
+    def _penalty(self, total: float = 1.0) -> Penalty:
+        """Penalty of the parameters; their scaling does not depend on ``total``."""
         return ElasticNetPenalty(
             self.alpha, self.l1_ratio, weights=self.weights, positive=self.positive
         )
@@ -292,6 +250,7 @@ class ElasticNet(LinearRegressor, Penalty):
         return self._penalty().terms(p)
 
 
+@fill_docstring(**PARTS)
 class GroupLasso(LinearRegressor):
     r"""Linear regression that selects whole groups of features.
 
@@ -307,35 +266,14 @@ class GroupLasso(LinearRegressor):
         Strength of the penalty.
     weights : array-like of shape (n_groups,), default=None
         Penalty weights of the groups, None for ones.
-    fit_intercept : bool, default=True
-        Whether to fit an unpenalised intercept.
-    max_iter : int, default=1000
-        Outer passes over the data.
-    tol : float, default=1e-6
-        Relative duality gap.
-    warm_start : bool, default=False
-        Whether `fit` starts from the last solution.
-    verbose : int, default=0
-        1 shows a progress bar, 2 logs each pass.
+    {fit_intercept}
+    {stopping}
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
-        Coefficients.
-    intercept_ : float
-        Intercept.
-    n_iter_ : int
-        Outer passes.
-    dual_gap_ : float
-        Relative duality gap of the solution.
-    history_ : dict of str to ndarray
-        Objective, gap, sizes and times of each pass.
-    result_ : CoordinateResult
-        The whole result.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in,)
-        Names of features, when X has string column names.
+    {coef}
+    {result}
+    {features}
 
     See Also
     --------
@@ -359,9 +297,8 @@ class GroupLasso(LinearRegressor):
         "groups": [Interval(Integral, 1, None, closed="left"), list, "array-like"],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "weights": ["array-like", None],
-        "fit_intercept": ["boolean"],
         "warm_start": ["boolean"],
-        **STOPPING,
+        **COMMON,
     }
 
     def __init__(
@@ -385,10 +322,12 @@ class GroupLasso(LinearRegressor):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def _penalty(self) -> Penalty:
+    def _penalty(self, total: float = 1.0) -> Penalty:
+        """Penalty of the parameters; their scaling does not depend on ``total``."""
         return GroupL2(self.alpha, self.groups, weights=self.weights)
 
 
+@fill_docstring(**PARTS)
 class NonNegativeRegression(LinearRegressor):
     r"""Least squares with coefficients that are not negative.
 
@@ -402,33 +341,13 @@ class NonNegativeRegression(LinearRegressor):
         Strength of an L1 penalty.
     fit_intercept : bool, default=False
         Whether to fit an unconstrained intercept.
-    max_iter : int, default=1000
-        Outer passes over the data.
-    tol : float, default=1e-6
-        Relative duality gap.
-    warm_start : bool, default=False
-        Whether `fit` starts from the last solution.
-    verbose : int, default=0
-        1 shows a progress bar, 2 logs each pass.
+    {stopping}
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
-        Coefficients.
-    intercept_ : float
-        Intercept.
-    n_iter_ : int
-        Outer passes.
-    dual_gap_ : float
-        Relative duality gap of the solution.
-    history_ : dict of str to ndarray
-        Objective, gap, sizes and times of each pass.
-    result_ : CoordinateResult
-        The whole result.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in,)
-        Names of features, when X has string column names.
+    {coef}
+    {result}
+    {features}
 
     See Also
     --------
@@ -448,9 +367,8 @@ class NonNegativeRegression(LinearRegressor):
 
     _parameter_constraints: dict[str, Any] = {
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "fit_intercept": ["boolean"],
         "warm_start": ["boolean"],
-        **STOPPING,
+        **COMMON,
     }
 
     def __init__(
@@ -470,5 +388,6 @@ class NonNegativeRegression(LinearRegressor):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def _penalty(self) -> Penalty:
+    def _penalty(self, total: float = 1.0) -> Penalty:
+        """Penalty of the parameters; their scaling does not depend on ``total``."""
         return NonNegative(self.alpha)

@@ -2,24 +2,19 @@
 """Regressors that choose ``alpha`` by cross-validation."""
 
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from numopt._estimator.sklearn_compat import Interval, fit_context, validate_data
-from numopt.coordinate._estimators.base import (
-    SPARSE,
-    STOPPING,
-    LinearRegressor,
-    linear_score,
-)
+from numopt._docstring import fill_docstring
+from numopt._estimator.sklearn_compat import Interval
+from numopt.coordinate._estimators.base import COMMON, LinearRegressor, linear_score
 from numopt.coordinate._estimators.cross_validation import (
+    CrossValidated,
     Fold,
-    fold_shares,
-    folds_of,
     geometric_grid,
-    run_folds,
 )
+from numopt.coordinate._estimators.shared_docs import PARTS
 from numopt.coordinate._problem.datafits import Quadratic
 from numopt.coordinate._problem.group_penalties import GroupL2
 from numopt.coordinate._problem.penalties import ElasticNet, Penalty
@@ -33,7 +28,7 @@ __all__ = ["ElasticNetCV", "GroupLassoCV", "LassoCV"]
 SMALLEST_RATIO = 1e-3
 
 
-class PathRegressorCV(LinearRegressor):
+class PathRegressorCV(CrossValidated, LinearRegressor):
     """Cross-validation of the strength along one path a fold."""
 
     _parameter_constraints: dict[str, Any] = {
@@ -42,9 +37,12 @@ class PathRegressorCV(LinearRegressor):
         "alphas": ["array-like", None],
         "cv": ["cv_object"],
         "n_jobs": [Integral, None],
-        "fit_intercept": ["boolean"],
-        **STOPPING,
+        **COMMON,
     }
+
+    eps: float
+    n_alphas: int
+    alphas: Any
 
     def _family(self, alpha: float) -> Penalty:
         """Penalty of one strength."""
@@ -54,54 +52,15 @@ class PathRegressorCV(LinearRegressor):
         """Solutions along the grid."""
         raise NotImplementedError
 
-    def _penalty(self) -> Penalty:
+    def _penalty(self, total: float) -> Penalty:
+        """Penalty of the chosen strength."""
         return self._family(self.alpha_)
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Choose the strength, then fit all samples.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Training data.
-        y : array-like of shape (n_samples,)
-            Targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, used in the fits and in the errors.
-
-        Returns
-        -------
-        self
-            The fitted estimator.
-        """
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=SPARSE,
-            dtype=[np.float64, np.float32],
-            y_numeric=True,
-        )
-        weights = self._weights(sample_weight, X)
-        self.alphas_ = self._grid(X, y, weights)
-        folds = folds_of(self.cv, X, y, weights, classifier=False)
-        rows = X.tocsr() if hasattr(X, "tocsr") else X
-
-        def score(fold: Fold) -> tuple[np.ndarray, np.ndarray]:
-            return self._fold_errors(rows, y, fold)
-
-        self.train_mse_path_, self.mse_path_ = run_folds(score, folds, self.n_jobs)
-        means = self.mse_path_ @ fold_shares(folds)
-        self.alpha_ = float(self.alphas_[np.argmin(means)])
-        result = self._solve(X, y, Quadratic(), self._penalty(), weights)
-        self.coef_, self.intercept_ = result.coef, result.intercept
-        self._record(result)
-        return self
-
-    def _grid(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    def _make_grid(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Set the grid, decreasing."""
         if self.alphas is not None:
-            return np.sort(np.asarray(self.alphas, np.float64))[::-1]
+            self.alphas_ = np.sort(np.asarray(self.alphas, np.float64))[::-1]
+            return
         top = alpha_max(
             X,
             y,
@@ -110,12 +69,10 @@ class PathRegressorCV(LinearRegressor):
             sample_weight=weights,
             fit_intercept=self.fit_intercept,
         )
-        return geometric_grid(top, self.eps, self.n_alphas)
+        self.alphas_ = geometric_grid(top, self.eps, self.n_alphas)
 
-    def _fold_errors(
-        self, X: Any, y: np.ndarray, fold: Fold
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean squared errors along the path of one fold."""
+    def _score_fold(self, X: Any, y: np.ndarray, fold: Fold) -> dict[str, np.ndarray]:
+        """Mean squared errors along the path of one fold, and its times."""
         path = self._path(
             X[fold.train],
             y[fold.train],
@@ -125,71 +82,79 @@ class PathRegressorCV(LinearRegressor):
             max_iter=self.max_iter,
             tol=self.tol,
         )
-        errors = []
-        for side, weights in (
-            (fold.train, fold.train_weights),
-            (fold.test, fold.test_weights),
-        ):
-            predicted = linear_score(X[side], path.coefs.T, path.intercepts)
-            squares = (predicted - y[side][:, None]) ** 2
-            errors.append(np.average(squares, axis=0, weights=weights))
-        return errors[0], errors[1]
+        found = {"time": path.history["time"]}
+        for name, rows, weights in fold.sides():
+            predicted = linear_score(X[rows], path.coefs.T, path.intercepts)
+            squares = (predicted - y[rows][:, None]) ** 2
+            found[name] = np.average(squares, axis=0, weights=weights)
+        return found
+
+    def _decide(self, tables: dict[str, np.ndarray], shares: np.ndarray) -> None:
+        """Take the strength of the smallest mean error."""
+        self.mse_path_, self.train_mse_path_ = tables["test"], tables["train"]
+        self.time_path_ = tables["time"]
+        self.alpha_ = float(self.alphas_[np.argmin(self.mse_path_ @ shares)])
 
 
-class LassoCV(PathRegressorCV):
+class SparseRegressorCV(PathRegressorCV):
+    """What the Lasso and the elastic net share."""
+
+    _parameter_constraints: dict[str, Any] = {
+        **PathRegressorCV._parameter_constraints,
+        "positive": ["boolean"],
+        "weights": ["array-like", None],
+    }
+
+    l1_ratio: float = 1.0
+    positive: bool
+    weights: Any
+
+    def _family(self, alpha: float) -> Penalty:
+        """Penalty of one strength."""
+        return ElasticNet(
+            alpha, self.l1_ratio, weights=self.weights, positive=self.positive
+        )
+
+    def _path(self, X: Any, y: np.ndarray, **options: Any) -> PathResult:
+        """Solutions along the grid."""
+        return enet_path(
+            X,
+            y,
+            l1_ratio=self.l1_ratio,
+            weights=self.weights,
+            positive=self.positive,
+            **options,
+        )
+
+    def _make_grid(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Set the grid; a ridge has no strength to begin at."""
+        if self.alphas is None and self.l1_ratio < SMALLEST_RATIO:
+            raise ValueError(
+                f"`alphas` must be given for l1_ratio < {SMALLEST_RATIO}, got None: no "
+                "strength sets all coefficients to zero"
+            )
+        super()._make_grid(X, y, weights)
+
+
+@fill_docstring(**PARTS)
+class LassoCV(SparseRegressorCV):
     """Lasso with ``alpha`` chosen by cross-validation.
 
     Parameters
     ----------
-    eps : float, default=1e-3
-        Ratio of the smallest to the largest strength of the grid.
-    n_alphas : int, default=100
-        Length of the grid.
-    alphas : array-like of shape (n_alphas,), default=None
-        The grid itself; None makes one from the full data.
-    cv : int, cross-validation generator or iterable, default=None
-        Splits by scikit-learn's rules; None is 5 unshuffled folds.
-    n_jobs : int, default=None
-        Folds at a time, in threads.
-    fit_intercept : bool, default=True
-        Whether to fit an unpenalised intercept.
-    positive : bool, default=False
-        Whether coefficients must not be negative.
-    weights : array-like of shape (n_features,), default=None
-        Penalty weights, None for ones.
-    max_iter : int, default=1000
-        Outer passes over the data for each strength.
-    tol : float, default=1e-6
-        Relative duality gap.
-    verbose : int, default=0
-        1 shows a progress bar of the final fit, 2 logs each pass.
+    {cv_grid}
+    {cv}
+    {fit_intercept}
+    {positive}
+    {weights}
+    {cv_stopping}
 
     Attributes
     ----------
-    alpha_ : float
-        The chosen strength.
-    alphas_ : ndarray of shape (n_alphas,)
-        The grid, decreasing.
-    mse_path_ : ndarray of shape (n_alphas, n_folds)
-        Mean squared errors on the test side of each fold.
-    train_mse_path_ : ndarray of shape (n_alphas, n_folds)
-        Mean squared errors on the training side.
-    coef_ : ndarray of shape (n_features,)
-        Coefficients at ``alpha_`` on all samples.
-    intercept_ : float
-        Intercept.
-    n_iter_ : int
-        Outer passes of the final fit.
-    dual_gap_ : float
-        Relative duality gap of the final fit.
-    history_ : dict of str to ndarray
-        History of the final fit.
-    result_ : CoordinateResult
-        The whole final result.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in,)
-        Names of features, when X has string column names.
+    {mse_paths}
+    {coef}
+    {result}
+    {features}
 
     See Also
     --------
@@ -209,12 +174,6 @@ class LassoCV(PathRegressorCV):
     >>> model.mse_path_.shape
     (10, 5)
     """
-
-    _parameter_constraints: dict[str, Any] = {
-        **PathRegressorCV._parameter_constraints,
-        "positive": ["boolean"],
-        "weights": ["array-like", None],
-    }
 
     def __init__(
         self,
@@ -243,71 +202,28 @@ class LassoCV(PathRegressorCV):
         self.tol = tol
         self.verbose = verbose
 
-    def _family(self, alpha: float) -> Penalty:
-        return ElasticNet(alpha, 1.0, weights=self.weights, positive=self.positive)
 
-    def _path(self, X: Any, y: np.ndarray, **options: Any) -> PathResult:
-        return enet_path(
-            X, y, l1_ratio=1.0, weights=self.weights, positive=self.positive, **options
-        )
-
-
-class ElasticNetCV(PathRegressorCV):
+@fill_docstring(**PARTS)
+class ElasticNetCV(SparseRegressorCV):
     """Elastic net with ``alpha`` chosen by cross-validation.
 
     Parameters
     ----------
     l1_ratio : float, default=0.5
         Share of the L1 norm, between 0 and 1.
-    eps : float, default=1e-3
-        Ratio of the smallest to the largest strength of the grid.
-    n_alphas : int, default=100
-        Length of the grid.
-    alphas : array-like of shape (n_alphas,), default=None
-        The grid itself; None makes one from the full data.
-    cv : int, cross-validation generator or iterable, default=None
-        Splits by scikit-learn's rules; None is 5 unshuffled folds.
-    n_jobs : int, default=None
-        Folds at a time, in threads.
-    fit_intercept : bool, default=True
-        Whether to fit an unpenalised intercept.
-    positive : bool, default=False
-        Whether coefficients must not be negative.
-    weights : array-like of shape (n_features,), default=None
-        Penalty weights, None for ones.
-    max_iter : int, default=1000
-        Outer passes over the data for each strength.
-    tol : float, default=1e-6
-        Relative duality gap.
-    verbose : int, default=0
-        1 shows a progress bar of the final fit, 2 logs each pass.
+    {cv_grid}
+    {cv}
+    {fit_intercept}
+    {positive}
+    {weights}
+    {cv_stopping}
 
     Attributes
     ----------
-    alpha_ : float
-        The chosen strength.
-    alphas_ : ndarray of shape (n_alphas,)
-        The grid, decreasing.
-    mse_path_ : ndarray of shape (n_alphas, n_folds)
-        Mean squared errors on the test side of each fold.
-    train_mse_path_ : ndarray of shape (n_alphas, n_folds)
-        Mean squared errors on the training side.
-    coef_ : ndarray of shape (n_features,)
-        Coefficients at ``alpha_`` on all samples.
-    intercept_ : float
-        Intercept.
-    n_iter_ : int
-        Outer passes of the final fit.
-    dual_gap_ : float
-        Relative duality gap of the final fit.
-    history_ : dict of str to ndarray
-        History of the final fit.
-    result_ : CoordinateResult
-        The whole final result.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in,)
-        Names of features, when X has string column names.
+    {mse_paths}
+    {coef}
+    {result}
+    {features}
 
     See Also
     --------
@@ -328,7 +244,7 @@ class ElasticNetCV(PathRegressorCV):
     """
 
     _parameter_constraints: dict[str, Any] = {
-        **LassoCV._parameter_constraints,
+        **SparseRegressorCV._parameter_constraints,
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
     }
 
@@ -361,30 +277,8 @@ class ElasticNetCV(PathRegressorCV):
         self.tol = tol
         self.verbose = verbose
 
-    def _family(self, alpha: float) -> Penalty:
-        return ElasticNet(
-            alpha, self.l1_ratio, weights=self.weights, positive=self.positive
-        )
 
-    def _grid(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-        if self.alphas is None and self.l1_ratio < SMALLEST_RATIO:
-            raise ValueError(
-                f"`alphas` must be given for l1_ratio < {SMALLEST_RATIO}, got None: no "
-                "strength sets all coefficients to zero"
-            )
-        return super()._grid(X, y, weights)
-
-    def _path(self, X: Any, y: np.ndarray, **options: Any) -> PathResult:
-        return enet_path(
-            X,
-            y,
-            l1_ratio=self.l1_ratio,
-            weights=self.weights,
-            positive=self.positive,
-            **options,
-        )
-
-
+@fill_docstring(**PARTS)
 class GroupLassoCV(PathRegressorCV):
     """Group lasso with ``alpha`` chosen by cross-validation.
 
@@ -400,45 +294,16 @@ class GroupLassoCV(PathRegressorCV):
         The grid itself; None makes one from the full data.
     weights : array-like of shape (n_groups,), default=None
         Penalty weights of the groups, None for ones.
-    cv : int, cross-validation generator or iterable, default=None
-        Splits by scikit-learn's rules; None is 5 unshuffled folds.
-    n_jobs : int, default=None
-        Folds at a time, in threads.
-    fit_intercept : bool, default=True
-        Whether to fit an unpenalised intercept.
-    max_iter : int, default=1000
-        Outer passes over the data for each strength.
-    tol : float, default=1e-6
-        Relative duality gap.
-    verbose : int, default=0
-        1 shows a progress bar of the final fit, 2 logs each pass.
+    {cv}
+    {fit_intercept}
+    {cv_stopping}
 
     Attributes
     ----------
-    alpha_ : float
-        The chosen strength.
-    alphas_ : ndarray of shape (n_alphas,)
-        The grid, decreasing.
-    mse_path_ : ndarray of shape (n_alphas, n_folds)
-        Mean squared errors on the test side of each fold.
-    train_mse_path_ : ndarray of shape (n_alphas, n_folds)
-        Mean squared errors on the training side.
-    coef_ : ndarray of shape (n_features,)
-        Coefficients at ``alpha_`` on all samples.
-    intercept_ : float
-        Intercept.
-    n_iter_ : int
-        Outer passes of the final fit.
-    dual_gap_ : float
-        Relative duality gap of the final fit.
-    history_ : dict of str to ndarray
-        History of the final fit.
-    result_ : CoordinateResult
-        The whole final result.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in,)
-        Names of features, when X has string column names.
+    {mse_paths}
+    {coef}
+    {result}
+    {features}
 
     See Also
     --------
@@ -493,7 +358,9 @@ class GroupLassoCV(PathRegressorCV):
         self.verbose = verbose
 
     def _family(self, alpha: float) -> Penalty:
+        """Penalty of one strength."""
         return GroupL2(alpha, self.groups, weights=self.weights)
 
     def _path(self, X: Any, y: np.ndarray, **options: Any) -> PathResult:
+        """Solutions along the grid."""
         return group_lasso_path(X, y, self.groups, weights=self.weights, **options)

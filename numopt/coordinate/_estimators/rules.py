@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A regressor for any datafit, penalty and block rule."""
+"""Estimators for any datafit, penalty and block rule."""
 
 from numbers import Integral
 from typing import Any
 
+from numopt._docstring import fill_docstring
 from numopt._estimator.sklearn_compat import Interval, StrOptions
-from numopt.coordinate._estimators.base import STOPPING, LinearRegressor
+from numopt.coordinate._estimators.base import COMMON, LinearEstimator, LinearRegressor
+from numopt.coordinate._estimators.classifiers import ProbabilisticClassifier
+from numopt.coordinate._estimators.shared_docs import PARTS
 from numopt.coordinate._problem.datafits import Datafit, Quadratic
 from numopt.coordinate._problem.penalties import L1, Penalty
 
-__all__ = ["RULES", "BCDRegressor"]
+__all__ = ["BCDClassifier", "BCDRegressor"]
 
 RULES = {
+    "datafit": [Datafit, None],
+    "penalty": [Penalty, None],
+    "warm_start": ["boolean"],
+    **COMMON,
     "partition": [
         StrOptions({"auto", "order", "average", "sorted", "variable", "groups"})
     ],
@@ -36,7 +43,30 @@ RULES = {
 }
 
 
-class BCDRegressor(LinearRegressor):
+class BlockRules(LinearEstimator):
+    """Parameters of a literal block method."""
+
+    datafit: Datafit | None
+    penalty: Penalty | None
+    partition: str
+    selection: str
+    update: str
+    block_size: int
+    random_state: Any
+
+    def _rules(self) -> dict[str, Any]:
+        """Options of `bcd_solve`."""
+        return {
+            "partition": self.partition,
+            "selection": self.selection,
+            "update": self.update,
+            "block_size": self.block_size,
+            "random_state": self.random_state,
+        }
+
+
+@fill_docstring(**PARTS)
+class BCDRegressor(BlockRules, LinearRegressor):
     """Regressor for any datafit, penalty and block rule.
 
     Parameters
@@ -45,41 +75,23 @@ class BCDRegressor(LinearRegressor):
         Loss; None is ``Quadratic()``.
     penalty : Penalty, default=None
         Penalty; None is ``L1(1.0)``.
-    partition, selection, update : str, default="auto"
-        Block rules as in `bcd_solve`.
-    block_size : int, default=1
-        Coordinates in a block.
-    fit_intercept : bool, default=True
-        Whether to fit an unpenalised intercept.
+    {rules}
+    {fit_intercept}
     max_iter : int, default=1000
         Passes of the default solver, block steps of a literal rule.
     tol : float, default=1e-6
         Relative duality gap.
     warm_start : bool, default=False
         Whether `fit` starts from the last solution.
-    random_state : int, RandomState instance or None, default=None
-        For the random selections.
+    {random_state}
     verbose : int, default=0
         1 shows a progress bar, 2 logs each check.
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
-        Coefficients.
-    intercept_ : float
-        Intercept.
-    n_iter_ : int
-        Iterations.
-    dual_gap_ : float
-        Relative duality gap of the solution, NaN where no dual is known.
-    history_ : dict of str to ndarray
-        Objective and gap of each iteration.
-    result_ : CoordinateResult
-        The whole result.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in,)
-        Names of features, when X has string column names.
+    {coef}
+    {result}
+    {features}
 
     See Also
     --------
@@ -100,14 +112,7 @@ class BCDRegressor(LinearRegressor):
     array([ 2.,  0., -2.])
     """
 
-    _parameter_constraints: dict[str, Any] = {
-        "datafit": [Datafit, None],
-        "penalty": [Penalty, None],
-        "fit_intercept": ["boolean"],
-        "warm_start": ["boolean"],
-        **RULES,
-        **STOPPING,
-    }
+    _parameter_constraints: dict[str, Any] = RULES
 
     def __init__(
         self,
@@ -139,16 +144,109 @@ class BCDRegressor(LinearRegressor):
         self.verbose = verbose
 
     def _datafit(self) -> Datafit:
+        """The datafit."""
         return Quadratic() if self.datafit is None else self.datafit
 
-    def _penalty(self) -> Penalty:
+    def _penalty(self, total: float) -> Penalty:
+        """The penalty."""
         return L1(1.0) if self.penalty is None else self.penalty
 
-    def _rules(self) -> dict[str, Any]:
-        return {
-            "partition": self.partition,
-            "selection": self.selection,
-            "update": self.update,
-            "block_size": self.block_size,
-            "random_state": self.random_state,
-        }
+
+@fill_docstring(**PARTS)
+class BCDClassifier(BlockRules, ProbabilisticClassifier):
+    """Logistic or softmax classifier for any penalty and block rule.
+
+    Parameters
+    ----------
+    datafit : Datafit, default=None
+        Loss; None is ``Logistic()`` for two classes, ``Multinomial()`` for more.
+    penalty : Penalty, default=None
+        Penalty; None is ``L1(0.01)``.
+    {rules}
+    {fit_intercept}
+    {class_weight}
+    max_iter : int, default=1000
+        Passes of the default solver, block steps of a literal rule.
+    tol : float, default=1e-6
+        Relative duality gap.
+    warm_start : bool, default=False
+        Whether `fit` starts from the last solution.
+    {random_state}
+    verbose : int, default=0
+        1 shows a progress bar, 2 logs each check.
+
+    Attributes
+    ----------
+    {class_coef}
+    {result}
+    {features}
+
+    See Also
+    --------
+    numopt.coordinate.bcd_solve : The function behind it.
+
+    References
+    ----------
+    Nutini, Laradji and Schmidt (2022), JMLR 23(131).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from numopt.coordinate import L1, BCDClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> rule = dict(selection="cyclic", update="prox", block_size=2, tol=1e-3)
+    >>> model = BCDClassifier(penalty=L1(0.05), **rule).fit(X, y == 0)
+    >>> model.score(X, y == 0)
+    1.0
+    """
+
+    _parameter_constraints: dict[str, Any] = {
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        **RULES,
+    }
+
+    def __init__(
+        self,
+        datafit: Datafit | None = None,
+        penalty: Penalty | None = None,
+        *,
+        partition: str = "auto",
+        selection: str = "auto",
+        update: str = "auto",
+        block_size: int = 1,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        max_iter: int = 1000,
+        tol: float = 1e-6,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.datafit = datafit
+        self.penalty = penalty
+        self.partition = partition
+        self.selection = selection
+        self.update = update
+        self.block_size = block_size
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _datafit(self) -> Datafit:
+        """The datafit, which must fit the number of classes."""
+        if self.datafit is None:
+            return super()._datafit()
+        if self.classes_.size > 2 and not self.datafit.multi_output:
+            raise ValueError(
+                f"`datafit` must be Multinomial() for {self.classes_.size} classes, "
+                f"got {type(self.datafit).__name__}"
+            )
+        return self.datafit
+
+    def _penalty(self, total: float) -> Penalty:
+        """The penalty."""
+        return L1(0.01) if self.penalty is None else self.penalty

@@ -2,31 +2,30 @@
 """Linear support vector classification by dual coordinate descent."""
 
 from numbers import Real
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from numopt._estimator.sklearn_compat import (
-    Interval,
-    StrOptions,
-    fit_context,
-    validate_data,
-)
-from numopt.coordinate._estimators.base import SPARSE, STOPPING
-from numopt.coordinate._estimators.classifiers import LinearClassifier, encode_classes
+from numopt._docstring import fill_docstring
+from numopt._estimator.sklearn_compat import Interval, StrOptions
+from numopt.coordinate._estimators.base import COMMON
+from numopt.coordinate._estimators.classifiers import LinearClassifier
+from numopt.coordinate._estimators.shared_docs import PARTS
+from numopt.coordinate._solvers.results import CoordinateResult
 from numopt.coordinate._solvers.svm import linear_svc_dual
 
 __all__ = ["LinearSVC"]
 
 
+@fill_docstring(**PARTS)
 class LinearSVC(LinearClassifier):
     r"""Linear support vector classifier, to a certified duality gap.
 
-    .. math:: \min_w \tfrac12 \|w\|^2 + C \sum_i \ell(y_i x_i^T w)
+    .. math:: \min_w \tfrac12 \|w\|^2 + C \sum_i s_i \ell(y_i x_i^T w)
 
-    with the hinge loss or its square; one classifier against the rest for each of more
-    than two classes.
+    with sample weights :math:`s_i` and the hinge loss or its square; one classifier
+    against the rest for each of more than two classes.
 
     Parameters
     ----------
@@ -39,35 +38,28 @@ class LinearSVC(LinearClassifier):
         penalised, as in LIBLINEAR.
     intercept_scaling : float, default=1.0
         The constant; large values penalise the intercept less.
+    {class_weight}
     max_iter : int, default=1000
-        Passes over the samples.
+        Iterations, each of ten passes over the samples and one exact subproblem.
     tol : float, default=1e-6
         Relative duality gap.
     random_state : int, RandomState instance or None, default=None
         Order of the samples.
     verbose : int, default=0
-        1 shows a progress bar, 2 logs each pass.
+        1 shows a progress bar, 2 logs each iteration.
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Sorted classes.
-    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        Coefficients.
-    intercept_ : ndarray of shape (1,) or (n_classes,)
-        Intercepts.
+    {class_coef}
     n_iter_ : int
-        Passes, the most over the classes.
+        Iterations, the most over the classes.
     dual_gap_ : float
         Relative duality gap, the largest over the classes.
     history_ : list of dict
         History of each binary problem.
     result_ : list of CoordinateResult
         Result of each binary problem.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in,)
-        Names of features, when X has string column names.
+    {features}
 
     See Also
     --------
@@ -89,10 +81,10 @@ class LinearSVC(LinearClassifier):
     _parameter_constraints: dict[str, Any] = {
         "C": [Interval(Real, 0, None, closed="neither")],
         "loss": [StrOptions({"hinge", "squared_hinge"})],
-        "fit_intercept": ["boolean"],
         "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
         "random_state": ["random_state"],
-        **STOPPING,
+        **COMMON,
     }
 
     def __init__(
@@ -102,6 +94,7 @@ class LinearSVC(LinearClassifier):
         *,
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
+        class_weight: Any = None,
         max_iter: int = 1000,
         tol: float = 1e-6,
         random_state: Any = None,
@@ -111,39 +104,25 @@ class LinearSVC(LinearClassifier):
         self.loss = loss
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
+        self.class_weight = class_weight
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
         self.verbose = verbose
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any) -> Self:
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Training data.
-        y : array-like of shape (n_samples,)
-            Classes, of any type.
-
-        Returns
-        -------
-        self
-            The fitted estimator.
-        """
-        X, y = validate_data(
-            self, X, y, accept_sparse=SPARSE, dtype=[np.float64, np.float32]
-        )
-        self.classes_, codes = encode_classes(y)
+    def _solve(
+        self, X: Any, y: np.ndarray, weights: np.ndarray | None
+    ) -> list[CoordinateResult]:
+        """Solve one binary problem, or one for each class against the rest."""
         design = self._with_constant(X)
         positive = [1] if self.classes_.size == 2 else range(self.classes_.size)
-        self.result_ = [
+        return [
             linear_svc_dual(
                 design,
-                np.where(codes == k, 1.0, -1.0),
+                np.where(y == k, 1.0, -1.0),
                 self.C,
                 self.loss,
+                sample_weight=weights,
                 max_iter=self.max_iter,
                 tol=self.tol,
                 random_state=self._seed(),
@@ -151,15 +130,18 @@ class LinearSVC(LinearClassifier):
             )
             for k in positive
         ]
-        coef = np.stack([result.coef for result in self.result_])
+
+    def _store(self, result: list[CoordinateResult]) -> None:
+        """Set the fitted attributes, one row a binary problem."""
+        coef = np.stack([one.coef for one in result])
         self.coef_ = coef[:, : self.n_features_in_]
         self.intercept_ = np.zeros(coef.shape[0])
         if self.fit_intercept:
             self.intercept_ = coef[:, -1] * self.intercept_scaling
-        self.n_iter_ = max(result.n_iter for result in self.result_)
-        self.dual_gap_ = max(result.dual_gap for result in self.result_)
-        self.history_ = [result.history for result in self.result_]
-        return self
+        self.n_iter_ = max(one.n_iter for one in result)
+        self.dual_gap_ = max(one.dual_gap for one in result)
+        self.history_ = [one.history for one in result]
+        self.result_ = result
 
     def _seed(self) -> Any:
         """A seed that NumPy's generators take."""

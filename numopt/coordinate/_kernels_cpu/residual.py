@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The inner solver on columns: coordinate descent that keeps the residual.
 
-    min_w  |y - X w|^2 / 2 + sum_j ridge_j w_j^2 / 2 + lam_j |w_j|,  lower <= w <= upper,
+    min_w  |y - X w|^2 / 2 + sum_j ridge_j w_j^2 / 2 + lam_j |w_j| within bounds,
 
 row ``active[j]`` of ``rows`` being column j of X. It needs no Gram matrix; a coordinate
 costs the length of a column instead of the number of columns.

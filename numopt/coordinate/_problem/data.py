@@ -59,6 +59,13 @@ class LinearData:
         """Return ``X w + b``, of shape (n,) or (n, K)."""
         return np.asarray(self.X @ coef.T, dtype=np.float64) + intercept
 
+    def copy_columns(self, index: np.ndarray, out: np.ndarray) -> None:
+        """Write dense columns to the rows of ``out``, of shape (k, n)."""
+        if self.X.flags.f_contiguous and self.X.dtype == out.dtype:
+            np.take(self.X.T, index, axis=0, out=out, mode="clip")
+        else:
+            out[...] = self.X[:, index].T
+
     def weighted(self, values: np.ndarray) -> np.ndarray:
         """Return values times sample weights, row by row."""
         if self.weights is None:

@@ -8,9 +8,15 @@ import numpy as np
 from numopt._array.namespace import numpy_namespace
 from numopt.coordinate._kernels.descent import sparse_gram
 from numopt.coordinate._problem.data import LinearData
-from numopt.coordinate._solvers.inner import Factor
+from numopt.coordinate._solvers.inner import PADDING, Factor
 
 __all__ = ["GramCache"]
+
+#: Room for columns at the start.
+FIRST_ROOM = 1024
+#: What is kept of every stored column: its coefficient, product with the targets, ridge
+#: term on the Gram diagonal, mean and squared norm.
+FIELDS = ("w", "c", "ridge", "means", "squares")
 
 
 class GramCache:
@@ -18,30 +24,33 @@ class GramCache:
 
     Columns are multiplied by the square root of the sample weights and, with
     ``center``, centred; sparse columns stay sparse and are centred implicitly. Arrays
-    have spare capacity; ``size`` columns are in use. The cache serves a whole path.
+    have spare capacity; ``size`` columns are in use, the first ``gram_size`` of them
+    with their Gram matrix; ``passes`` counts the passes over the others so far. The
+    cache serves a whole path.
     """
 
     def __init__(self, data: LinearData, *, center: bool) -> None:
         self.data = data
         self.center = center
-        self.size = 0
+        self.size = self.gram_size = self.passes = 0
         self.index = np.empty(0, np.int64)
         self.member = np.zeros(data.shape[1], bool)
         self.root = None if data.weights is None else np.sqrt(data.weights)
         self._capacity = 0
         self._sparse: Any = None
-        self._allocate(128)
+        # Pages are taken on first use: room is cheap, growing is not.
+        self._allocate(min(max(data.shape[1], 1), FIRST_ROOM))
 
     def _allocate(self, capacity: int) -> None:
         """Make room for more columns."""
-        n, m = self.data.shape[0], self.size
+        n, m, g = self.data.shape[0], self.size, self.gram_size
         old = self.__dict__.copy()
         self._capacity = capacity
-        self.G = np.empty((capacity, capacity))
+        self.G = np.empty((capacity, capacity + PADDING))
         # Supports beyond the rank are left to descent.
         largest = min(capacity, 2 * n + 64)
-        self.w, self.c = np.zeros(capacity), np.zeros(capacity)
-        self.ridge, self.means = np.zeros(capacity), np.zeros(capacity)
+        for name in FIELDS:
+            setattr(self, name, np.zeros(capacity))
         self.columns = (
             None if self.data.is_sparse else np.empty((n, capacity), order="F")
         )
@@ -49,20 +58,31 @@ class GramCache:
             self.factor = Factor.empty(largest, capacity)
             return
         self.factor = self.factor.grown(largest, capacity)
-        self.G[:m, :m] = old["G"][:m, :m]
-        for name in ("w", "c", "ridge", "means"):
+        self.G[:g, :g] = old["G"][:g, :g]
+        for name in FIELDS:
             getattr(self, name)[:m] = old[name][:m]
         if self.columns is not None:
             self.columns[:, :m] = old["columns"][:, :m]
 
     def extend(self, new: np.ndarray, correlation: np.ndarray) -> None:
-        """Add columns; ``correlation`` is their product with the weighted targets."""
+        """Add columns with their Gram matrix.
+
+        ``correlation`` is their product with the weighted targets.
+        """
+        self.load(new, correlation)
+        self.promote()
+
+    def load(self, new: np.ndarray, correlation: np.ndarray) -> None:
+        """Add columns without their products with each other."""
         m, total = self.size, self.size + new.size
         if total > self._capacity:
             self._allocate(max(total, 2 * self._capacity))
-        block = self._gather(new, m, total)
-        self.G[:total, m:total] = block
-        self.G[m:total, :m] = block[:m].T
+        if self.columns is None:
+            self._load_sparse(new, m, total)
+        else:
+            self._load_dense(self.columns.T[m:total], new)
+            fresh = self.columns.T[m:total]
+            self.squares[m:total] = np.einsum("ij,ij->i", fresh, fresh)
         self.c[m:total] = correlation
         self.w[m:total] = 0.0
         self.ridge[m:total] = 0.0
@@ -70,43 +90,75 @@ class GramCache:
         self.member[new] = True
         self.size = total
 
-    def _gather(self, new: np.ndarray, m: int, total: int) -> np.ndarray:
-        """Store the new columns; return their products with all columns."""
-        if self.data.is_sparse:
-            return self._gather_sparse(new, m, total)
-        fresh = self.columns[:, m:total]
-        fresh[...] = self.data.X[:, new]
+    def _load_dense(self, fresh: np.ndarray, new: np.ndarray) -> None:
+        """Fill rows of ``fresh`` with weighted, centred columns."""
+        self.data.copy_columns(new, fresh)
         if self.center:
-            fresh -= self._means(fresh)
+            weights = self.data.weights
+            means = (
+                fresh.mean(axis=1)
+                if weights is None
+                else fresh @ weights / self.data.total
+            )
+            fresh -= means[:, None]
         if self.root is not None:
-            fresh *= self.root[:, None]
-        return self.columns[:, :total].T @ fresh
+            fresh *= self.root
 
-    def _means(self, block: np.ndarray) -> np.ndarray:
-        if self.data.weights is None:
-            return block.mean(axis=0)
-        return (self.data.weights @ block) / self.data.total
+    def promote(self, keep: np.ndarray | None = None) -> None:
+        """Compute the Gram matrix of the columns without; forget those not kept."""
+        g, m = self.gram_size, self.size
+        if keep is not None and not keep.all():
+            m = self._drop(g + np.flatnonzero(keep), self.index[g:][~keep])
+        if m == g:
+            return
+        if self.columns is None:
+            block = self._sparse_gram(g, m)
+            self.G[:m, g:m] = block
+            self.G[g:m, :g] = block[:g].T
+        else:
+            fresh = self.columns[:, g:m]
+            self.G[:g, g:m] = self.columns[:, :g].T @ fresh
+            self.G[g:m, :g] = self.G[:g, g:m].T
+            self.G[g:m, g:m] = fresh.T @ fresh
+        self.gram_size = m
 
-    def _gather_sparse(self, new: np.ndarray, m: int, total: int) -> np.ndarray:
+    def _drop(self, kept: np.ndarray, gone: np.ndarray) -> int:
+        """Close the gaps that dropped dense columns leave; returns the new size."""
+        g = self.gram_size
+        m = g + kept.size
+        assert self.columns is not None
+        self.columns.T[g:m] = self.columns.T[kept]
+        for name in FIELDS:
+            field = getattr(self, name)
+            field[g:m] = field[kept]
+        self.member[gone] = False
+        self.index = np.concatenate((self.index[:g], self.index[kept]))
+        self.size = m
+        return m
+
+    def _load_sparse(self, new: np.ndarray, m: int, total: int) -> None:
+        """Append weighted columns; their means are kept apart."""
         from scipy.sparse import csr_array, hstack
 
         block = csr_array(self.data.X[:, new])
         if self.center:
-            self.means[m:total] = (
-                np.asarray(self.data.weighted(np.ones(self.data.shape[0])) @ block)
-                / self.data.total
-            )
+            ones = np.ones(self.data.shape[0])
+            sums = np.asarray(self.data.weighted(ones) @ block)
+            self.means[m:total] = sums / self.data.total
         if self.root is not None:
             block = csr_array(block.multiply(self.root[:, None]))
         block = csr_array(block, dtype=np.float64)
         parts = [block] if self._sparse is None else [self._sparse, block]
         self._sparse = hstack(parts, format="csr")
+
+    def _sparse_gram(self, g: int, m: int) -> np.ndarray:
+        """Products of the columns g:m with all."""
         stored = self._sparse
         gram = sparse_gram.for_namespace(numpy_namespace)(
-            stored.data, stored.indices, stored.indptr, total, m
+            stored.data, stored.indices, stored.indptr, m, g
         )
         if self.center:
-            gram -= self.data.total * np.outer(self.means[:total], self.means[m:total])
+            gram -= self.data.total * np.outer(self.means[:m], self.means[g:m])
         return gram
 
     def predict(self, w: np.ndarray) -> np.ndarray:
@@ -126,7 +178,7 @@ class GramCache:
 
     def set_ridge(self, ridge: np.ndarray) -> None:
         """Put ridge terms on the diagonal of the Gram matrix."""
-        m = self.size
+        m = self.gram_size
         change = ridge - self.ridge[:m]
         if np.any(change):
             self.G[np.arange(m), np.arange(m)] += change

@@ -58,7 +58,7 @@ class FoldedSolver(Solver[FoldedProblem, QuadraticState]):
             if new.size:
                 state.cache.extend(new, tangent.start[new])
             state.gap = 1.0
-            inner_solve(tangent, state)
+            inner_solve(tangent, state, new.size)
             refresh(tangent, state)
             if not new.size:
                 break

@@ -6,9 +6,9 @@ import dataclasses
 import numpy as np
 
 from numopt._array.namespace import numpy_namespace
-from numopt.coordinate._kernels.descent import BALANCE, solve_gram
+from numopt.coordinate._kernels.descent import BALANCE, solve_gram, solve_residual
 
-__all__ = ["MAX_EPOCHS", "Factor", "minimise_gram"]
+__all__ = ["MAX_EPOCHS", "PADDING", "Factor", "minimise_columns", "minimise_gram"]
 
 MAX_EPOCHS = 20_000
 #: Row length of a factor beyond its size, so that rows do not share cache sets.
@@ -104,4 +104,42 @@ def minimise_gram(
         factor.inside,
         factor.size,
         balance,
+    )
+
+
+def minimise_columns(
+    columns: np.ndarray,
+    active: np.ndarray,
+    w: np.ndarray,
+    residual: np.ndarray,
+    squares: np.ndarray,
+    c: np.ndarray,
+    ridge: np.ndarray,
+    l1: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    *,
+    targets: float,
+    target: float,
+    max_epochs: int,
+) -> tuple[float, int, np.ndarray]:
+    """Minimise the same by descent on ``columns[:, active]``, without a Gram matrix.
+
+    Writes ``w`` and ``residual``; ``targets`` is the squared norm of the targets.
+    Returns (gap, epochs, slopes of the smooth part).
+    """
+    return solve_residual.for_namespace(numpy_namespace)(
+        columns.T,
+        active,
+        w,
+        residual,
+        squares,
+        c,
+        ridge,
+        l1,
+        lower,
+        upper,
+        targets,
+        target,
+        max_epochs,
     )

@@ -18,7 +18,7 @@ from numopt.coordinate._problem.duality import separable_dual
 from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._solvers.columns import GramCache
-from numopt.coordinate._solvers.inner import minimise_gram
+from numopt.coordinate._solvers.stored import StoredProblem, solve_stored
 
 __all__ = ["QuadraticProblem", "QuadraticState", "QuadraticWorkingSet"]
 
@@ -29,11 +29,11 @@ INNER_SHARE, CHEAP_SHARE, INNER_TOL = 0.1, 0.1, 0.3
 INNER_PASSES = 20
 #: The inner gap where coordinates without L1 term must be stationary to rounding.
 EXACT = 1e-13
-#: Fewest columns that a pass adds.
-FIRST_SIZE = 64
-#: Columns whose correlation is below this share of their threshold sit out, where at
-#: least so many columns are stored and at most so many of them take part.
-NEAR, LARGE, FEWER = 0.85, 256, 0.8
+#: Below one new column in so many the inner gap falls with their number.
+MANY_NEW = 10.0
+#: Fewest columns that a pass may add, and the most of that: as many as take the time of
+#: a pass to multiply with each other.
+FIRST_SIZE, LARGE_FIRST = 64, 512
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,14 +134,23 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         cache = state.cache
         new = violators(problem, state)
         if new.size:
-            cache.extend(new, problem.start[new])
+            self._store(problem, cache, new)
         before = state.gap
-        inner_solve(problem, state)
+        inner_solve(problem, state, new.size)
         refresh(problem, state)
         certify_state(problem, state)
         idle = not new.size and not state.gap < before
         state.stalled = state.stalled + 1 if idle else 0
         return state
+
+    def _store(
+        self, problem: QuadraticProblem, cache: GramCache, new: np.ndarray
+    ) -> None:
+        """Store columns, with their Gram matrix only where descent needs it."""
+        if problem.data.is_sparse or not np.all(problem.terms.l1[new] > 0):
+            cache.extend(new, problem.start[new])
+        else:
+            cache.load(new, problem.start[new])
 
     def measure(
         self, problem: QuadraticProblem, state: QuadraticState
@@ -195,89 +204,29 @@ def recover_intercept(problem: QuadraticProblem, coef: np.ndarray) -> float:
     return float(data.weighted(fitted).sum()) / data.total
 
 
-def inner_solve(problem: QuadraticProblem, state: QuadraticState) -> None:
-    """Run the compiled solver on the Gram matrix."""
+def inner_solve(problem: QuadraticProblem, state: QuadraticState, n_new: int) -> None:
+    """Solve on the stored columns, of which ``n_new`` are new."""
     cache, data = state.cache, problem.data
-    m = cache.size
-    index, terms, total = cache.index, problem.terms, problem.data.total
-    cache.set_ridge(total * terms.l2[index])
-    w = cache.w[:m]
-    q = cache.ridge[:m] * w - state.correlation[index]
-    squares = float(data.weighted(problem.target * problem.target).sum())
-    unit = total * problem.null.scale
+    terms, total = problem.terms, data.total
     gap = state.gap if np.isfinite(state.gap) else 1.0
     entries = data.X.nnz if data.is_sparse else data.X.size
-    cheap = INNER_PASSES * m * m < entries
+    cheap = INNER_PASSES * cache.size * cache.size < entries
     share = (CHEAP_SHARE if cheap else INNER_SHARE) * gap
+    # The fewer columns enter, the nearer the working set is to the last one.
+    share *= min(1.0, MANY_NEW * n_new / max(cache.size, 1))
     share = max(INNER_TOL * problem.tol, share)
-    if not np.all(terms.l1[index] > 0):
+    if not np.all(terms.l1[cache.index] > 0):
         # Their dual constraints allow no slack: the support must be solved exactly.
         share = min(share, EXACT)
-    target = unit * share * 0.5**state.stalled
-    part = _near(problem, state, index)
-    if part.size == m:
-        _, epochs = minimise_gram(
-            cache.G,
-            w,
-            q,
-            cache.c[:m],
-            total * terms.l1[index],
-            terms.lower[index],
-            terms.upper[index],
-            squares=squares,
-            target=target,
-            factor=cache.factor,
-        )
-    else:
-        epochs = _solve_part(problem, state, part, q, squares, target)
-    state.epochs += epochs
-
-
-def _near(problem: QuadraticProblem, state: QuadraticState, index: np.ndarray) -> Any:
-    """Positions of the columns in use or near their threshold: all where that is most.
-
-    The others keep their zeros; the next pass over the design sees if one is wanted.
-    """
-    m = index.size
-    everything = np.arange(m)
-    if m < LARGE or state.ratio is None:
-        return everything
-    limit = NEAR * problem.data.total
-    near = (state.ratio[index] >= limit) | (state.cache.w[:m] != 0)
-    part = np.flatnonzero(near)
-    return part if part.size <= FEWER * m else everything
-
-
-def _solve_part(
-    problem: QuadraticProblem,
-    state: QuadraticState,
-    part: np.ndarray,
-    q: np.ndarray,
-    squares: float,
-    target: float,
-) -> int:
-    """Solve on a part of the stored columns; returns the epochs."""
-    cache, terms = state.cache, problem.terms
-    index = cache.index[part]
-    position = np.full(cache.size, -1)
-    position[part] = np.arange(part.size)
-    factor = cache.factor.renamed(position, part.size)
-    w = cache.w[part]
-    _, epochs = minimise_gram(
-        cache.G[: cache.size].take(part, 0).take(part, 1),
-        w,
-        q[part],
-        cache.c[part],
-        problem.data.total * terms.l1[index],
-        terms.lower[index],
-        terms.upper[index],
-        squares=squares,
-        target=target,
-        factor=factor,
+    stored = StoredProblem(
+        terms=ScalarTerms(total * terms.l1, total * terms.l2, *terms[2:]),
+        targets=float(data.weighted(problem.target * problem.target).sum()),
+        target=total * problem.null.scale * share * 0.5**state.stalled,
     )
-    cache.w[part] = w
-    cache.factor = factor.renamed(part, cache.factor.inside.size)
-    return epochs
+    residual = state.residual if cache.root is None else cache.root * state.residual
+    state.epochs += solve_stored(
+        stored, cache, residual, -state.correlation[cache.index]
+    )
 
 
 def refresh(problem: QuadraticProblem, state: QuadraticState) -> None:
@@ -342,7 +291,9 @@ def _general_dual(problem: QuadraticProblem, state: QuadraticState) -> float:
 def violators(problem: QuadraticProblem, state: QuadraticState) -> np.ndarray:
     """Return the coordinates outside the working set that violate most."""
     terms, cache = problem.terms, state.cache
-    limit = max(FIRST_SIZE, 2 * int(np.count_nonzero(cache.w[: cache.size])))
+    limit = max(
+        first_size(problem.data), 2 * int(np.count_nonzero(cache.w[: cache.size]))
+    )
     if problem.simple:
         score = state.ratio
         found = np.flatnonzero(score > problem.data.total)
@@ -361,6 +312,13 @@ def violators(problem: QuadraticProblem, state: QuadraticState) -> np.ndarray:
     with np.errstate(divide="ignore"):
         score = push[found] / terms.l1[found]
     return found[np.argpartition(-score, limit)[:limit]]
+
+
+def first_size(data: LinearData) -> int:
+    """How many columns a pass may add when there are few."""
+    if data.is_sparse:
+        return FIRST_SIZE
+    return int(np.clip(3.0 * np.sqrt(data.shape[1]), FIRST_SIZE, LARGE_FIRST))
 
 
 def _initial_columns(problem: QuadraticProblem, coef: Any) -> np.ndarray:

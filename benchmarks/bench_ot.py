@@ -102,7 +102,7 @@ def peer(name, data, reg, tol=TOL):
             return solve
         if error > 1e3 * tol:
             break  # it ran out of iterations: a smaller threshold cannot help
-    raise NotImplementedError(f"{name} stops at a marginal error of {error:.0e}")
+    raise NotImplementedError(f"stops at a marginal error of {error:.0e}")
 
 
 def cases():

@@ -2,7 +2,7 @@
 """The scikit-learn face: transport as a transformer with out-of-sample maps."""
 
 from numbers import Real
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from sklearn.base import TransformerMixin
@@ -24,6 +24,7 @@ from numopt._estimator.sklearn_compat import (
 )
 from numopt._numerics.distances import METRICS, pairwise_distances
 from numopt.ot._kernels import soft_average
+from numopt.ot._solvers.result import SinkhornResult
 from numopt.ot._solvers.sinkhorn import METHODS, sinkhorn
 from numopt.typing import Array
 
@@ -196,7 +197,7 @@ class SinkhornTransport(TransformerMixin, ArrayEstimator):
             verbose=int(self.verbose),
         )
         self.X_source_, self.X_target_ = X, target
-        self.result_ = result
+        self.result_ = cast(SinkhornResult, result)
         self.potentials_ = result.f, result.g
         self.n_iter_ = max(1, result.n_iter)
         return self

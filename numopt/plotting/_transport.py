@@ -107,19 +107,19 @@ class TransportPlanDisplay:
             self.ax_.set_xlabel("target")
             self.ax_.set_ylabel("source")
         else:
-            self._plot_lines(**kw)
+            self._plot_lines(self.source, self.target, **kw)
         return self
 
-    def _plot_lines(self, **kw: Any) -> None:
+    def _plot_lines(self, source: np.ndarray, target: np.ndarray, **kw: Any) -> None:
         from matplotlib.collections import LineCollection
 
         # Lines thinner than 1% of the widest would only blur the picture.
         rows, columns = np.nonzero(self.plan > 0.01 * np.max(self.plan))
-        segments = np.stack([self.source[rows], self.target[columns]], axis=1)
+        segments = np.stack([source[rows], target[columns]], axis=1)
         mass = self.plan[rows, columns]
         widths = 2.0 * mass / np.max(mass, initial=1e-300)
         style = {"linewidths": widths, "colors": "0.6", "zorder": 0, **kw}
-        self.lines_ = self.ax_.add_collection(LineCollection(segments, **style))
-        for points, label in ((self.source, "source"), (self.target, "target")):
+        self.lines_ = self.ax_.add_collection(LineCollection(list(segments), **style))
+        for points, label in ((source, "source"), (target, "target")):
             self.ax_.plot(points[:, 0], points[:, 1], "o", markersize=4, label=label)
         self.ax_.legend()

@@ -18,8 +18,11 @@ GATE, EMPTIEST = 0.5, 1e-2
 MAX_SWEEPS, MAX_STEPS = 60, 40
 #: Trials of the line search; a full pass each is dear on a certified oracle.
 MAX_TRIALS, FEW_TRIALS = 12, 6
-#: From here the dual value is at round-off, and the error itself must decrease.
-VALUE_FLOOR = 1e-6
+#: Longest step, in units of eps: beyond it the quadratic model says nothing.
+LONGEST = 20.0
+#: From this error gains of the dual value may be round-off, at most this fraction of
+#: it; then the error itself must decrease.
+VALUE_FLOOR, VALUE_NOISE = 1e-6, 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +72,9 @@ def solve_level(
             trial = _newton_step(oracle, point, keep, tol)
             if trial is not None:
                 point = trial
+                continue
+            if not oracle.exact:
+                oracle.exact = True
                 continue
             if oracle.truncated and oracle.certified:
                 return best, "slow"
@@ -120,19 +126,20 @@ def _newton_step(
 
 
 def _line_search(oracle: Oracle, point: Point, d: Array, slope: float) -> Point | None:
-    """Armijo on <a, phi> + <b, gamma>; near the solution, decrease of the error."""
+    """Armijo on <a, phi> + <b, gamma>; at its round-off, decrease of the error."""
     problem = oracle.problem
     xp = problem.xp
     value = _value(problem, point)
+    noise = VALUE_NOISE * (1.0 + abs(value))
     # On a support a step may bring outside entries at most to the surface.
-    room = max(oracle.margin(point.gamma, point.phi), 2.0)
+    room = min(max(oracle.margin(point.gamma, point.phi), 2.0), LONGEST)
     first = t = min(1.0, room / max(host(xp.max(d) - xp.min(d)), 1e-300))
     for _ in range(FEW_TRIALS if oracle.certified else MAX_TRIALS):
         trial = evaluate(oracle, point.gamma + t * d, point.phi)
-        if point.error < VALUE_FLOOR:
+        gain = _value(problem, trial) - value
+        accepted = gain >= 1e-4 * t * slope
+        if point.error < VALUE_FLOOR and gain < noise:
             accepted = trial.error < 0.9 * point.error
-        else:
-            accepted = _value(problem, trial) >= value + 1e-4 * t * slope
         if accepted:
             shortened = t < 1.0 and oracle.margin(trial.gamma, trial.phi) >= 0.0
             return _sweep(oracle, trial) if shortened else trial

@@ -46,8 +46,9 @@ MARGIN = 7.0
 FEW, WIDENINGS = 5, 6
 #: Column sums below this fraction of b are out of the range of exp.
 LOST = 1e-20
-#: max |M| / eps up to which float32 exponents are good enough for a Hessian.
-SINGLE_RANGE = 2e4
+#: max |M| / eps up to which float32 exponents are good enough for a Hessian, and the
+#: entries from which its smaller plan is worth it.
+SINGLE_RANGE, SINGLE_SIZE = 2e4, 250_000
 
 
 class Support(NamedTuple):
@@ -69,6 +70,8 @@ class DenseOracle:
 
     ``single`` passes run in float32: good enough for an intermediate level, they
     certify nothing. ``direct`` solves by Cholesky instead of conjugate gradients.
+    ``exact`` says that the Hessian is in float64: modes of the potentials that little
+    mass couples need it.
     """
 
     truncated = False
@@ -83,6 +86,10 @@ class DenseOracle:
     ) -> None:
         self.problem, self.state, self.eps = problem, state, state.eps
         self.certified = not single
+        self.exact = (
+            problem.cost_size / state.eps > SINGLE_RANGE
+            or math.prod(problem.M.shape) < SINGLE_SIZE
+        )
         self._direct = direct
 
     def evaluate(self, gamma: Array, phi: Array) -> tuple[Array, Array]:
@@ -127,7 +134,7 @@ class DenseOracle:
         if self._direct:
             plan = plan_of(p.M, gamma, phi, 1 / self.eps)
             return _cholesky_solve(plan, inv_a, c + shift, rhs, xp), 1
-        if p.cost_size / self.eps > SINGLE_RANGE:
+        if self.exact:
             plan, dtype = plan_of(p.M, gamma, phi, 1 / self.eps), xp.float64
         else:
             dtype = xp.float32
@@ -154,6 +161,7 @@ class SupportOracle:
 
     truncated = True
     certified = False
+    exact = True
 
     def __init__(
         self,
@@ -262,6 +270,7 @@ class CertifiedOracle:
 
     truncated = True
     certified = True
+    exact = True
 
     def __init__(self, base: SupportOracle) -> None:
         self._base = base

@@ -196,14 +196,7 @@ def sinkhorn(
     v.check_callback(callback)
     verbose = v.check_int("verbose", verbose, low=0, high=2)
     threads = None if n_threads is None else v.check_int("n_threads", n_threads, low=1)
-    (weights,) = v.float_arrays(b=b)[1]
-    several = b is not None and weights.ndim == 2 and method.startswith("sinkhorn")
-    if several:
-        problem, targets = TransportProblem.from_histograms(a, b, M, reg)
-        core = CoreProblem.from_problem(problem, swap=False).with_histograms(targets)
-    else:
-        problem = TransportProblem.from_arrays(a, b, M, reg)
-        core = CoreProblem.from_problem(problem)
+    problem, core, targets = _problem(a, b, M, reg, method)
     start = _core_start(warmstart, problem, core)
     with contextlib.ExitStack() as stack:
         if threads is not None:
@@ -214,10 +207,11 @@ def sinkhorn(
     if warn and fields["status"] not in ("converged", "callback"):
         warn_not_converged(f"sinkhorn (method={name!r})", fields["message"])
     fields |= {"reg": problem.reg, "method": name}
-    if several:
-        result = _histograms_result(problem, targets, core, fields, dtype)
-    else:
-        result = _result(problem, core, fields, dtype)
+    result: SinkhornResult | HistogramsResult = (
+        _result(problem, core, fields, dtype)
+        if targets is None
+        else _histograms_result(problem, targets, core, fields, dtype)
+    )
     if return_plan:
         _ = result.plan
     return result
@@ -281,6 +275,19 @@ def _check_options(
         if max_support is None
         else v.check_int("max_support", max_support, low=1),
     )
+
+
+def _problem(
+    a: Array | None, b: Array | None, M: Array, reg: float, method: str
+) -> tuple[TransportProblem, CoreProblem, Array | None]:
+    """Return the problem, its core, and the targets when there are several."""
+    (weights,) = v.float_arrays(b=b)[1]
+    if weights is None or weights.ndim != 2 or not method.startswith("sinkhorn"):
+        problem = TransportProblem.from_arrays(a, b, M, reg)
+        return problem, CoreProblem.from_problem(problem), None
+    problem, targets = TransportProblem.from_histograms(a, b, M, reg)
+    core = CoreProblem.from_problem(problem, swap=False).with_histograms(targets)
+    return problem, core, targets
 
 
 def _run(

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sparse Bayesian learning: general, multi-task and Kronecker dictionaries.
+"""Sparse Bayesian learning: general, multi-task, block and Kronecker models.
 
 ==================  ==========================================================
 room                holds
 ==================  ==========================================================
 ``_problem``        the linear Gaussian model and its log evidence
-``_solvers``        ``sbl``, ``kronecker_sbl`` and their results
+``_solvers``        ``sbl``, ``block_sbl``, ``kronecker_sbl``, results
 ``_kernels``        sequential evidence ascent, fused set-up, by formula
 ``_kernels_cpu``    the same in Numba
 ``_estimators``     regressors and the Kronecker sparse coder
@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = attach(
     attributes={
         "_estimators": ("KroneckerSBL", "MultiTaskSBL", "RVMRegressor", "SBLRegressor"),
         "_problem": ("log_evidence",),
+        "_solvers.block": ("BlockSBLResult", "block_sbl"),
         "_solvers.general": ("sbl",),
         "_solvers.kron_algebra": (
             "kron_log_evidence",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         SBLRegressor,
     )
     from numopt.sbl._problem import log_evidence
+    from numopt.sbl._solvers.block import BlockSBLResult, block_sbl
     from numopt.sbl._solvers.general import sbl
     from numopt.sbl._solvers.kron_algebra import (
         kron_log_evidence,

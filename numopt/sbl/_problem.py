@@ -21,6 +21,7 @@ __all__ = [
     "check_gamma",
     "check_rows",
     "float_or_complex",
+    "has_signal",
     "indices_where",
     "is_complex",
     "is_operator",
@@ -94,6 +95,7 @@ def float_or_complex(**arrays: Any) -> tuple[Namespace, list[Array]]:
 
 
 def _host_array(name: str, x: Any) -> np.ndarray:
+    """NumPy array of numbers from lists and scalars."""
     try:
         host = np.asarray(x)
     except ValueError as error:
@@ -159,7 +161,7 @@ class SBLProblem:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and atoms."""
-        return tuple(self.A.shape)
+        return self.A.shape[0], self.A.shape[1]
 
     def evidence(self, gamma: Array, noise_var: float) -> float:
         """Log evidence of prior variances and a noise variance, constants included."""
@@ -204,6 +206,7 @@ def solve_cholesky(L: Array, B: Array) -> Array:
 
 
 def _log_det(factor: Array) -> float:
+    """Log determinant of a matrix from its Cholesky factor."""
     xp = array_namespace(factor)
     diagonal = xp.real(xp.linalg.diagonal(factor))
     return 2.0 * float(to_numpy(xp.sum(xp.log(diagonal))))
@@ -221,6 +224,12 @@ def make_problem(A: Any, y: Any, *, finite: bool = True) -> SBLProblem:
         check_finite("y", y)
     Y = y if y.ndim == 2 else xp.reshape(y, (-1, 1))
     return SBLProblem(A=A, Y=Y, vector=y.ndim == 1, rows=float(A.shape[0]))
+
+
+def has_signal(problem: SBLProblem) -> bool:
+    """Whether any measurement differs from zero."""
+    xp = array_namespace(problem.Y)
+    return bool(to_numpy(xp.any(problem.Y != 0)))
 
 
 def check_rows(A: Any, y: Array) -> None:

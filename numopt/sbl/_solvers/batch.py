@@ -3,6 +3,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,16 @@ from numopt.sbl._problem import (
 )
 from numopt.typing import Array
 
-__all__ = ["BatchSolver", "Moments", "moments", "posterior_covariance"]
+__all__ = [
+    "BatchSolver",
+    "Moments",
+    "log_evidence_of",
+    "moments",
+    "posterior_covariance",
+    "spreader",
+    "update_noise",
+    "update_variances",
+]
 
 NOISE_START, NOISE_FLOOR = 0.1, 1e-6  # in units of mean |y|^2
 
@@ -37,13 +47,17 @@ class Moments:
     trace: float  # tr C^-1
     log_det: float
     quadratic: float  # y^H C^-1 y
+    half: Array  # of the inner products below
+    explained: bool  # half^H half is A^H C^-1 A; otherwise (I + gram/noise)^-1
 
 
 def _host(x: Array) -> float:
+    """Python number of an array of one entry."""
     return float(to_numpy(x))
 
 
 def _inverse(L: Array) -> Array:
+    """Inverse of a lower triangular matrix."""
     xp = array_namespace(L)
     eye = xp.eye(L.shape[0], dtype=L.dtype, device=device(L))
     if is_complex(L):
@@ -52,11 +66,18 @@ def _inverse(L: Array) -> Array:
 
 
 def moments(
-    A: Array, Y: Array, gamma: Array, noise: float, gram: Array | None = None
+    A: Array,
+    Y: Array,
+    gamma: Array,
+    noise: float,
+    gram: Array | None = None,
+    rows: float | None = None,
 ) -> Moments:
     """Posterior moments from a Cholesky factor in the smaller of the two spaces.
 
-    ``gram`` is ``A^H A`` where the caller keeps it between iterations.
+    ``gram`` is ``A^H A`` where the caller keeps it between iterations. With weighted
+    samples ``rows`` is the sum of the weights: repeated rows that were merged into one
+    hold as many directions of pure noise.
     """
     xp = array_namespace(Y)
     n, m = A.shape
@@ -64,19 +85,25 @@ def moments(
     if m == 0:
         energy = _host(xp.sum(abs2(Y))) / L
         empty = xp.zeros((0, L), dtype=Y.dtype, device=device(Y))
-        return Moments(
+        now = Moments(
             *(empty, gamma, gamma, energy, energy / noise**2),
-            *(n / noise, n * math.log(noise), energy / noise),
+            *(n / noise, n * math.log(noise), energy / noise, A, True),
         )
-    if m < n:
+    elif m < n:
         gram = adjoint(A) @ A if gram is None else gram
-        return _coefficient_space(A, Y, gamma, noise, gram)
-    return _data_space(A, Y, gamma, noise)
+        now = _coefficient_space(A, Y, gamma, noise, gram)
+    else:
+        now = _data_space(A, Y, gamma, noise)
+    if rows is not None and rows != n:
+        now.trace += (rows - n) / noise
+        now.log_det += (rows - n) * math.log(noise)
+    return now
 
 
 def _coefficient_space(
     A: Array, Y: Array, gamma: Array, noise: float, gram: Array
 ) -> Moments:
+    """Moments from the factor of ``I + sqrt(gamma) A^H A sqrt(gamma) / noise``."""
     xp = array_namespace(Y)
     (n, m), L = A.shape, Y.shape[1]
     root = xp.sqrt(gamma)
@@ -103,10 +130,13 @@ def _coefficient_space(
         trace=(n - m + _host(xp.sum(xp.real(xp.linalg.diagonal(left))))) / noise,
         log_det=n * math.log(noise) + 2 * _host(xp.sum(xp.log(diagonal))),
         quadratic=residual / noise + _host(xp.sum(energy)),
+        half=inverse,
+        explained=False,
     )
 
 
 def _data_space(A: Array, Y: Array, gamma: Array, noise: float) -> Moments:
+    """Moments from the factor of the covariance of the data."""
     xp = array_namespace(Y)
     (n, _), L = A.shape, Y.shape[1]
     eye = xp.eye(n, dtype=A.dtype, device=device(A))
@@ -127,6 +157,8 @@ def _data_space(A: Array, Y: Array, gamma: Array, noise: float) -> Moments:
         trace=_host(xp.sum(abs2(inverse))),
         log_det=2 * _host(xp.sum(xp.log(diagonal))),
         quadratic=_host(xp.sum(abs2(w))) / L,
+        half=W,
+        explained=True,
     )
 
 
@@ -153,11 +185,7 @@ class BatchSolver(Solver[SBLProblem, BatchState]):
     method: str
     prune_tol: float
     noise_var: float | None = None
-
-    @property
-    def name(self) -> str:
-        """Name for messages."""
-        return f"sbl(method={self.method!r})"
+    name: str = "sbl"
 
     def init(self, problem: SBLProblem, warm_start: Any) -> BatchState:
         """Scale columns and measurements to mean square one."""
@@ -166,7 +194,8 @@ class BatchSolver(Solver[SBLProblem, BatchState]):
         energy = xp.sum(abs2(problem.A), axis=0)
         keep = indices_where(energy > 0)
         unit = xp.sqrt(n / xp.take(energy, keep))
-        y_scale = math.sqrt(_host(xp.mean(abs2(problem.Y))))
+        L = problem.Y.shape[1]
+        y_scale = math.sqrt(_host(xp.sum(abs2(problem.Y))) / (problem.rows * L))
         A = xp.take(problem.A, keep, axis=1) * unit[None, :]
         Y = problem.Y / y_scale
         if warm_start is None:
@@ -178,21 +207,23 @@ class BatchSolver(Solver[SBLProblem, BatchState]):
             A = xp.take(A, chosen, axis=1)
         noise = NOISE_START if self.noise_var is None else self.noise_var / y_scale**2
         gram = adjoint(A) @ A if A.shape[1] < n else None
-        now = moments(A, Y, gamma, noise, gram)
+        now = moments(A, Y, gamma, noise, gram, problem.rows)
         return BatchState(keep, A, Y, gamma, noise, unit, y_scale, gram, now)
 
     def step(self, problem: SBLProblem, state: BatchState) -> BatchState:
         """One M-step, pruning, and the moments at the new point."""
         xp = array_namespace(state.Y)
         if state.gamma.shape[0] == 0:
-            state.noise = self._noise(state, problem.shape[0])
-            state.now = moments(state.A, state.Y, state.gamma, state.noise)
+            state.noise = self._noise(state, problem.rows)
+            state.now = moments(
+                state.A, state.Y, state.gamma, state.noise, None, problem.rows
+            )
             state.move = 0.0
             return state
         gamma = self._variances(state)
         top = _host(xp.max(gamma))
         state.move = _host(xp.max(xp.abs(gamma - state.gamma))) / max(top, 1e-300)
-        noise = self._noise(state, problem.shape[0])
+        noise = self._noise(state, problem.rows)
         state.move = max(state.move, abs(math.log(noise / state.noise)))
         state.noise = noise
         keep = indices_where(gamma > max(self.prune_tol * top, 1e-300))
@@ -207,40 +238,29 @@ class BatchSolver(Solver[SBLProblem, BatchState]):
             elif keep.shape[0] < problem.shape[0]:
                 state.gram = adjoint(state.A) @ state.A
         state.gamma = gamma
-        state.now = moments(state.A, state.Y, gamma, state.noise, state.gram)
+        state.now = moments(
+            state.A, state.Y, gamma, state.noise, state.gram, problem.rows
+        )
         return state
 
     def _variances(self, state: BatchState) -> Array:
-        xp = array_namespace(state.Y)
+        """M-step for the prior variances."""
         now, gamma = state.now, state.gamma
-        if self.method == "em":
-            return gamma**2 * now.q + gamma * xp.clip(1.0 - now.shrink, 0.0, 1.0)
-        tiny = xp.full_like(gamma, float(xp.finfo(gamma.dtype).smallest_normal))
-        shrink = xp.maximum(now.shrink, tiny)
-        if self.method == "mackay":
-            return gamma**2 * now.q / shrink
-        return gamma * xp.sqrt(gamma * now.q / shrink)
+        xp = array_namespace(gamma)
+        spread = gamma * xp.maximum(1.0 - now.shrink, 0.0)
+        return update_variances(
+            self.method, gamma, gamma * now.q, now.shrink, gamma**2 * now.q + spread
+        )
 
-    def _noise(self, state: BatchState, n: int) -> float:
+    def _noise(self, state: BatchState, rows: float) -> float:
+        """M-step for the noise variance, unless it is known."""
         if self.noise_var is not None:
             return state.noise
-        xp = array_namespace(state.Y)
-        now, noise = state.now, state.noise
-        if self.method == "mm":
-            new = noise * math.sqrt(now.dual / now.trace)
-        else:
-            used = _host(xp.sum(now.shrink)) if now.shrink.shape[0] else 0.0
-            if self.method == "em":
-                new = (now.residual + noise * used) / n
-            else:
-                new = now.residual / max(n - used, 1e-12 * n)
-        return min(max(new, NOISE_FLOOR), 1e6)
+        return update_noise(self.method, state.now, state.noise, rows)
 
     def measure(self, problem: SBLProblem, state: BatchState) -> dict[str, Any]:
         """Evidence in the caller's units; residual is the last relative change."""
-        now, (n, L) = state.now, problem.Y.shape
-        unit = math.log(math.pi / problem.half) + 2.0 * math.log(state.y_scale)
-        evidence = -problem.half * L * (now.log_det + now.quadratic + n * unit)
+        evidence = log_evidence_of(problem, state.now, state.y_scale)
         return {
             "objective": -evidence,
             "residual": state.move,
@@ -261,7 +281,7 @@ class BatchSolver(Solver[SBLProblem, BatchState]):
         cov = posterior_covariance(state.A, state.gamma, state.noise)
         cov = cov * unit[:, None] * unit[None, :]
         var = xp.clip(xp.real(xp.linalg.diagonal(cov)), 0.0, None)
-        spread = _spreader(state.keep, p, xp)
+        spread = spreader(state.keep, p, xp)
         mean = state.now.mu * unit[:, None]
         coef = xp.stack([spread(mean[:, k]) for k in range(L)], axis=1)
         return {
@@ -273,6 +293,43 @@ class BatchSolver(Solver[SBLProblem, BatchState]):
             "cov": cov,
             "posterior_var": spread(var),
         }
+
+
+def log_evidence_of(problem: SBLProblem, now: Moments, y_scale: float) -> float:
+    """Evidence in the caller's units from moments of measurements over ``y_scale``."""
+    unit = math.log(math.pi / problem.half) + 2.0 * math.log(y_scale)
+    terms = now.log_det + now.quadratic + problem.rows * unit
+    return -problem.half * problem.Y.shape[1] * terms
+
+
+def update_variances(
+    method: str, gamma: Array, signal: Array, shrink: Array, moment: Array
+) -> Array:
+    """New prior variances of atoms or blocks.
+
+    ``signal`` is gamma q, ``shrink`` gamma t and ``moment`` the mean posterior second
+    moment, where q and t are summed over the atoms of a block.
+    """
+    if method == "em":
+        return moment
+    xp = array_namespace(gamma)
+    tiny = float(xp.finfo(gamma.dtype).smallest_normal)
+    ratio = signal / xp.maximum(shrink, tiny)
+    return gamma * ratio if method == "mackay" else gamma * xp.sqrt(ratio)
+
+
+def update_noise(method: str, now: Moments, noise: float, rows: float) -> float:
+    """New noise variance in units of the mean square of the measurements."""
+    if method == "mm":
+        new = noise * math.sqrt(now.dual / now.trace)
+    else:
+        xp = array_namespace(now.shrink)
+        used = _host(xp.sum(now.shrink)) if now.shrink.shape[0] else 0.0
+        if method == "em":
+            new = (now.residual + noise * used) / rows
+        else:
+            new = now.residual / max(rows - used, 1e-12 * rows)
+    return min(max(new, NOISE_FLOOR), 1e6)
 
 
 def posterior_covariance(A: Array, gamma: Array, noise: float) -> Array:
@@ -289,7 +346,7 @@ def posterior_covariance(A: Array, gamma: Array, noise: float) -> Array:
     return root[:, None] * (adjoint(inverse) @ inverse) * root[None, :]
 
 
-def _spreader(keep: Array, p: int, xp: Any) -> Any:
+def spreader(keep: Array, p: int, xp: Any) -> Callable[[Array], Array]:
     """Return a function that places entries at ``keep`` in a zero vector."""
     host = np.full(p, keep.shape[0])
     host[to_numpy(keep)] = np.arange(keep.shape[0])

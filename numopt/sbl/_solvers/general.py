@@ -18,11 +18,11 @@ from numopt._validation import (
 )
 from numopt.sbl._problem import (
     SBLProblem,
-    abs2,
     check_finite,
     check_gamma,
     check_rows,
     float_or_complex,
+    has_signal,
     is_complex,
     is_operator,
     make_problem,
@@ -203,7 +203,7 @@ def sbl(
     check_flag("warn", warn)
     problem = _problem_of(A, y, method)
     method = _resolve(method, problem)
-    if not _has_signal(problem):
+    if not has_signal(problem):
         return SBLResult(**zero_fields(problem, noise))
     start = None if gamma0 is None else check_gamma("gamma0", gamma0, problem)
     options = {"callback": callback, "verbose": verbose, "warn": warn}
@@ -330,10 +330,3 @@ def _resolve(method: str, problem: SBLProblem) -> str:
             "arrays; 'mm', 'mackay' and 'em' run there"
         )
     return method
-
-
-def _has_signal(problem: SBLProblem) -> bool:
-    xp = array_namespace(problem.Y)
-    return bool(xp.any(abs2(problem.Y) > 0)) and not (
-        is_complex(problem.Y) and problem.Y.shape[0] == 0
-    )

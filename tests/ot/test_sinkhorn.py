@@ -97,6 +97,14 @@ def test_plan_equals_pot(rng, reg):
         np.testing.assert_allclose(plan, peer, atol=1e-8 * peer.max(), rtol=1e-6)
 
 
+def test_plan_equals_ssns():
+    regot = pytest.importorskip("regot")
+    data = make_transport_problem("pts2d", 300)
+    theirs = regot.sinkhorn_ssns(data.M, data.a, data.b, 1e-3, tol=1e-11, max_iter=300)
+    ours = sinkhorn(data.a, data.b, data.M, 1e-3, tol=1e-10)
+    np.testing.assert_allclose(ours.plan, theirs.plan, atol=1e-7 * theirs.plan.max())
+
+
 def test_cost_is_bounded_by_exact_transport(rng):
     ot = pytest.importorskip("ot")
     a, b, M = _random(rng)
@@ -212,6 +220,24 @@ def test_tiny_regularisation(rng, reg):
     for x in (result.f, result.g, result.plan):
         assert np.all(np.isfinite(x))
     assert result.marginal_error < 1e-6
+
+
+@pytest.mark.parametrize("n", [30, 600])
+@pytest.mark.parametrize("reg", [0.02, 0.05])
+def test_weakly_coupled_blocks(rng, n, reg):
+    # The blocks exchange 1e-9 of the mass through entries of 1e-16 and less: the
+    # Hessian is singular to double precision, the steps are long.
+    source, target = rng.integers(0, 3, n), rng.integers(0, 3, n)
+    M = rng.uniform(0, 0.02, (n, n))
+    M += (source[:, None] != target) * rng.uniform(0.5, 1.0)
+    a, b = rng.random(n), rng.random(n)
+    for block in range(3):
+        b[target == block] *= a[source == block].sum() / b[target == block].sum()
+    b *= 1 + 1e-8 * rng.standard_normal(n)
+    a, b = a / a.sum(), b / b.sum()
+    result = sinkhorn(a, b, M, reg, tol=1e-11)
+    assert result.converged and result.n_iter <= 100
+    _check_marginals(result, a, b, 1e-11)
 
 
 def test_hopeless_regularisation_is_finite_and_says_so(rng):

@@ -9,8 +9,9 @@ from numopt._kernels.dispatch import sequential_kernel
 
 __all__ = [
     "BALANCE",
+    "descend_gram_groups",
+    "descend_groups",
     "solve_gram",
-    "solve_gram_groups",
     "solve_residual",
     "sparse_gram",
 ]
@@ -90,38 +91,48 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
 #: Newton work allowed per unit of descent work: keeps either within twice the better.
 BALANCE = 0.1
 
-solve_gram_groups = sequential_kernel(
-    "solve_gram_groups",
-    """Block descent and Newton on the active groups of a quadratic.
+descend_gram_groups = sequential_kernel(
+    "descend_gram_groups",
+    """Block descent on a Gram matrix for group penalties, extrapolated.
 
     min yy/2 - c^T w + w^T G w / 2 + sum_g lam_g ||w_g|| + sum_j l1_j |w_j|, to an
-    absolute gap; writes ``w`` and ``q = G w - c``, returns (gap, epochs).
+    absolute gap; writes ``w`` and ``q = G w - c``, returns (gap, epochs, flips).
     """,
-    numpy="numopt.coordinate._kernels_cpu.gram_groups:solve_gram_groups",
+    numpy="numopt.coordinate._kernels_cpu.groups:descend_gram_groups",
+)
+
+descend_groups = sequential_kernel(
+    "descend_groups",
+    """The same on columns, row j of ``rows`` being column j of X.
+
+    Writes ``w``, the residual ``r = y - X w`` and ``q = -X^T r``.
+    """,
+    numpy="numopt.coordinate._kernels_cpu.groups:descend_groups",
 )
 
 
-@solve_gram_groups.example
-def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+def _groups_example(rng: np.random.Generator, size: int) -> tuple[Any, ...]:
     groups = min(size, 12)
     m = 3 * groups
-    X = rng.standard_normal((m + 5, m))
+    rows = rng.standard_normal((m, m + 5))
     y = rng.standard_normal(m + 5)
-    G, c = X.T @ X, X.T @ y
-    return (
-        G,
-        np.arange(0, m + 1, 3),
-        np.zeros(m),
-        -c,
-        c,
-        np.ones(groups),
-        np.full(m, 0.1),
-        np.full(groups, float(np.trace(G)) if m else 1.0),
-        float(y @ y),
-        1e-9,
-        100,
-        BALANCE,
-    )
+    lipschitz = np.full(groups, float(np.sum(rows**2)) if m else 1.0)
+    terms = (np.ones(groups), np.full(m, 0.1), lipschitz, float(y @ y), 1e-9, 60)
+    return rows, y, np.arange(0, m + 1, 3), terms
+
+
+@descend_gram_groups.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    rows, y, starts, terms = _groups_example(rng, size)
+    c = rows @ y
+    return rows @ rows.T, starts, np.zeros(c.size), -c, c, *terms
+
+
+@descend_groups.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    rows, y, starts, terms = _groups_example(rng, size)
+    c = rows @ y
+    return rows, starts, np.zeros(c.size), y, -c, c, *terms
 
 
 sparse_gram = sequential_kernel(

@@ -24,11 +24,7 @@ class GroupPenalty(Penalty):
 
     def value(self, w: np.ndarray) -> float:
         """Return the penalty."""
-        terms = self.group_terms(w.shape[-1])
-        norms = group_norms(w, terms)
-        used = norms > 0
-        total = float(np.sum(terms.weights[used] * norms[used]))
-        return total + float(np.sum(terms.l1 * np.abs(w)))
+        return group_value(w, self.group_terms(w.shape[-1]))
 
     def prox(self, w: np.ndarray, step: Any, index: Index = None) -> np.ndarray:
         """Return ``argmin_x ||x - w||^2 / 2 + step * penalty(x)``.
@@ -166,6 +162,14 @@ class SparseGroup(GroupPenalty):
         weights = np.full(indptr.size - 1, self.alpha * (1.0 - self.l1_ratio))
         l1 = np.full(p, self.alpha * self.l1_ratio)
         return GroupTerms(indptr, indices, weights, l1)
+
+
+def group_value(w: np.ndarray, terms: GroupTerms) -> float:
+    """Return the penalty of a canonical form."""
+    norms = group_norms(w, terms)
+    used = norms > 0
+    total = float(np.sum(terms.weights[used] * norms[used]))
+    return total + float(np.sum(terms.l1 * np.abs(w)))
 
 
 def group_norms(w: np.ndarray, terms: GroupTerms) -> np.ndarray:

@@ -151,6 +151,17 @@ class GramCache:
         parts = [block] if self._sparse is None else [self._sparse, block]
         self._sparse = hstack(parts, format="csr")
 
+    def products(self, lo: int, hi: int) -> np.ndarray:
+        """Return the products of the columns lo:hi with each other."""
+        if self.columns is not None:
+            block = self.columns[:, lo:hi]
+            return block.T @ block
+        block = self._sparse[:, lo:hi]
+        gram = np.asarray((block.T @ block).toarray())
+        if self.center:
+            gram -= self.data.total * np.outer(self.means[lo:hi], self.means[lo:hi])
+        return gram
+
     def _sparse_gram(self, g: int, m: int) -> np.ndarray:
         """Products of the columns g:m with all."""
         stored = self._sparse

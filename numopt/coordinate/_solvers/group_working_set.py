@@ -2,33 +2,34 @@
 """Working sets of groups for squares with group penalties."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
 
-from numopt._array.namespace import numpy_namespace
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
-from numopt.coordinate._kernels.descent import BALANCE, solve_gram_groups
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Quadratic
 from numopt.coordinate._problem.duality import group_dual, group_ratios
+from numopt.coordinate._problem.group_penalties import group_value
 from numopt.coordinate._problem.groups import GroupTerms, group_index
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import Penalty
 from numopt.coordinate._solvers.columns import GramCache
-from numopt.coordinate._solvers.inner import MAX_EPOCHS
 from numopt.coordinate._solvers.quadratic import (
     INNER_TOL,
+    MANY_NEW,
     QuadraticState,
     recover_intercept,
     refresh,
 )
+from numopt.coordinate._solvers.stored_groups import StoredGroups
 
 __all__ = ["GroupProblem", "GroupState", "GroupWorkingSet"]
 
 #: The inner gap relative to the outer one.
-GROUP_SHARE = 0.02
+GROUP_SHARE = 0.1
 #: Fewest groups that a pass adds.
 FIRST_GROUPS = 20
 
@@ -116,7 +117,7 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
         before = state.gap
         new = self._violators(problem, state)
         self._extend(problem, state, new)
-        self._solve(problem, state)
+        self._solve(problem, state, new.size)
         refresh(problem, state)
         self._certify(problem, state)
         idle = not new.size and not state.gap < before
@@ -158,19 +159,21 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
             "limit of the arithmetic for this problem; increase `tol`",
         )
 
-    def _extend(self, problem: GroupProblem, state: GroupState, new) -> None:
+    def _extend(
+        self, problem: GroupProblem, state: GroupState, new: np.ndarray
+    ) -> None:
+        """Store the columns of groups."""
         if not new.size:
             return
         groups = problem.groups
         parts = [groups.indices[groups.indptr[g] : groups.indptr[g + 1]] for g in new]
         columns = np.concatenate(parts)
         lo = state.cache.size
-        state.cache.extend(columns, problem.start[columns])
-        tops = []
-        for part in parts:
-            block = state.cache.G[lo : lo + part.size, lo : lo + part.size]
-            tops.append(float(np.linalg.eigvalsh(block)[-1]) * (1 + 1e-12))
-            lo += part.size
+        state.cache.load(columns, problem.start[columns])
+        bounds = lo + np.cumsum([0, *(part.size for part in parts)])
+        tops = _largest_eigenvalues(
+            [state.cache.products(a, b) for a, b in itertools.pairwise(bounds)]
+        )
         state.chosen = np.concatenate((state.chosen, new))
         state.lipschitz = np.concatenate((state.lipschitz, tops))
 
@@ -184,41 +187,50 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
             return found
         return found[np.argpartition(-ratios[found], limit)[:limit]]
 
-    def _solve(self, problem: GroupProblem, state: GroupState) -> None:
+    def _solve(self, problem: GroupProblem, state: GroupState, n_new: int) -> None:
+        """Solve on the stored groups, of which ``n_new`` are new."""
         cache, groups, total = state.cache, problem.groups, problem.data.total
-        m = cache.size
-        if m == 0:
+        if cache.size == 0:
             return
         sizes = np.diff(groups.indptr)[state.chosen]
-        starts = np.concatenate(([0], np.cumsum(sizes)))
         target = problem.data.weighted(problem.target)
         unit = total * problem.null.scale
         gap = state.gap if np.isfinite(state.gap) else 1.0
-        _, epochs = solve_gram_groups.for_namespace(numpy_namespace)(
-            cache.G,
-            starts,
-            cache.w[:m],
-            -state.correlation[cache.index],
-            cache.c[:m],
-            total * groups.weights[state.chosen],
-            total * groups.l1[cache.index],
-            state.lipschitz,
-            float(target @ problem.target),
-            unit * max(INNER_TOL * problem.tol, GROUP_SHARE * gap) * 0.5**state.stalled,
-            MAX_EPOCHS,
-            BALANCE,
+        few = min(1.0, MANY_NEW * n_new / state.chosen.size)
+        share = max(INNER_TOL * problem.tol, GROUP_SHARE * gap * few)
+        stored = StoredGroups(
+            starts=np.concatenate(([0], np.cumsum(sizes))),
+            lam=total * groups.weights[state.chosen],
+            l1=total * groups.l1[cache.index],
+            lipschitz=state.lipschitz,
+            targets=float(target @ problem.target),
+            target=unit * share * 0.5**state.stalled,
         )
-        state.epochs += epochs
+        root = 1.0 if cache.root is None else cache.root
+        state.epochs += stored.solve(
+            cache, root * state.residual, -state.correlation[cache.index]
+        )
 
     def _certify(self, problem: GroupProblem, state: GroupState) -> None:
         data, null = problem.data, problem.null
         theta, rho = state.residual, state.correlation
         squares = float(data.weighted(theta) @ theta)
         coef = state.cache.scatter()
-        state.primal = 0.5 * squares / data.total + problem.penalty.value(coef)
+        state.primal = 0.5 * squares / data.total + group_value(coef, problem.groups)
         if null.free.shape[1] > int(problem.fit_intercept):
             theta = null.feasible(theta, Quadratic())
             rho = data.correlate(data.weighted(theta))
         dual = group_dual(data, Quadratic(), problem.groups, theta, rho, problem.target)
         state.dual = max(state.dual, dual)
         state.gap = (state.primal - state.dual) / null.scale
+
+
+def _largest_eigenvalues(blocks: list[np.ndarray]) -> np.ndarray:
+    """Upper bounds of the largest eigenvalues, blocks of one size together."""
+    sizes = np.array([block.shape[0] for block in blocks])
+    tops = np.empty(sizes.size)
+    for size in np.unique(sizes):
+        same = np.flatnonzero(sizes == size)
+        stack = np.stack([blocks[k] for k in same])
+        tops[same] = np.linalg.eigvalsh(stack)[:, -1]
+    return tops * (1 + 1e-12)

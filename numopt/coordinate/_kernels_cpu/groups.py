@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Block descent for group penalties, on a Gram matrix or on columns.
+
+    min_w  |y - X w|^2 / 2 + sum_g lam_g ||w_g|| + sum_j l1_j |w_j|,
+
+group g being the coordinates starts[g]:starts[g + 1]. A cycle is one pass over all
+groups and a few over those in use, which Anderson's method extrapolates.
+"""
+
+import math
+
+import numpy as np
+
+from numopt._kernels.jit import jit_kernel
+from numopt.coordinate._kernels_cpu.cholesky import axpy, combine, dot
+
+__all__ = ["descend_gram_groups", "descend_groups"]
+
+BISECTIONS = 60
+#: Passes over the groups in use in a cycle: the depth of the extrapolation.
+DEPTH = 5
+
+
+@jit_kernel
+def _ratio(q, lo, hi, lam, l1):
+    """Dual norm of a group: root t of ||soft(q_g, t l1)|| = t lam."""
+    norm, top, plain = 0.0, 0.0, True
+    for j in range(lo, hi):
+        norm += q[j] * q[j]
+        if l1[j] > 0.0:
+            top = max(top, abs(q[j]) / l1[j])
+            plain = False
+    norm = math.sqrt(norm)
+    high = norm / lam if lam > 0.0 else np.inf
+    if plain:
+        return high
+    high = min(high, top)
+    low = 0.0
+    for _ in range(BISECTIONS):
+        t = 0.5 * (low + high)
+        rest = 0.0
+        for j in range(lo, hi):
+            over = abs(q[j]) - t * l1[j]
+            if over > 0.0:
+                rest += over * over
+        if rest > (t * lam) ** 2:
+            low = t
+        else:
+            high = t
+    return high
+
+
+@jit_kernel
+def _penalty(starts, w, lam, l1):
+    """Sum of the group norms and of the absolute values."""
+    total = 0.0
+    for g in range(lam.size):
+        lo, hi = starts[g], starts[g + 1]
+        squares = 0.0
+        for j in range(lo, hi):
+            squares += w[j] * w[j]
+            total += l1[j] * abs(w[j])
+        if squares > 0.0:
+            total += lam[g] * math.sqrt(squares)
+    return total
+
+
+@jit_kernel
+def _measure(starts, w, q, c, lam, l1, yy, lipschitz):
+    """Primal value, dual value of the scaled residual, and what scaling leaves."""
+    m = starts[-1]
+    fit, slope = dot(c, w, 0, m), dot(w, q, 0, m)
+    top, rest = 0.0, 0.0
+    for g in range(lam.size):
+        lo, hi = starts[g], starts[g + 1]
+        penalised = lam[g] > 0.0
+        for j in range(lo, hi):
+            penalised = penalised or l1[j] > 0.0
+        if penalised:
+            top = max(top, _ratio(q, lo, hi, lam[g], l1))
+        elif lipschitz[g] > 0.0:
+            reach = math.sqrt(dot(w, w, lo, hi))
+            reach += math.sqrt(dot(c, c, lo, hi)) / lipschitz[g]
+            rest += math.sqrt(dot(q, q, lo, hi)) * reach
+    ry = yy - fit
+    rr = max(ry + slope, 0.0)
+    s = ry / rr if rr > 0.0 else 1.0
+    if top > 0.0:
+        s = min(s, 1.0 / top)
+    s = max(s, 0.0)
+    return 0.5 * rr + _penalty(starts, w, lam, l1), s * ry - 0.5 * s * s * rr, rest
+
+
+@jit_kernel
+def _shrink(lo, hi, w, q, lipschitz, lam, l1, new):
+    """Proximal step of a group into ``new``; returns whether its zeros changed."""
+    norm = 0.0
+    for j in range(lo, hi):
+        z = w[j] - q[j] / lipschitz
+        t = l1[j] / lipschitz
+        z = z - t if z > t else (z + t if z < -t else 0.0)
+        new[j] = z
+        norm += z * z
+    norm = math.sqrt(norm)
+    scale = 1.0 - lam / (lipschitz * norm) if norm * lipschitz > lam else 0.0
+    flipped = False
+    for j in range(lo, hi):
+        new[j] *= scale
+        flipped = flipped or (w[j] == 0.0) != (new[j] == 0.0) or w[j] * new[j] < 0.0
+    return flipped
+
+
+@jit_kernel
+def _in_use(starts, w, lipschitz, out):
+    """Groups that are not zero; returns their number."""
+    count = 0
+    for g in range(lipschitz.size):
+        used = False
+        for j in range(starts[g], starts[g + 1]):
+            used = used or w[j] != 0.0
+        if used and lipschitz[g] > 0.0:
+            out[count] = g
+            count += 1
+    return count
+
+
+@jit_kernel
+def _gram_epoch(G, starts, idx, count, w, q, lam, l1, lipschitz, new):
+    """One pass on a Gram matrix; returns how many groups changed their zeros."""
+    m, flips = starts[-1], 0
+    for a in range(count):
+        g = idx[a]
+        lo, hi = starts[g], starts[g + 1]
+        if lipschitz[g] <= 0.0:
+            continue
+        if _shrink(lo, hi, w, q, lipschitz[g], lam[g], l1, new):
+            flips += 1
+        for j in range(lo, hi):
+            change = new[j] - w[j]
+            if change != 0.0:
+                w[j] = new[j]
+                axpy(q, G[j], change, 0, m)
+    return flips
+
+
+@jit_kernel
+def _epoch(rows, starts, idx, count, w, r, q, lam, l1, lipschitz, new):
+    """One pass on columns; returns how many groups changed their zeros."""
+    n, flips = r.size, 0
+    for a in range(count):
+        g = idx[a]
+        lo, hi = starts[g], starts[g + 1]
+        if lipschitz[g] <= 0.0:
+            continue
+        for j in range(lo, hi):
+            q[j] = -dot(rows[j], r, 0, n)
+        if _shrink(lo, hi, w, q, lipschitz[g], lam[g], l1, new):
+            flips += 1
+        for j in range(lo, hi):
+            change = new[j] - w[j]
+            if change != 0.0:
+                w[j] = new[j]
+                axpy(r, rows[j], -change, 0, n)
+    return flips
+
+
+@jit_kernel
+def _combined(history, weights, out):
+    """Affine combination of the rows 1.. of the history."""
+    out[:] = 0.0
+    for t in range(DEPTH):
+        axpy(out, history[t + 1], weights[t], 0, out.size)
+
+
+@jit_kernel
+def descend_gram_groups(G, starts, w, q, c, lam, l1, lipschitz, yy, target, max_epochs):
+    """Until gap <= target; returns (gap, epochs, flips in the last pass)."""
+    m = starts[-1]
+    everything, used = np.arange(lam.size), np.empty(lam.size, np.int64)
+    new, weights = np.empty(m), np.empty(DEPTH)
+    points, slopes = np.empty((DEPTH + 1, m)), np.empty((DEPTH + 1, m))
+    trial, trial_q = np.empty(m), np.empty(m)
+    best_dual, epoch, flips = -np.inf, 0, 0
+    while True:
+        primal, dual, rest = _measure(starts, w, q, c, lam, l1, yy, lipschitz)
+        best_dual = max(best_dual, dual)
+        gap = primal - best_dual + rest
+        if gap <= target or epoch >= max_epochs:
+            return gap, epoch, flips
+        _gram_epoch(G, starts, everything, lam.size, w, q, lam, l1, lipschitz, new)
+        count = _in_use(starts, w, lipschitz, used)
+        points[0, :] = w
+        for t in range(DEPTH):
+            flips = _gram_epoch(G, starts, used, count, w, q, lam, l1, lipschitz, new)
+            points[t + 1, :] = w
+            slopes[t + 1, :] = q
+        epoch += DEPTH + 1
+        if combine(points, m, weights):
+            _combined(points, weights, trial)
+            _combined(slopes, weights, trial_q)
+            now = 0.5 * (dot(w, q, 0, m) - dot(c, w, 0, m))
+            then = 0.5 * (dot(trial, trial_q, 0, m) - dot(c, trial, 0, m))
+            now += _penalty(starts, w, lam, l1)
+            if then + _penalty(starts, trial, lam, l1) < now:
+                w[:] = trial
+                q[:] = trial_q
+
+
+@jit_kernel
+def descend_groups(
+    rows, starts, w, r, q, c, lam, l1, lipschitz, yy, target, max_epochs
+):
+    """The same on columns, row j of ``rows`` being column j; q is for the end."""
+    m, n = starts[-1], r.size
+    everything, used = np.arange(lam.size), np.empty(lam.size, np.int64)
+    new, weights = np.empty(m), np.empty(DEPTH)
+    points, residuals = np.empty((DEPTH + 1, m)), np.empty((DEPTH + 1, n))
+    trial, trial_r = np.empty(m), np.empty(n)
+    best_dual, epoch, flips = -np.inf, 0, 0
+    while True:
+        for j in range(m):
+            q[j] = -dot(rows[j], r, 0, n)
+        primal, dual, rest = _measure(starts, w, q, c, lam, l1, yy, lipschitz)
+        best_dual = max(best_dual, dual)
+        gap = primal - best_dual + rest
+        if gap <= target or epoch >= max_epochs:
+            return gap, epoch, flips
+        _epoch(rows, starts, everything, lam.size, w, r, q, lam, l1, lipschitz, new)
+        count = _in_use(starts, w, lipschitz, used)
+        points[0, :] = w
+        for t in range(DEPTH):
+            flips = _epoch(rows, starts, used, count, w, r, q, lam, l1, lipschitz, new)
+            points[t + 1, :] = w
+            residuals[t + 1, :] = r
+        epoch += DEPTH + 1
+        if combine(points, m, weights):
+            _combined(points, weights, trial)
+            _combined(residuals, weights, trial_r)
+            now = 0.5 * dot(r, r, 0, n) + _penalty(starts, w, lam, l1)
+            then = 0.5 * dot(trial_r, trial_r, 0, n)
+            if then + _penalty(starts, trial, lam, l1) < now:
+                w[:] = trial
+                r[:] = trial_r

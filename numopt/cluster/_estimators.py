@@ -21,9 +21,9 @@ from numopt._estimator.sklearn_compat import (
     fit_context,
     validate_data,
 )
-from numopt.cluster._solvers._iterated import ila_sdp
-from numopt.cluster._solvers._kmeans import kmeans_sdp
-from numopt.cluster._solvers._mixture import log_densities
+from numopt.cluster._solvers.iterated import ila_sdp
+from numopt.cluster._solvers.kmeans import kmeans_sdp
+from numopt.cluster._solvers.mixture import log_densities
 
 __all__ = ["LikelihoodAdjustedSDP", "SDPKMeans"]
 

@@ -8,9 +8,9 @@ from sklearn.cluster import KMeans
 
 from numopt.cluster import kmeans_certificate, kmeans_lower_bound
 from numopt.cluster._problem import KMeansProblem
-from numopt.cluster._solvers import _dual
-from numopt.cluster._solvers._dual import ClippedDual
-from numopt.cluster._solvers._spectral import eigenvalue_sum
+from numopt.cluster._solvers import dual
+from numopt.cluster._solvers.dual import ClippedDual
+from numopt.cluster._solvers.spectral import eigenvalue_sum
 from numopt.datasets import make_spherical_mixture
 from tests.cluster.problems import (
     OPTIMA,
@@ -189,7 +189,7 @@ def test_label_ids_are_compressed_and_the_input_is_kept():
 
 
 def test_many_clusters_pair_with_neighbours(monkeypatch):
-    monkeypatch.setattr(_dual, "LARGEST_ORDER", 200)
+    monkeypatch.setattr(dual, "LARGEST_ORDER", 200)
     X, labels = make_spherical_mixture(700, 20, 20, distance=14.0, random_state=0)
     certificate = kmeans_certificate(X, labels, method="lowrank")
     assert 0 < certificate.lower_bound <= certificate.inertia

@@ -14,7 +14,7 @@ from numopt.cluster import (
     misclustering_error,
     nlr_kmeans,
 )
-from numopt.cluster._solvers._fantope import fantope_weights
+from numopt.cluster._solvers.projection import fantope_weights
 from numopt.datasets import make_spherical_mixture
 from numopt.exceptions import ConvergenceWarning
 from tests.cluster.problems import OPTIMA, brute_force, inertia, load

@@ -13,9 +13,9 @@ from numopt.cluster import (
     la_sdp,
     misclustering_error,
 )
-from numopt.cluster._solvers import _mixture
-from numopt.cluster._solvers._likelihood import GroupProblem, partition_groups
-from numopt.cluster._solvers._rankone import RankOneProblem
+from numopt.cluster._solvers import mixture
+from numopt.cluster._solvers.likelihood import GroupProblem, partition_groups
+from numopt.cluster._solvers.rankone import RankOneProblem
 from numopt.datasets import make_spherical_mixture, make_unequal_mixture
 
 
@@ -57,12 +57,12 @@ def test_cost_of_a_partition_is_its_likelihood():
 
 def test_covariances_of_hard_memberships():
     X, truth = make_unequal_mixture(60, 3, random_state=0)
-    weights, means, S = _mixture.fitted(X, truth, 3, "full", 0.0)
+    weights, means, S = mixture.fitted(X, truth, 3, "full", 0.0)
     for k in range(3):
         np.testing.assert_allclose(S[k], np.cov(X[truth == k].T, bias=True), rtol=1e-10)
         np.testing.assert_allclose(means[k], X[truth == k].mean(axis=0))
     assert weights.sum() == 60
-    diagonal = _mixture.fitted(X, truth, 3, "diag", 0.0)[2]
+    diagonal = mixture.fitted(X, truth, 3, "diag", 0.0)[2]
     np.testing.assert_allclose(diagonal[0], np.diag(np.diag(S[0])), rtol=1e-10)
 
 
@@ -80,8 +80,8 @@ def test_best_likelihood_of_all_starts():
     assert auto.log_likelihood >= kmeans.log_likelihood - 1e-9
     assert auto.start in ("kmeans", "gmm-full", "gmm-diag")
     start = KMeans(3, n_init=10, random_state=0).fit(X).labels_
-    reg = _mixture.regularisation(X, 1e-3)
-    before = _mixture.profile_likelihood(X, start, 3, "full", reg)
+    reg = mixture.regularisation(X, 1e-3)
+    before = mixture.profile_likelihood(X, start, 3, "full", reg)
     after = ila_sdp(X, 3, init=start, **options)
     assert after.log_likelihood >= before - 1e-6 * abs(before)
 

@@ -7,11 +7,11 @@ from numopt._array.random import as_generator
 from numopt._iterate.stopping import warn_not_converged
 from numopt._validation import check_callback, check_flag, check_int, check_real
 from numopt.cluster._problem import KMeansProblem
-from numopt.cluster._solvers._kmeans import check_n_clusters, make_result
-from numopt.cluster._solvers._nlr import nlr_starts
-from numopt.cluster._solvers._pipeline import closed_form
-from numopt.cluster._solvers._primal import canonical_labels
-from numopt.cluster._solvers._results import KMeansSDPResult
+from numopt.cluster._solvers.kmeans import check_n_clusters, make_result
+from numopt.cluster._solvers.nlr import nlr_starts
+from numopt.cluster._solvers.pipeline import closed_form
+from numopt.cluster._solvers.primal import canonical_labels
+from numopt.cluster._solvers.results import KMeansSDPResult
 from numopt.typing import Array, Callback
 
 __all__ = ["nlr_kmeans"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from numopt._array.namespace import device, to_numpy
 from numopt.cluster._problem import KMeansProblem
-from numopt.cluster._solvers._spectral import EPS, eigenvalue_sum, leading_values
+from numopt.cluster._solvers.spectral import EPS, eigenvalue_sum, leading_values
 from numopt.typing import Array
 
 __all__ = ["ClippedDual", "DualBound", "best_clipped_bound", "dense_bound"]

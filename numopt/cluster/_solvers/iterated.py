@@ -18,24 +18,24 @@ from numopt._validation import (
     check_real,
 )
 from numopt.cluster._problem import DenseRows, KMeansProblem
-from numopt.cluster._solvers import _mixture
-from numopt.cluster._solvers._blas import calm_blas
-from numopt.cluster._solvers._groups import (
+from numopt.cluster._solvers import mixture
+from numopt.cluster._solvers.blas import calm_blas
+from numopt.cluster._solvers.groups import (
     Run,
     given_labels,
     host_problem,
     make_group_result,
     memberships,
 )
-from numopt.cluster._solvers._kmeans import check_n_clusters
-from numopt.cluster._solvers._likelihood import (
+from numopt.cluster._solvers.kmeans import check_n_clusters
+from numopt.cluster._solvers.likelihood import (
     GroupProblem,
     GroupSolver,
     partition_groups,
 )
-from numopt.cluster._solvers._primal import multi_start
-from numopt.cluster._solvers._rankone import RankOneProblem, RankOneSolver
-from numopt.cluster._solvers._results import LASDPResult
+from numopt.cluster._solvers.primal import multi_start
+from numopt.cluster._solvers.rankone import RankOneProblem, RankOneSolver
+from numopt.cluster._solvers.results import LASDPResult
 from numopt.typing import Array, Callback
 
 __all__ = ["ila_sdp"]
@@ -137,7 +137,7 @@ def ila_sdp(
     >>> misclustering_error(truth, ila_sdp(X, 3, random_state=0).labels) < 0.1
     True
     """
-    check_choice("covariance_type", covariance_type, _mixture.COVARIANCE_TYPES)
+    check_choice("covariance_type", covariance_type, mixture.COVARIANCE_TYPES)
     check_choice("solver", solver, SOLVERS)
     reg_covar = check_real("reg_covar", reg_covar, low=0.0, include_low=False)
     max_outer = check_int("max_outer", max_outer, low=1)
@@ -148,7 +148,7 @@ def ila_sdp(
     check_flag("warn", warn)
     problem, rows = host_problem(X)
     K = check_n_clusters(n_clusters, problem.n)
-    reg = _mixture.regularisation(rows, reg_covar)
+    reg = mixture.regularisation(rows, reg_covar)
     rng = as_generator(random_state)
     if solver == "auto":
         solver = "admm" if problem.n <= LARGEST_DENSE else "lowrank"
@@ -197,7 +197,7 @@ class _Alternation:
 
     def likelihood(self, labels: np.ndarray) -> float:
         """Profile likelihood of labels."""
-        return _mixture.profile_likelihood(self.X, labels, self.K, self.kind, self.reg)
+        return mixture.profile_likelihood(self.X, labels, self.K, self.kind, self.reg)
 
     def run(self, name: str, labels: np.ndarray) -> Run:
         """Return the best partition met, the start included."""
@@ -237,7 +237,7 @@ class _Alternation:
 
     def covariances(self, labels: np.ndarray) -> np.ndarray:
         """Covariances of hard labels."""
-        return _mixture.fitted(self.X, labels, self.K, self.kind, self.reg)[2]
+        return mixture.fitted(self.X, labels, self.K, self.kind, self.reg)[2]
 
     def polish(self, labels: np.ndarray) -> np.ndarray:
         """Hard reassignments while they raise the likelihood."""
@@ -245,7 +245,7 @@ class _Alternation:
         for _ in range(20):
             if not math.isfinite(value):
                 break
-            other = _mixture.reassign(self.X, labels, self.K, self.kind, self.reg)
+            other = mixture.reassign(self.X, labels, self.K, self.kind, self.reg)
             raised = self.likelihood(other)
             if raised <= value:
                 break
@@ -291,7 +291,7 @@ class _Alternation:
         within = np.einsum("ki,ip,iq->kpq", soft, self.X, self.X) - cross
         within = 0.5 * (within + within.transpose(0, 2, 1))
         sizes = np.maximum(soft.sum(axis=1), 0.0)
-        S = _mixture.covariances_of(self.X, sizes, within, self.kind, self.reg)
+        S = mixture.covariances_of(self.X, sizes, within, self.kind, self.reg)
         return memberships(soft), _definite(S, self.reg), objective, upper
 
 
@@ -324,7 +324,7 @@ def _starts(
         ]
         seeds += [_random_labels(X, K, rng) for _ in range(n_init)]
         for kind in ("full", "diag"):
-            fits = [_mixture.em_labels(X, seed, K, kind, reg) for seed in seeds]
+            fits = [mixture.em_labels(X, seed, K, kind, reg) for seed in seeds]
             fits.sort(key=lambda fit: -fit[1])
             found.append((f"gmm-{kind}", fits[0][0]))
     if init == "gmm":

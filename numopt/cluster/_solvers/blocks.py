@@ -9,10 +9,10 @@ import numpy as np
 from numopt._array.namespace import to_numpy
 from numopt._iterate.loop import iterate
 from numopt.cluster._problem import DenseRows, KMeansProblem, SparseRows
-from numopt.cluster._solvers._blas import calm_blas
-from numopt.cluster._solvers._dual import ClippedDual, DualBound, best_clipped_bound
-from numopt.cluster._solvers._fantope import FantopeSolver, FantopeStart
-from numopt.cluster._solvers._primal import canonical_labels
+from numopt.cluster._solvers.blas import calm_blas
+from numopt.cluster._solvers.dual import ClippedDual, DualBound, best_clipped_bound
+from numopt.cluster._solvers.fantope import FantopeSolver, FantopeStart
+from numopt.cluster._solvers.primal import canonical_labels
 
 __all__ = ["block_bound", "deal_blocks"]
 

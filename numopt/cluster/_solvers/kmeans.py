@@ -19,8 +19,8 @@ from numopt._validation import (
     message,
 )
 from numopt.cluster._problem import KMeansProblem
-from numopt.cluster._solvers._nlr import nlr_starts
-from numopt.cluster._solvers._pipeline import (
+from numopt.cluster._solvers.nlr import nlr_starts
+from numopt.cluster._solvers.pipeline import (
     Incumbent,
     check_dense,
     check_labels,
@@ -33,13 +33,13 @@ from numopt.cluster._solvers._pipeline import (
     wants_admm,
     wants_blocks,
 )
-from numopt.cluster._solvers._primal import (
+from numopt.cluster._solvers.primal import (
     canonical_labels,
     embedding,
     improve_labels,
     multi_start,
 )
-from numopt.cluster._solvers._results import KMeansSDPResult
+from numopt.cluster._solvers.results import KMeansSDPResult
 from numopt.typing import Array, Callback
 
 __all__ = ["check_n_clusters", "kmeans_sdp", "make_problem", "make_result"]
@@ -317,16 +317,15 @@ def _factor(
     """Columns with Z = factor factor^T, and the inertia of the relaxation."""
     xp, where = problem.xp, device(problem.like)
     state = best.state
-    if state is None or state.P is None or optimal:
+    if state is None or not state.steps or optimal:
         sizes = np.bincount(best.labels, minlength=best.n_clusters)
         columns = np.zeros((problem.n, best.n_clusters))
         index = np.arange(problem.n)
         columns[index, best.labels] = 1 / np.sqrt(sizes[best.labels])
         value = best.inertia if optimal else float("nan")
         return xp.asarray(columns, device=where), value
-    active = int(np.count_nonzero(state.f))
-    roots = xp.asarray(np.sqrt(state.f[:active]), device=where)
-    factor = state.P[:, :active] * roots[None, :]
+    P, weights = state.projection.factor()
+    factor = P * xp.sqrt(weights)[None, :]
     products = state.G @ factor
     value = problem.total - state.scale * float(xp.sum(factor * products))
     one = xp.full((problem.n, 1), problem.n**-0.5, dtype=factor.dtype, device=where)

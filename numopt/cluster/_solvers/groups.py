@@ -10,10 +10,10 @@ import numpy as np
 from numopt._array.namespace import is_array, to_numpy
 from numopt._validation import check_shape, float_arrays, message
 from numopt.cluster._problem import DenseRows, KMeansProblem
-from numopt.cluster._solvers import _mixture
-from numopt.cluster._solvers._pipeline import check_labels
-from numopt.cluster._solvers._primal import canonical_labels
-from numopt.cluster._solvers._results import LASDPResult
+from numopt.cluster._solvers import mixture
+from numopt.cluster._solvers.pipeline import check_labels
+from numopt.cluster._solvers.primal import canonical_labels
+from numopt.cluster._solvers.results import LASDPResult
 from numopt.typing import Array
 
 __all__ = [
@@ -104,7 +104,7 @@ def match(X: np.ndarray, labels: np.ndarray, S: np.ndarray) -> np.ndarray:
     from scipy.optimize import linear_sum_assignment
 
     K = S.shape[0]
-    weights, _, within = _mixture.hard_parts(X, np.eye(K)[labels])
+    weights, _, within = mixture.hard_parts(X, np.eye(K)[labels])
     inverse = np.linalg.inv(S)
     cost = np.einsum("apq,bqp->ab", within, inverse)
     cost += weights[:, None] * np.linalg.slogdet(S)[1][None, :]
@@ -113,7 +113,7 @@ def match(X: np.ndarray, labels: np.ndarray, S: np.ndarray) -> np.ndarray:
 
 
 def likelihood_given(X: np.ndarray, labels: np.ndarray, S: np.ndarray) -> float:
-    weights, _, within = _mixture.hard_parts(X, np.eye(S.shape[0])[labels])
+    weights, _, within = mixture.hard_parts(X, np.eye(S.shape[0])[labels])
     traces = np.trace(np.linalg.solve(S, within), axis1=1, axis2=2)
     return float(-0.5 * np.sum(weights * np.linalg.slogdet(S)[1] + traces))
 
@@ -130,7 +130,7 @@ def make_group_result(
     present = run.labels[np.sort(first)]
     order = np.concatenate([present, np.setdiff1d(np.arange(K), present)])
     labels = canonical_labels(run.labels)
-    weights, means, _ = _mixture.hard_parts(X, np.eye(K)[labels])
+    weights, means, _ = mixture.hard_parts(X, np.eye(K)[labels])
     # Constants of the change of units: log det gains p log(unit) per point.
     log_unit = p * math.log(problem.unit)
     gap = max(0.0, run.upper - run.objective)

@@ -9,7 +9,7 @@ import numpy as np
 
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
-from numopt.cluster._solvers._spectral import EPS, leading_pairs, leading_values
+from numopt.cluster._solvers.spectral import EPS, leading_pairs, leading_values
 
 __all__ = [
     "GroupProblem",

@@ -1,33 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Leading eigenpairs for the iterations, and eigenvalue sums that are proved."""
 
-from typing import Any
-
 import numpy as np
 from array_api_compat import is_numpy_namespace
 
 from numopt._array.namespace import array_namespace, device, to_numpy
+from numopt.cluster import _kernels
 from numopt.typing import Array
 
 __all__ = [
-    "CentredProduct",
     "centred",
-    "chebyshev_filter",
     "eigenvalue_sum",
     "leading_pairs",
     "leading_values",
-    "ritz_pairs",
 ]
 
 EPS = float(np.finfo(np.float64).eps)
-SAFE_PIVOT = 0.3
 
 
 def centred(A: Array) -> Array:
     """Return ``J A J`` for a symmetric A: rows and columns without their means."""
     xp = array_namespace(A)
     means = xp.mean(A, axis=1)
-    return A - means[:, None] - means[None, :] + xp.mean(means)
+    return (A - means[:, None]) - (means - xp.mean(means))[None, :]
 
 
 def leading_pairs(A: Array, q: int) -> tuple[Array, Array]:
@@ -55,83 +50,6 @@ def leading_values(A: Array, q: int) -> np.ndarray:
     return to_numpy(xp.linalg.eigvalsh(A))[::-1][:q]
 
 
-class CentredProduct:
-    """The map ``V -> J A V`` on columns orthogonal to the ones vector."""
-
-    __slots__ = ("A", "means", "xp")
-
-    def __init__(self, A: Array) -> None:
-        self.A, self.xp = A, array_namespace(A)
-        self.means = self.xp.mean(A, axis=1)
-
-    def __call__(self, V: Array) -> Array:
-        """Return J A V; columns of V are orthogonal to the ones vector."""
-        return self.A @ V - self.means @ V
-
-
-def orthonormal(V: Array, xp: Any) -> Array:
-    """Return an orthonormal basis of the columns, orthogonal to the ones vector.
-
-    Columns that are nearly orthogonal, as filtered Ritz vectors are, take a Cholesky
-    factor of their Gram matrix; others a QR factorisation.
-    """
-    V = V - xp.mean(V, axis=0)
-    scale = xp.sqrt(xp.sum(V * V, axis=0))
-    V = V / xp.where(scale > 0, scale, xp.ones_like(scale))
-    gram = xp.matrix_transpose(V) @ V
-    try:
-        L = xp.linalg.cholesky(gram)
-    except np.linalg.LinAlgError:
-        L = None
-    # Entries below 1 by little mean that no digits are lost (NaN fails this too).
-    if L is not None and float(xp.min(xp.linalg.diagonal(L))) > SAFE_PIVOT:
-        return V @ xp.matrix_transpose(xp.linalg.inv(L))
-    Q, _ = xp.linalg.qr(V)
-    return Q
-
-
-def chebyshev_filter(
-    product: CentredProduct,
-    V: Array,
-    low: float,
-    cut: float,
-    top: float,
-    degree: int,
-) -> Array:
-    """Damp the eigenvalues in [low, cut] of J A J in the columns of V.
-
-    Scaled three-term recurrence: the component of eigenvalue ``top`` keeps its size.
-    """
-    half, middle = (cut - low) / 2, (cut + low) / 2
-    if half <= 0 or top <= cut:
-        return product(V)
-    sigma = first = half / (top - middle)
-    before, V = V, (product(V) - middle * V) * (sigma / half)
-    for _ in range(degree - 1):
-        ahead = 1 / (2 / first - sigma)
-        factor = 2 * ahead / half
-        after = product(V)
-        after *= factor
-        after -= (factor * middle) * V
-        after -= (sigma * ahead) * before
-        before, V = V, after
-        sigma = ahead
-    return V
-
-
-def ritz_pairs(product: CentredProduct, V: Array) -> tuple[Array, Array, Array]:
-    """Return Ritz values (largest first), vectors and residual norms of J A J."""
-    xp = product.xp
-    Q = orthonormal(V, xp)
-    W = product(Q)
-    H = xp.matrix_transpose(Q) @ W
-    w, S = xp.linalg.eigh((H + xp.matrix_transpose(H)) / 2)
-    w, S = xp.flip(w), xp.flip(S, axis=1)
-    P = Q @ S
-    R = W @ S - P * w
-    return w, P, xp.sqrt(xp.sum(R * R, axis=0))
-
-
 def eigenvalue_sum(A: Array, count: int, basis: Array | None = None) -> float:
     """Return an upper bound on the sum of the largest eigenvalues of J A J on 1-perp.
 
@@ -157,16 +75,12 @@ def eigenvalue_sum(A: Array, count: int, basis: Array | None = None) -> float:
 def _proved_sum(
     A: Array, C: Array, count: int, basis: Array, size: float
 ) -> float | None:
+    """The bound of `eigenvalue_sum` from a basis; None when no factor exists."""
     xp, n = array_namespace(A), A.shape[0]
-    w, P, residuals = ritz_pairs(CentredProduct(A), basis)
+    w, P, residuals = _kernels.filtered_ritz(A, basis, 0.0, 0.0, 0.0, 0)
     values, errors = to_numpy(w), to_numpy(residuals)
-    error = float(np.linalg.norm(errors[:count]))
-    below, above = values[count], values[count - 1]
-    spread = max(above - below, 0.0)
     tiny = 64 * n * EPS * size
-    t = below + max(0.5 * spread, tiny)
-    # A residual couples the basis to the rest: error^2 / distance is what it can add.
-    shift = max(4 * error**2 / max(t - below, error, tiny), tiny)
+    t, shift = _threshold(values, errors, count, tiny)
     for _ in range(2):
         lift = np.maximum(values - t, 0.0)
         lifted = xp.asarray(lift, device=device(A))
@@ -175,8 +89,28 @@ def _proved_sum(
             head = float(np.sum(np.maximum(values[:count], t)))
             tail = float(np.sum(np.maximum(values[count:] - t, 0.0)))
             return head + tail + count * shift
-        shift = 20 * shift + 0.02 * error
+        shift = 20 * shift
     return None
+
+
+def _threshold(
+    values: np.ndarray, errors: np.ndarray, count: int, tiny: float
+) -> tuple[float, float]:
+    """Where to cut the spectrum: leading eigenvalues that coalesce stay together.
+
+    A cut below the j-th value costs the sum of the values beyond ``count`` above it,
+    and a shift for what the residuals of the first j can add to the rest:
+    error^2 / distance.
+    """
+    best, found = np.inf, (0.0, 0.0)
+    for j in range(count, values.size):
+        t = 0.5 * (values[j - 1] + values[j])
+        error = float(np.linalg.norm(errors[:j]))
+        shift = max(4 * error**2 / max(values[j - 1] - t, error, tiny), tiny)
+        cost = float(np.sum(np.maximum(values[count:j] - t, 0.0))) + count * shift
+        if cost < best:
+            best, found = cost, (float(t), shift)
+    return found
 
 
 def _positive_definite(S: Array, shift: float) -> bool:
@@ -185,7 +119,8 @@ def _positive_definite(S: Array, shift: float) -> bool:
     eye = xp.eye(n, dtype=S.dtype, device=device(S))
     try:
         L = xp.linalg.cholesky(S + shift * eye)
-    except np.linalg.LinAlgError:
+    except (np.linalg.LinAlgError, RuntimeError):
+        # The error of torch is a RuntimeError.
         return False
-    # CuPy and torch report failure as NaN or by an error of their own.
+    # CuPy reports failure as NaN.
     return bool(xp.all(xp.isfinite(xp.linalg.diagonal(L))))

@@ -17,8 +17,8 @@ from numopt._validation import (
     message,
 )
 from numopt.cluster._problem import DenseRows
-from numopt.cluster._solvers._blas import calm_blas
-from numopt.cluster._solvers._groups import (
+from numopt.cluster._solvers.blas import calm_blas
+from numopt.cluster._solvers.groups import (
     Run,
     check_covariances,
     check_weights,
@@ -29,14 +29,14 @@ from numopt.cluster._solvers._groups import (
     match,
     memberships,
 )
-from numopt.cluster._solvers._kmeans import check_n_clusters
-from numopt.cluster._solvers._likelihood import (
+from numopt.cluster._solvers.kmeans import check_n_clusters
+from numopt.cluster._solvers.likelihood import (
     GroupProblem,
     GroupSolver,
     partition_groups,
 )
-from numopt.cluster._solvers._primal import multi_start
-from numopt.cluster._solvers._results import LASDPResult
+from numopt.cluster._solvers.primal import multi_start
+from numopt.cluster._solvers.results import LASDPResult
 from numopt.typing import Array, Callback
 
 __all__ = ["la_sdp", "misclustering_error"]

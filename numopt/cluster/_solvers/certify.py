@@ -13,8 +13,8 @@ from numopt._validation import (
     check_real,
 )
 from numopt.cluster._problem import KMeansProblem
-from numopt.cluster._solvers._kmeans import kmeans_sdp
-from numopt.cluster._solvers._pipeline import (
+from numopt.cluster._solvers.kmeans import kmeans_sdp
+from numopt.cluster._solvers.pipeline import (
     check_dense,
     check_labels,
     closed_form,
@@ -24,7 +24,7 @@ from numopt.cluster._solvers._pipeline import (
     wants_admm,
     wants_blocks,
 )
-from numopt.cluster._solvers._results import ClusterCertificate
+from numopt.cluster._solvers.results import ClusterCertificate
 from numopt.typing import Array, Callback
 
 __all__ = ["kmeans_certificate", "kmeans_lower_bound"]

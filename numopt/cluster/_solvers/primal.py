@@ -23,6 +23,7 @@ __all__ = [
     "improve_labels",
     "lloyd",
     "multi_start",
+    "one_start",
     "seed_centers",
 ]
 
@@ -34,6 +35,9 @@ SEED_SAMPLE = 4000
 #: Beyond this many rows restarts stop early, and only the best one is polished.
 MANY_ROWS = 5000
 EARLY_TOL = 1e-5
+#: Swaps of centres: for every cluster, and as many as this many products allow.
+SWAPS_PER_CLUSTER = 6
+SWAP_WORK = 20_000_000
 
 
 def canonical_labels(labels: np.ndarray) -> np.ndarray:
@@ -71,7 +75,7 @@ def seed_centers(
         n = sample
     norms = rows.square_norms()
     xp, where = array_namespace(norms), device(norms)
-    trials = 2 + int(math.log(n_clusters))
+    trials = _candidates(n_clusters)
     chosen = [int(rng.integers(n))]
     closest = _distances(rows, norms, np.array(chosen))[:, 0]
     for _ in range(n_clusters - 1):
@@ -210,6 +214,32 @@ def _best_moves(
     return labels
 
 
+def one_start(
+    rows: DenseRows | SparseRows,
+    n_clusters: int,
+    rng: np.random.Generator,
+    tol: float = LLOYD_TOL,
+    max_iter: int = MAX_LLOYD,
+) -> tuple[np.ndarray, float]:
+    """Seeds and Lloyd: host labels and their distances' sum."""
+    if _compiled(rows):
+        draws = rng.random((n_clusters, _candidates(n_clusters)))
+        return _kernels.kmeans_run(rows.X, draws, max_iter, tol)
+    centers = seed_centers(rows, n_clusters, rng)
+    return lloyd(rows, centers, max_iter=max_iter, tol=tol)
+
+
+def _compiled(rows: DenseRows | SparseRows) -> bool:
+    """Whether whole runs of Lloyd are compiled: small dense NumPy data."""
+    small = rows.shape[0] <= MANY_ROWS and isinstance(rows, DenseRows)
+    return small and is_numpy_namespace(array_namespace(rows.X))
+
+
+def _candidates(n_clusters: int) -> int:
+    """Candidates for every seed of the greedy k-means++."""
+    return 2 + int(math.log(n_clusters))
+
+
 def multi_start(
     problem: KMeansProblem,
     rows: DenseRows | SparseRows,
@@ -217,21 +247,32 @@ def multi_start(
     n_init: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, float]:
-    """Best of ``n_init`` runs of Lloyd, each polished by single-point moves."""
+    """Best of ``n_init`` runs of Lloyd, each polished by single-point moves.
+
+    Centres of the best one are then swapped, where runs are cheap.
+    """
     many = problem.n > MANY_ROWS
-    best, lowest = None, math.inf
+    best, lowest = np.zeros(problem.n, np.int64), math.inf
     for _ in range(n_init):
-        centers = seed_centers(rows, n_clusters, rng)
-        labels, inertia = lloyd(rows, centers, tol=EARLY_TOL if many else LLOYD_TOL)
+        labels, inertia = one_start(
+            rows, n_clusters, rng, EARLY_TOL if many else LLOYD_TOL
+        )
         # Moves gain little: runs that are far behind are not worth polishing.
         if inertia > 1.05 * lowest:
             continue
         if not many:
             labels, inertia = improve_labels(problem, rows, labels, n_clusters)
-        if best is None or inertia < lowest:
+        if inertia < lowest:
             best, lowest = labels, inertia
         if lowest == 0:
             break
+    if _compiled(rows) and lowest > 0:
+        run = problem.n * rows.shape[1] * n_clusters
+        swaps = min(SWAPS_PER_CLUSTER * n_clusters, SWAP_WORK // run)
+        draws = rng.random((swaps, 2))
+        best, _ = _kernels.kmeans_swaps(
+            rows.X, best, n_clusters, draws, MAX_LLOYD, LLOYD_TOL
+        )
     if many:
         best, _ = lloyd(rows, _means(rows, best, n_clusters))
     return improve_labels(problem, rows, best, n_clusters)

@@ -7,7 +7,7 @@ import numpy as np
 
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt.cluster._problem import DenseRows, KMeansProblem
-from numopt.cluster._solvers._primal import improve_labels, lloyd, seed_centers
+from numopt.cluster._solvers.primal import improve_labels, lloyd, one_start
 from numopt.typing import Array
 
 __all__ = ["round_factor", "round_partition"]
@@ -19,26 +19,22 @@ def round_partition(
     problem: KMeansProblem,
     rows: Any,
     P: Array,
-    f: np.ndarray,
+    weights: Array,
     n_clusters: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, float] | None:
-    """Round ``Z = 11^T/n + P diag(f) P^T``; None when clusters come out empty.
+    """Round ``Z = 11^T/n + P diag(weights) P^T``; None when clusters are empty.
 
     Two embeddings are tried: the leading eigenvectors scaled by the square roots of
     the eigenvalues, and the denoised rows Z X (Mixon, Villar and Ward 2017).
     """
     xp = array_namespace(P)
-    active = max(1, int(np.count_nonzero(f)))
-    keep = min(active, max(n_clusters - 1, 1))
-    roots = xp.asarray(np.sqrt(f[:keep]), device=device(P))
-    found = round_factor(problem, rows, P[:, :keep] * roots[None, :], n_clusters, rng)
+    leading = (P * xp.sqrt(weights)[None, :])[:, : max(n_clusters - 1, 1)]
+    found = round_factor(problem, rows, leading, n_clusters, rng)
     if problem.rows is None:
         return found
-    weights = xp.asarray(f[:active], device=device(P))
-    basis = P[:, :active]
-    products = problem.rows.transposed_times(basis)
-    denoised = (basis * weights[None, :]) @ xp.matrix_transpose(products)
+    products = problem.rows.transposed_times(P)
+    denoised = (P * weights[None, :]) @ xp.matrix_transpose(products)
     other = round_factor(problem, rows, denoised, n_clusters, rng)
     options = [one for one in (found, other) if one is not None]
     return min(options, key=lambda one: one[1]) if options else None
@@ -55,7 +51,7 @@ def round_factor(
     embedded = DenseRows(points)
     best, lowest = None, np.inf
     for _ in range(STARTS):
-        labels, value = lloyd(embedded, seed_centers(embedded, n_clusters, rng))
+        labels, value = one_start(embedded, n_clusters, rng)
         if value < lowest:
             best, lowest = labels, value
     if best is None or np.bincount(best, minlength=n_clusters).min() == 0:

@@ -11,8 +11,8 @@ from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._iterate.loop import Solver, iterate
 from numopt._iterate.stopping import Stop
 from numopt.cluster._problem import DenseRows, KMeansProblem, SparseRows
-from numopt.cluster._solvers._primal import improve_labels, lloyd, seed_centers
-from numopt.cluster._solvers._rounding import round_factor
+from numopt.cluster._solvers.primal import improve_labels, one_start
+from numopt.cluster._solvers.rounding import round_factor
 from numopt.typing import Array
 
 __all__ = ["LowRankSolver", "LowRankStarts", "nlr_starts"]
@@ -201,7 +201,7 @@ def nlr_starts(
             best.fields = fields
     if best is None:
         # Every factor left a cluster empty: the plain partition is what remains.
-        plain, _ = lloyd(rows, seed_centers(rows, n_clusters, rng))
+        plain, _ = one_start(rows, n_clusters, rng)
         polished = improve_labels(problem, rows, plain, n_clusters)
         best = LowRankStarts(*polished, fields)
     return best
@@ -219,7 +219,7 @@ def _start(
     noise = rng.random((problem.n, rank))
     noise *= math.sqrt(n_clusters) / np.linalg.norm(noise)
     if blended:
-        labels, _ = lloyd(rows, seed_centers(rows, n_clusters, rng), max_iter=5)
+        labels, _ = one_start(rows, n_clusters, rng, max_iter=5)
         labels = to_numpy(labels)
         sizes = np.bincount(labels, minlength=n_clusters)
         columns = np.zeros((problem.n, rank))

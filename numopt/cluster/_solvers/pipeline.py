@@ -11,12 +11,12 @@ from numopt._array.namespace import is_array, to_numpy
 from numopt._iterate.loop import iterate
 from numopt._validation import message
 from numopt.cluster._problem import KMeansProblem
-from numopt.cluster._solvers import _blocks
-from numopt.cluster._solvers._blas import calm_blas
-from numopt.cluster._solvers._dual import ClippedDual, DualBound, best_clipped_bound
-from numopt.cluster._solvers._fantope import FantopeSolver, FantopeStart, FantopeState
-from numopt.cluster._solvers._primal import canonical_labels, embedding
-from numopt.cluster._solvers._results import ClusterCertificate
+from numopt.cluster._solvers import blocks
+from numopt.cluster._solvers.blas import calm_blas
+from numopt.cluster._solvers.dual import ClippedDual, DualBound, best_clipped_bound
+from numopt.cluster._solvers.fantope import FantopeSolver, FantopeStart, FantopeState
+from numopt.cluster._solvers.primal import canonical_labels, embedding
+from numopt.cluster._solvers.results import ClusterCertificate
 
 __all__ = [
     "Incumbent",
@@ -153,7 +153,7 @@ def improve_by_admm(
 def improve_by_blocks(
     problem: KMeansProblem, best: Incumbent, rng: np.random.Generator
 ) -> None:
-    bound = _blocks.block_bound(problem, best.labels, best.n_clusters, rng)
+    bound = blocks.block_bound(problem, best.labels, best.n_clusters, rng)
     if bound.value > best.bound.value:
         best.bound, best.method = bound, "blocks"
 

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Anderson extrapolation of matrix iterates, with sketched residuals."""
+
+import numpy as np
+
+from numopt._array.namespace import device, to_numpy
+from numopt.typing import Array, Namespace
+
+__all__ = ["MatrixExtrapolation"]
+
+#: Relative weight that keeps nearly dependent differences from exploding.
+DAMPING = 1e-10
+#: Entries of a residual that determine the few coefficients.
+SKETCH = 6_000
+#: A step longer than this multiple of the last one voids what is remembered.
+GROWTH = 2.0
+
+
+class MatrixExtrapolation:
+    """Coefficients of the next iterate of ``V <- F(V)`` (Walker and Ni 2011).
+
+    Type II: with the differences ``D_j`` of the last images and ``R_j`` of their
+    residuals ``F(V) - V``, theta minimises ``||residual - sum_j theta_j R_j||`` and the
+    next iterate is ``F - sum_j theta_j D_j``. Every entry of a residual says something
+    on so few unknowns: a random sample of its rows is enough. Images are kept as differences
+    in single precision, half a matrix each: they only correct an iterate held in full.
+    """
+
+    def __init__(self, xp: Namespace, like: Array, memory: int) -> None:
+        n = like.shape[0]
+        self._xp, self._memory = xp, memory
+        count = min(n, -(-SKETCH // n))
+        chosen = np.sort(np.random.default_rng(0).permutation(n)[:count])
+        where = device(like)
+        self._rows = xp.asarray(chosen, device=where)
+        self.differences = xp.zeros((memory, n, n), dtype=xp.float32, device=where)
+        self._residuals = np.zeros((memory, count * n))
+        self._gram = np.zeros((memory, memory))
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything: the map has changed."""
+        self._count = -1
+        self._length = np.inf
+        self._last = np.zeros(0)
+
+    @property
+    def slot(self) -> int:
+        """Where the difference of the next image goes."""
+        return max(self._count, 0) % self._memory
+
+    def theta(self, image: Array, point: Array, length: float) -> np.ndarray:
+        """Coefficients of all differences for the image of a point.
+
+        ``length`` is the norm of the residual; the difference of the image is already
+        in its slot.
+        """
+        if length > GROWTH * self._length:
+            self.clear()
+        self._length = length
+        take = self._xp.take
+        rows = take(image, self._rows, axis=0) - take(point, self._rows, axis=0)
+        residual = to_numpy(rows).reshape(-1)
+        theta = np.zeros(self._memory)
+        if self._count >= 0:
+            slot, used = self.slot, min(self._count + 1, self._memory)
+            self._residuals[slot] = residual - self._last
+            known = self._residuals[:used]
+            self._gram[slot, :used] = self._gram[:used, slot] = known @ known[slot]
+            gram = self._gram[:used, :used]
+            size = float(np.trace(gram))
+            if size > 0:
+                damped = gram + DAMPING * size * np.eye(used)
+                theta[:used] = np.linalg.solve(damped, known @ residual)
+        self._last = residual
+        self._count += 1
+        return theta

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Projection on the Fantope from leading eigenpairs that are kept between calls."""
+
+
+import numpy as np
+
+from numopt._array.namespace import device, to_numpy
+from numopt.cluster import _kernels
+from numopt.cluster._solvers.spectral import centred, leading_pairs
+from numopt.typing import Array, Namespace
+
+__all__ = ["FantopeProjection", "fantope_weights"]
+
+#: Below this order a dense eigensolver beats filtered subspaces.
+SMALL_ORDER = 80
+DEGREES = (2, 10)
+ROUNDS = 4
+#: Calls between two estimates of the smallest eigenvalue.
+LOWEST_EVERY = 10
+
+
+def fantope_weights(w: np.ndarray, trace: float) -> tuple[float, np.ndarray]:
+    """Return theta and ``clip(w - theta, 0, 1)`` that sum to ``trace``.
+
+    The sum is piecewise linear and decreasing in theta with breakpoints w and w - 1.
+    """
+    points = np.sort(np.concatenate([w, w - 1.0]))
+    totals = np.clip(w[None, :] - points[:, None], 0.0, 1.0).sum(axis=1)
+    # totals decrease along points; find the segment that contains ``trace``.
+    i = int(np.searchsorted(-totals, -trace, side="left"))
+    if i == 0:
+        theta = float(points[0])
+    elif i >= points.size:
+        theta = float(points[-1])
+    else:
+        drop = totals[i - 1] - totals[i]
+        share = (totals[i - 1] - trace) / drop if drop > 0 else 1.0
+        theta = float(points[i - 1] + share * (points[i] - points[i - 1]))
+    return theta, np.clip(w - theta, 0.0, 1.0)
+
+
+class FantopeProjection:
+    """Project J A J on {0 <= Z' <= I, tr Z' = trace}: ``Z' = P diag(f) P^T``.
+
+    Successive matrices of the ADMM are near each other, so a few steps of a Chebyshev
+    filter on the last eigenvectors, whose degree follows the accuracy they reach,
+    replace an eigendecomposition.
+    """
+
+    def __init__(
+        self, xp: Namespace, n: int, trace: int, rng: np.random.Generator
+    ) -> None:
+        self.xp, self.n, self.trace, self.rng = xp, n, trace, rng
+        self._ritz = _kernels.filtered_ritz.for_namespace(xp)
+        self.P: Array = None
+        self.w = self.f = np.zeros(0)
+        self.size = min(trace + 9, n - 1)
+        self.degree = 6
+        self.low = 0.0
+        self.calls = 0
+        self.dense_calls = 0
+
+    @property
+    def rank(self) -> int:
+        """Number of positive weights."""
+        return int(np.count_nonzero(self.f))
+
+    def factor(self) -> tuple[Array, Array]:
+        """Return the vectors of positive weight and their weights, on the device."""
+        rank = self.rank
+        weights = self.xp.asarray(self.f[:rank], device=device(self.P))
+        return self.P[:, :rank], weights
+
+    def project(self, A: Array, accuracy: float) -> None:
+        """Set P, w and f for the symmetric matrix A to a given accuracy."""
+        self.calls += 1
+        large = self.n > SMALL_ORDER and 4 * self.size < self.n
+        if not (self.P is not None and large and self._filtered(A, accuracy)):
+            self._dense(A)
+        self.size = min(self.n - 1, max(self.trace + 4, int(1.2 * self.rank) + 5))
+
+    def _dense(self, A: Array) -> None:
+        """A dense eigensolver for as many pairs as the weights need."""
+        self.dense_calls += 1
+        C = centred(A)
+        # The ones vector is no candidate: its eigenvalue is sent far down.
+        C = C - 2 * float(self.xp.linalg.matrix_norm(C)) / self.n
+        while True:
+            w, self.P = leading_pairs(C, self.size)
+            self.w = to_numpy(w)
+            theta, self.f = fantope_weights(self.w, self.trace)
+            if theta >= self.w[-1] or self.size == self.n - 1:
+                return
+            self.size = min(self.n - 1, int(1.7 * self.size) + 2)
+
+    def _basis(self) -> Array:
+        """The last vectors, cut or filled up with random ones to the present size."""
+        P, xp = self.P, self.xp
+        if P.shape[1] >= self.size:
+            return P[:, : self.size]
+        extra = self.rng.standard_normal((self.n, self.size - P.shape[1]))
+        return xp.concat([P, xp.asarray(extra, device=device(P))], axis=1)
+
+    def _filtered(self, A: Array, accuracy: float) -> bool:
+        """Filtered subspace iteration from the previous vectors; False: not enough."""
+        P, w = self._basis(), self.w
+        if self.low == 0.0 or self.calls % LOWEST_EVERY == 0:
+            self.low = self._lowest(A)
+        for turn in range(ROUNDS):
+            cut = float(w[min(w.size, P.shape[1]) - 1])
+            values, P, residuals = self._ritz(
+                A, P, self.low, cut, float(w[0]), self.degree
+            )
+            w, errors = to_numpy(values), to_numpy(residuals)
+            theta, f = fantope_weights(w, self.trace)
+            if theta < w[-1] or abs(float(np.sum(f)) - self.trace) > 1e-9 * self.trace:
+                return False
+            error = float(np.linalg.norm(errors * f))
+            if error <= accuracy:
+                self.P, self.w, self.f = P, w, f
+                if turn == 0 and error < 0.03 * accuracy:
+                    self.degree = max(self.degree - 1, DEGREES[0])
+                return True
+            self.degree = min(self.degree + 1, DEGREES[1])
+        return False
+
+    def _lowest(self, A: Array) -> float:
+        """An estimate of the smallest eigenvalue, from a few power steps."""
+        xp, top, value = self.xp, float(self.w[0]), 0.0
+        v = self.rng.standard_normal((self.n, 1))
+        v = xp.asarray(v, device=device(A))
+        for _ in range(6):
+            v = v - xp.mean(v)
+            v = v / xp.sqrt(xp.sum(v * v))
+            u = A @ v
+            value = float(xp.sum(u * v))
+            v = top * v - u
+        return min(1.15 * value, value - 0.05 * abs(top))

@@ -24,12 +24,14 @@ from numopt.coordinate._solvers.quadratic import (
     recover_intercept,
     refresh,
 )
-from numopt.coordinate._solvers.stored_groups import StoredGroups
+from numopt.coordinate._solvers.stored_groups import StoredGroups, largest_eigenvalues
 
 __all__ = ["GroupProblem", "GroupState", "GroupWorkingSet"]
 
 #: The inner gap relative to the outer one.
 GROUP_SHARE = 0.1
+#: Columns beyond this share of the rows are worked on without a Gram matrix.
+MANY = 0.5
 #: Fewest groups that a pass adds.
 FIRST_GROUPS = 20
 
@@ -171,7 +173,7 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
         lo = state.cache.size
         state.cache.load(columns, problem.start[columns])
         bounds = lo + np.cumsum([0, *(part.size for part in parts)])
-        tops = _largest_eigenvalues(
+        tops = largest_eigenvalues(
             [state.cache.products(a, b) for a, b in itertools.pairwise(bounds)]
         )
         state.chosen = np.concatenate((state.chosen, new))
@@ -206,10 +208,15 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
             targets=float(target @ problem.target),
             target=unit * share * 0.5**state.stalled,
         )
-        root = 1.0 if cache.root is None else cache.root
-        state.epochs += stored.solve(
-            cache, root * state.residual, -state.correlation[cache.index]
-        )
+        w, c = cache.w[: cache.size], cache.c[: cache.size]
+        q = -state.correlation[cache.index]
+        if cache.columns is not None and cache.size > MANY * problem.data.shape[0]:
+            root = 1.0 if cache.root is None else cache.root
+            residual = root * state.residual
+            state.epochs += stored.solve(cache.columns, w, q, c, residual)
+        else:
+            cache.promote()
+            state.epochs += stored.solve(cache.G, w, q, c)
 
     def _certify(self, problem: GroupProblem, state: GroupState) -> None:
         data, null = problem.data, problem.null
@@ -223,14 +230,3 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
         dual = group_dual(data, Quadratic(), problem.groups, theta, rho, problem.target)
         state.dual = max(state.dual, dual)
         state.gap = (state.primal - state.dual) / null.scale
-
-
-def _largest_eigenvalues(blocks: list[np.ndarray]) -> np.ndarray:
-    """Upper bounds of the largest eigenvalues, blocks of one size together."""
-    sizes = np.array([block.shape[0] for block in blocks])
-    tops = np.empty(sizes.size)
-    for size in np.unique(sizes):
-        same = np.flatnonzero(sizes == size)
-        stack = np.stack([blocks[k] for k in same])
-        tops[same] = np.linalg.eigvalsh(stack)[:, -1]
-    return tops * (1 + 1e-12)

@@ -11,16 +11,13 @@ import numpy as np
 
 from numopt._array.namespace import numpy_namespace
 from numopt.coordinate._kernels.descent import descend_gram_groups, descend_groups
-from numopt.coordinate._solvers.columns import GramCache
 from numopt.coordinate._solvers.group_newton import SmoothPart, smooth_part
 from numopt.coordinate._solvers.inner import MAX_EPOCHS
 
-__all__ = ["StoredGroups"]
+__all__ = ["StoredGroups", "largest_eigenvalues"]
 
 #: Epochs of a cycle of the compiled descent.
 CYCLE = 6
-#: Columns beyond this share of the rows are worked on without a Gram matrix.
-MANY = 0.5
 #: Time of a multiply-add of descent relative to one in a matrix product.
 RATE = 15.0
 #: Newton steps in a row.
@@ -41,44 +38,53 @@ class StoredGroups:
     targets: float
     target: float
 
-    def solve(self, cache: GramCache, residual: np.ndarray, q: np.ndarray) -> int:
-        """Minimise, writing ``cache.w``; returns the epochs.
+    def solve(
+        self,
+        matrix: np.ndarray,
+        w: np.ndarray,
+        q: np.ndarray,
+        c: np.ndarray,
+        residual: np.ndarray | None = None,
+    ) -> int:
+        """Minimise, writing ``w``; returns the epochs.
 
-        ``residual`` are the weighted targets minus the prediction, ``q`` minus its
-        product with the stored columns.
+        ``matrix`` is the Gram matrix, or holds the columns where the residual (the
+        targets minus the prediction) is given; ``q`` and ``residual`` are updated.
         """
-        n, m = cache.data.shape[0], cache.size
-        wide = cache.columns is not None and m > MANY * n
-        w, r, epochs, spent = cache.w[:m], residual.copy(), 0, 0.0
-        if not wide:
-            cache.promote()
+        wide = residual is not None
+        r = np.empty(0) if residual is None else residual
+        rows = r.size if wide else w.size
+        epochs, spent = 0, 0.0
         while epochs < MAX_EPOCHS:
-            gap, more, flips = self._descend(cache, w, r, q, wide)
+            gap, more, flips = self._descend(matrix, w, r, q, c, wide)
             epochs += more
             if gap <= self.target:
                 break
-            spent += more * RATE * (n if wide else m) * np.count_nonzero(w)
+            spent += more * RATE * rows * np.count_nonzero(w)
             if flips == 0:
-                spent -= self._newton(cache, w, r, q, wide, spent)
+                spent -= self._newton(matrix, w, r, q, wide, spent)
         return epochs
 
     def _descend(
-        self, cache: GramCache, w: np.ndarray, r: np.ndarray, q: np.ndarray, wide: bool
+        self,
+        matrix: np.ndarray,
+        w: np.ndarray,
+        r: np.ndarray,
+        q: np.ndarray,
+        c: np.ndarray,
+        wide: bool,
     ) -> tuple[float, int, int]:
         """One compiled cycle; returns (gap, epochs, flips)."""
-        xp = numpy_namespace
         terms = (self.lam, self.l1, self.lipschitz, self.targets, self.target, CYCLE)
-        c = cache.c[: w.size]
         if wide:
-            assert cache.columns is not None
-            run = descend_groups.for_namespace(xp)
-            return run(cache.columns.T, self.starts, w, r, q, c, *terms)
-        run = descend_gram_groups.for_namespace(xp)
-        return run(cache.G, self.starts, w, q, c, *terms)
+            run = descend_groups.for_namespace(numpy_namespace)
+            return run(matrix.T, self.starts, w, r, q, c, *terms)
+        run = descend_gram_groups.for_namespace(numpy_namespace)
+        return run(matrix, self.starts, w, q, c, *terms)
 
     def _newton(
         self,
-        cache: GramCache,
+        matrix: np.ndarray,
         w: np.ndarray,
         r: np.ndarray,
         q: np.ndarray,
@@ -94,7 +100,7 @@ class StoredGroups:
             cost += self._cost(part, r.size, wide)
             if cost > allowed:
                 break
-            t = self._step(cache, part, w, r, q, wide)
+            t = self._step(matrix, part, w, r, q, wide)
             if t < 1.0:
                 break
         return cost
@@ -108,7 +114,7 @@ class StoredGroups:
 
     def _step(
         self,
-        cache: GramCache,
+        matrix: np.ndarray,
         part: SmoothPart,
         w: np.ndarray,
         r: np.ndarray,
@@ -118,8 +124,7 @@ class StoredGroups:
         """One Newton step; returns its length."""
         T, m = part.support, w.size
         if wide:
-            assert cache.columns is not None
-            X = cache.columns.T[T].T
+            X = matrix.T[T].T
             narrow = X.shape[0] >= T.size or part.bend.min() <= 0
             d = part.on_gram(X.T @ X) if narrow else part.on_columns(X)
             if d is None:
@@ -127,13 +132,24 @@ class StoredGroups:
             moved = X @ d
             t = part.length(d, float(moved @ moved))
             r -= t * moved
-            q[:] = -(cache.columns[:, :m].T @ r)
+            q[:] = -(matrix[:, :m].T @ r)
         else:
-            A = cache.G[T, :][:, T]
+            A = matrix[T, :][:, T]
             d = part.on_gram(A)
             if d is None:
                 return 0.0
             t = part.length(d, float(d @ (A @ d)))
-            q += t * (cache.G[T, :m].T @ d)
+            q += t * (matrix[T, :m].T @ d)
         w[T] += t * d
         return t
+
+
+def largest_eigenvalues(blocks: list[np.ndarray]) -> np.ndarray:
+    """Upper bounds of the largest eigenvalues, blocks of one size together."""
+    sizes = np.array([block.shape[0] for block in blocks])
+    tops = np.empty(sizes.size)
+    for size in np.unique(sizes):
+        same = np.flatnonzero(sizes == size)
+        stack = np.stack([blocks[k] for k in same])
+        tops[same] = np.linalg.eigvalsh(stack)[:, -1]
+    return tops * (1 + 1e-12)

@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = attach(
     attributes={
         "_solvers.result": ("HistogramsResult", "SinkhornResult"),
         "_solvers.rounding": ("round_plan",),
+        "_solvers.sensitivity": ("PlanGradient",),
         "_solvers.sinkhorn": ("sinkhorn", "sinkhorn2"),
         "_estimators": ("SinkhornTransport",),
     },
@@ -30,4 +31,5 @@ if TYPE_CHECKING:
     from numopt.ot._estimators import SinkhornTransport
     from numopt.ot._solvers.result import HistogramsResult, SinkhornResult
     from numopt.ot._solvers.rounding import round_plan
+    from numopt.ot._solvers.sensitivity import PlanGradient
     from numopt.ot._solvers.sinkhorn import sinkhorn, sinkhorn2

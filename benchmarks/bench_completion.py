@@ -32,7 +32,7 @@ def ratings(n_obs=1_000_000, dtype="float32", seed=0):
 
 def objective(entries, P, Q, mean):
     """Squared loss plus ridge for factors with the bias in the last column."""
-    from numopt.completion._kernels_cpu.als import predict_entries
+    from numopt.completion._kernels_cpu.sparse import predict_entries
 
     rows, cols, values = entries
     order = np.argsort(rows, kind="stable")

@@ -95,3 +95,88 @@ def test_clusters_widen_the_interval():
     alone = heldout_rmse(np.zeros(500), error)
     grouped = heldout_rmse(np.zeros(500), error, groups=groups)
     assert grouped.se > 2 * alone.se
+
+
+# ---------------------------------------------------------------- rank="auto"
+
+
+@pytest.mark.parametrize("condition", [1.0, 100.0])
+def test_rank_of_exact_data(condition):
+    rows, cols, values, U, V = make_low_rank(
+        120, 100, 4, oversampling=3.5, condition=condition, random_state=0
+    )
+    result = complete((rows, cols, values), "auto", random_state=0)
+    assert result.rank == 4
+    assert sorted(result.rank_path) == [1, 2, 3, 4]
+    truth = U @ V.T
+    assert np.abs(result.to_dense() - truth).max() < 1e-6 * np.abs(truth).max()
+
+
+def test_rank_of_noisy_data_with_a_ridge():
+    rows, cols, values, _, _ = make_low_rank(
+        150, 120, 3, n_obs=6000, noise=0.2, random_state=1
+    )
+    result = complete(
+        (rows, cols, values), "auto", alpha=1.0, max_iter=40, tol=1e-4, random_state=0
+    )
+    assert 3 <= result.rank <= 4
+    assert result.rank_path[result.rank] < result.rank_path[1]
+
+
+def test_rank_of_corrupted_data():
+    rows, cols, values, _, _ = make_low_rank(
+        100, 90, 3, oversampling=8.0, outliers=0.1, random_state=0
+    )
+    result = complete((rows, cols, values), "auto", loss="l1", random_state=0)
+    assert result.rank == 3
+    assert result.relative_residual > 0.1  # the outliers stay outside
+    assert result.outlier_mask.mean() == pytest.approx(0.1, abs=0.01)
+
+
+def test_generous_rank_with_evidence():
+    rows, cols, values, _, _ = make_low_rank(
+        150, 120, 3, n_obs=6000, noise=0.2, random_state=1
+    )
+    result = complete((rows, cols, values), "auto", alpha="auto", random_state=0)
+    assert result.rank == 30
+    # The evidence has switched the surplus components off.
+    assert result.singular_values[3] < 0.05 * result.singular_values[2]
+
+
+def test_rank_is_an_integer_or_auto():
+    with pytest.raises(TypeError, match="`rank` must be"):
+        complete(np.ones((3, 3)), "many")
+
+
+# ---------------------------------------------------------------- ridge by the data
+
+
+def test_ridge_is_chosen_where_the_posterior_is_too_large(monkeypatch):
+    monkeypatch.setattr("numopt.completion._solvers.options.POSTERIOR_LIMIT", 1000)
+    rows, cols, values, U, V = make_low_rank(
+        150, 120, 3, n_obs=6000, noise=0.5, random_state=1
+    )
+    options = {"max_iter": 60, "tol": 1e-4, "random_state": 0, "warn": False}
+    chosen = complete((rows, cols, values), 8, alpha="auto", **options)
+    assert chosen.posterior is None
+    assert "chosen on entries kept back" in chosen.message
+    errors = [
+        np.linalg.norm(r.to_dense() - U @ V.T)
+        for r in (
+            chosen,
+            complete((rows, cols, values), 8, alpha=chosen.alpha / 20, **options),
+            complete((rows, cols, values), 8, alpha=chosen.alpha * 20, **options),
+        )
+    ]
+    assert errors[0] < 0.8 * min(errors[1:])
+
+
+def test_nonnegative_factors_choose_their_ridge():
+    rng = np.random.default_rng(0)
+    truth = rng.random((30, 2)) @ rng.random((2, 25))
+    X = np.where(rng.random(truth.shape) < 0.7, truth, np.nan)
+    result = complete(
+        X, 2, alpha="auto", nonnegative=True, max_iter=40, warn=False, random_state=0
+    )
+    assert result.row_factors.min() >= 0
+    assert result.alpha > 0

@@ -247,7 +247,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
 
         shape = self.shape
         if shape is None:
-            shape = tuple(int(top) + 1 for top in pairs.max(axis=0))
+            shape = int(pairs[:, 0].max()) + 1, int(pairs[:, 1].max()) + 1
         self.rank_ = min(self.rank, *shape)
         self.result_ = complete(
             (pairs[:, 0], pairs[:, 1], y),
@@ -388,9 +388,9 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self, "row_factors_")
         X, y = validate_data(self, X, y, dtype=None, y_numeric=True, reset=False)
         pairs = check_pairs(X)
-        shape = tuple(
-            max(a, int(b) + 1)
-            for a, b in zip(self.shape_, pairs.max(axis=0), strict=True)
+        shape = (
+            max(self.shape_[0], int(pairs[:, 0].max()) + 1),
+            max(self.shape_[1], int(pairs[:, 1].max()) + 1),
         )
         self._training = self._training.merged(pairs, np.asarray(y), shape)
         touched = np.unique(pairs[:, 0])

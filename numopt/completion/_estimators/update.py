@@ -2,7 +2,7 @@
 """Fitted models with rows exchanged or appended, and their predictive deviations."""
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def with_rows(
     Rows and columns that the model did not have get zeros, and their prior as
     posterior.
     """
-    fields = {
+    fields: dict[str, Any] = {
         "row_factors": _grown(result.row_factors, shape[0]),
         "col_factors": _grown(result.col_factors, shape[1]),
         "row_bias": _grown(result.row_bias, shape[0]),

@@ -154,9 +154,7 @@ def _solve_by_cg(
     z = r / diagonal
     p = z
     rz = xp.sum(r * z, axis=1, keepdims=True)
-    stop = float(xp.finfo(system.dtype).eps) ** 2 * xp.sum(
-        right * right / diagonal, axis=1, keepdims=True
-    )
+    stop = float(xp.finfo(system.dtype).eps) ** 2 * rz
     for _ in range(steps):
         Ap = xp.matmul(damped, p[..., None])[..., 0]
         curvature = xp.sum(p * Ap, axis=1, keepdims=True)
@@ -178,7 +176,7 @@ def _solve_by_cg(
 FLOOR_EPS = 10.0
 
 
-@kernel(numpy="numopt.completion._kernels_cpu.als:predict_entries")
+@kernel(numpy="numopt.completion._kernels_cpu.sparse:predict_entries")
 def predict_entries(indptr: Array, indices: Array, P: Array, Q: Array) -> Array:
     """u_i . v_j + b_i + c_j of the entries, for P = [U, b] (m, k+1), Q = [V, c]."""
     xp = array_namespace(P)
@@ -230,7 +228,7 @@ def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
     return indptr, indices, P.astype(dtype), Q.astype(dtype)
 
 
-@kernel(numpy="numopt.completion._kernels_cpu.als:line_sums")
+@kernel(numpy="numopt.completion._kernels_cpu.sparse:line_sums")
 def line_sums(indptr: Array, indices: Array, values: Array, X: Array) -> Array:
     """out_i = sum_j values_ij X_j for X (n, k): a sparse matrix times a dense one."""
     xp = array_namespace(X)
@@ -249,7 +247,7 @@ def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
     return indptr, indices, values, rng.standard_normal((50, 6)).astype(dtype)
 
 
-@kernel(numpy="numopt.completion._kernels_cpu.als:nonnegative_lines")
+@kernel(numpy="numopt.completion._kernels_cpu.nonnegative:nonnegative_lines")
 def nonnegative_lines(
     indptr: Array,
     indices: Array,

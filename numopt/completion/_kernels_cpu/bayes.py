@@ -5,11 +5,10 @@ import numpy as np
 
 from numopt._kernels.jit import jit_kernel
 from numopt._kernels.threads import run_blocks
-from numopt.completion._kernels_cpu.als import (
-    CHUNK,
+from numopt.completion._kernels_cpu.lines import (
     balanced_blocks,
-    gather,
-    gram,
+    chunk_rows,
+    line_gram,
     padded_width,
 )
 from numopt.completion._kernels_cpu.vector import padded
@@ -56,7 +55,7 @@ def _posterior(
     out_mean, out_cov, out_loss, lo, hi,
 ):  # fmt: skip
     width = padded_width(d)
-    chunk = max(32, CHUNK // width)
+    chunk = chunk_rows(width, flat.itemsize)
     rows = np.empty(chunk * width, flat.dtype)
     G = np.empty(width * width, flat.dtype)
     T = np.empty((k + 1, k + 1), flat.dtype)
@@ -69,14 +68,10 @@ def _posterior(
             for a in range(d):
                 out_cov[i, a, a] = 1 / precision[a]
             continue
-        G[:] = 0
+        line_gram(
+            flat, indices, values, weights, begin, end, width, chunk, k, d, rows, G
+        )
         T[:] = 0
-        at = begin
-        while at < end:
-            n = min(chunk, end - at)
-            gather(flat, indices, values, weights, at, n, width, k, d, rows)
-            gram(rows, n, width, G)
-            at += n
         for e in range(begin, end):
             j = indices[e]
             w = weights[e] if weights.shape[0] else flat.dtype.type(1)

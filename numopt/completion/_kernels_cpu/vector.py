@@ -11,7 +11,16 @@ from numba.core import cgutils
 from numba.core.errors import RequireLiteralValue
 from numba.extending import intrinsic
 
-__all__ = ["LANES", "axpy", "copy", "gram_tile", "padded"]
+__all__ = [
+    "LANES",
+    "axpy",
+    "copy",
+    "dot",
+    "gram_tile",
+    "normal_pass",
+    "padded",
+    "solve_tile",
+]
 
 LANES = 8
 
@@ -124,19 +133,22 @@ def axpy(typingctx, out, at, factor, source, start, n):
 
 
 @intrinsic
-def gram_tile(typingctx, rows, n, width, i, j, out, lanes):
-    """out[i:i+8, j:j+lanes] = sum over rows r < n of r[i:i+8] r[j:j+lanes]^T.
+def gram_tile(typingctx, rows, n, width, i, j, out, lanes, subtract):
+    """Add (or subtract) sum over r < n of r[i:i+8] r[j:j+lanes]^T to a tile of ``out``.
 
     ``rows`` holds n rows and ``out`` a square matrix, both of ``width`` columns; the
-    sum is added to ``out``. ``lanes`` is the literal 8 or 16.
+    tile is out[i:i+8, j:j+lanes]. ``lanes`` is the literal 8 or 16, ``subtract`` a
+    literal flag.
     """
     if not isinstance(lanes, types.IntegerLiteral):
         raise RequireLiteralValue("`lanes` must be a literal")
-    count = lanes.literal_value
+    if not isinstance(subtract, types.BooleanLiteral):
+        raise RequireLiteralValue("`subtract` must be a literal")
+    count, negative = lanes.literal_value, subtract.literal_value
 
     def codegen(context, builder, signature, args):
         rows_type, out_type = signature.args[0], signature.args[5]
-        rows_value, n, width, i, j, out_value, _ = args
+        rows_value, n, width, i, j, out_value, _, _ = args
         vector = _vector(context, rows_type, count)
         data = context.make_array(rows_type)(context, builder, rows_value).data
         sums, targets = [], []
@@ -152,6 +164,8 @@ def gram_tile(typingctx, rows, n, width, i, j, out, lanes):
             base = builder.mul(loop.index, width)
             right = builder.gep(data, [builder.add(base, j)])
             wide = _load(builder, builder.bitcast(right, vector.as_pointer()), vector)
+            if negative:
+                wide = builder.fneg(wide)
             left = builder.gep(data, [builder.add(base, i)])
             for r in range(LANES):
                 place = builder.gep(left, [context.get_constant(types.intp, r)])
@@ -166,4 +180,153 @@ def gram_tile(typingctx, rows, n, width, i, j, out, lanes):
         return context.get_dummy_value()
 
     i8 = types.intp
-    return types.void(rows, i8, i8, i8, i8, out, lanes), codegen
+    return types.void(rows, i8, i8, i8, i8, out, lanes, subtract), codegen
+
+
+def _horizontal_sum(builder, value):
+    """Sum of the lanes of a vector, by halves."""
+    i32 = ir.IntType(32)
+    lanes = value.type.count
+    while lanes > 1:
+        lanes //= 2
+        mask = ir.Constant(ir.VectorType(i32, lanes), list(range(lanes)))
+        upper = ir.Constant(ir.VectorType(i32, lanes), list(range(lanes, 2 * lanes)))
+        none = ir.Constant(value.type, ir.Undefined)
+        value = builder.fadd(
+            builder.shuffle_vector(value, none, mask),
+            builder.shuffle_vector(value, none, upper),
+        )
+    return builder.extract_element(value, i32(0))
+
+
+@intrinsic
+def dot(typingctx, a, at, b, start, n):
+    """Sum of a[at:at+n] * b[start:start+n], n a multiple of eight."""
+
+    def codegen(context, builder, signature, args):
+        a_type, _, b_type, _, _ = signature.args
+        vector = _vector(context, a_type)
+        a_value, at, b_value, start, n = args
+        eight = context.get_constant(types.intp, LANES)
+        kept = cgutils.alloca_once(builder, vector)
+        builder.store(ir.Constant(vector, None), kept)
+        with cgutils.for_range(builder, builder.sdiv(n, eight)) as loop:
+            shift = builder.mul(loop.index, eight)
+            left = _pointer(
+                context, builder, a_type, a_value, builder.add(at, shift), vector
+            )
+            right = _pointer(
+                context, builder, b_type, b_value, builder.add(start, shift), vector
+            )
+            total = _fused(
+                builder,
+                _load(builder, left, vector),
+                _load(builder, right, vector),
+                builder.load(kept),
+            )
+            builder.store(total, kept)
+        return _horizontal_sum(builder, builder.load(kept))
+
+    i = types.intp
+    return a.dtype(a, i, b, i, i), codegen
+
+
+@intrinsic
+def solve_tile(typingctx, G, width, i, j, factor, lanes):
+    """Solve R^T X = G[i:i+8, j:j+lanes] in place for an upper triangle R.
+
+    ``factor`` (64,) holds R row by row, with the reciprocals of its diagonal;
+    ``lanes`` is the literal 8 or 16, ``width`` the number of columns of G.
+    """
+    if not isinstance(lanes, types.IntegerLiteral):
+        raise RequireLiteralValue("`lanes` must be a literal")
+    count = lanes.literal_value
+
+    def codegen(context, builder, signature, args):
+        G_type, factor_type = signature.args[0], signature.args[4]
+        G_value, width, i, j, factor_value, _ = args
+        vector = _vector(context, G_type, count)
+        size = _size(vector)
+        data = context.make_array(factor_type)(context, builder, factor_value).data
+
+        def entry(p, q):
+            place = builder.gep(data, [context.get_constant(types.intp, 8 * p + q)])
+            return _splat(builder, builder.load(place, align=size), vector)
+
+        targets, lines = [], []
+        for r in range(LANES):
+            line = builder.add(i, context.get_constant(types.intp, r))
+            offset = builder.add(builder.mul(line, width), j)
+            target = _pointer(context, builder, G_type, G_value, offset, vector)
+            targets.append(target)
+            lines.append(_load(builder, target, vector))
+        for p in range(LANES):
+            lines[p] = builder.fmul(lines[p], entry(p, p))
+            negative = builder.fneg(lines[p])
+            for q in range(p + 1, LANES):
+                lines[q] = _fused(builder, entry(p, q), negative, lines[q])
+        for line, target in zip(lines, targets, strict=True):
+            _store(builder, line, target)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(G, n, n, n, factor, lanes), codegen
+
+
+@intrinsic
+def normal_pass(typingctx, rows, first, n, width, p, out):
+    """Add rows^T (rows p) of the ``n`` rows (1 or 4) from ``first`` to ``out``.
+
+    Rows, ``p`` and ``out`` have ``width`` columns, a multiple of eight. Returns
+    |rows p|^2. Four rows at a time read and write ``out`` once.
+    """
+    if not isinstance(n, types.IntegerLiteral):
+        raise RequireLiteralValue("`n` must be a literal")
+    count = n.literal_value
+
+    def codegen(context, builder, signature, args):
+        rows_type, out_type = signature.args[0], signature.args[5]
+        rows_value, first, _, width, p_value, out_value = args
+        p_type = signature.args[4]
+        vector = _vector(context, rows_type)
+        eight = context.get_constant(types.intp, LANES)
+        blocks = builder.sdiv(width, eight)
+        bases = []
+        for r in range(count):
+            line = builder.add(first, context.get_constant(types.intp, r))
+            bases.append(builder.mul(line, width))
+        sums = [cgutils.alloca_once(builder, vector) for _ in range(count)]
+        for kept in sums:
+            builder.store(ir.Constant(vector, None), kept)
+
+        def row(r, shift):
+            at = builder.add(bases[r], shift)
+            pointer = _pointer(context, builder, rows_type, rows_value, at, vector)
+            return _load(builder, pointer, vector)
+
+        with cgutils.for_range(builder, blocks) as loop:
+            shift = builder.mul(loop.index, eight)
+            q = _load(
+                builder,
+                _pointer(context, builder, p_type, p_value, shift, vector),
+                vector,
+            )
+            for r, kept in enumerate(sums):
+                total = _fused(builder, row(r, shift), q, builder.load(kept))
+                builder.store(total, kept)
+        factors = [_horizontal_sum(builder, builder.load(kept)) for kept in sums]
+        wide = [_splat(builder, factor, vector) for factor in factors]
+        with cgutils.for_range(builder, blocks) as loop:
+            shift = builder.mul(loop.index, eight)
+            target = _pointer(context, builder, out_type, out_value, shift, vector)
+            total = _load(builder, target, vector)
+            for r in range(count):
+                total = _fused(builder, wide[r], row(r, shift), total)
+            _store(builder, total, target)
+        square = builder.fmul(factors[0], factors[0])
+        for factor in factors[1:]:
+            square = builder.fadd(square, builder.fmul(factor, factor))
+        return square
+
+    i = types.intp
+    return rows.dtype(rows, i, n, i, p, out), codegen

@@ -2,7 +2,7 @@
 """The known entries of a matrix, kept by rows and by columns."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -115,7 +115,7 @@ class Observations:
         values = xp.take(self.by_row.values, keep)
         weights = self.by_row.weights
         weights = xp.take(weights, keep) if self.weighted else weights
-        return _assemble(rows, cols, values, weights, self.shape, sorted_rows=True)
+        return _assemble(rows, cols, values, weights, self.shape)
 
     def weighted_mean(self) -> float:
         """Return the weighted mean of the observed values."""
@@ -202,18 +202,13 @@ def _sorted(
     """Bring entries into row-major order; the order is None when they had it."""
     xp = array_namespace(values)
     if _in_order(xp, rows, cols):
-        return _assemble(rows, cols, values, weights, size, sorted_rows=True), None
+        return _assemble(rows, cols, values, weights, size), None
     _, by_col = group_by(cols, size[1])
     _, by_row = group_by(xp.take(rows, by_col), size[0])
     order = xp.take(by_col, by_row)
     weights = xp.take(weights, order) if weights.shape[0] else weights
-    found = _assemble(
-        *(xp.take(a, order) for a in (rows, cols, values)),
-        weights,
-        size,
-        sorted_rows=True,
-    )
-    return found, order
+    rows, cols, values = (xp.take(a, order) for a in (rows, cols, values))
+    return _assemble(rows, cols, values, weights, size), order
 
 
 def _in_order(xp: Namespace, rows: Array, cols: Array) -> bool:
@@ -229,11 +224,8 @@ def _assemble(
     values: Array,
     weights: Array,
     size: tuple[int, int],
-    *,
-    sorted_rows: bool,
 ) -> Observations:
     """Build both sides from entries in row-major order."""
-    assert sorted_rows
     xp = array_namespace(values)
     where = device(values)
     lines = xp.arange(size[0] + 1, dtype=rows.dtype, device=where)
@@ -280,7 +272,6 @@ def _merge_duplicates(
         xp.astype(mean, dtype),
         xp.astype(total, dtype),
         found.shape,
-        sorted_rows=True,
     )
     return merged, group
 
@@ -313,7 +304,8 @@ def _from_triplets(
     X: tuple[Any, Any, Any], shape: Any, weights: Any, name: str
 ) -> tuple[Any, ...]:
     rows, cols, values = X
-    xp, (values, weights) = float_arrays(**{f"{name}[2]": values, "weights": weights})
+    xp, arrays = float_arrays(**{f"{name}[2]": values, "weights": weights})
+    values, weights = cast("list[Any]", arrays)
     for part, a in (("values", values), ("weights", weights)):
         if a is not None and a.ndim != 1:
             raise ValueError(message(part, "1-D", f"shape {tuple(a.shape)}"))

@@ -19,10 +19,11 @@ from numopt.completion._kernels.als import (
 )
 from numopt.completion._problem import Observations, Penalty, Side
 from numopt.completion._solvers.factors import join, relative_residual
+from numopt.completion._solvers.heldout import Holdout
 from numopt.completion._solvers.spectral import clip_rows, truncated_svd
 from numopt.typing import Array
 
-__all__ = ["ALS", "Holdout", "start_factors"]
+__all__ = ["ALS", "PATIENCE", "start_factors"]
 
 #: Checks without a better validation error before the fit stops.
 PATIENCE = 3
@@ -35,23 +36,6 @@ SPECTRAL_DENSITY = 5
 SPECTRAL_LINES = 5_000_000
 #: Largest system solved exactly by default.
 EXACT_SIZE = {4: 97, 8: 81}
-
-
-@dataclasses.dataclass(frozen=True)
-class Holdout:
-    """Entries kept back for validation: places and centred values."""
-
-    rows: Array
-    cols: Array
-    values: Array
-
-    def rmse(self, P: Array, Q: Array) -> float:
-        """Root mean squared error of the held-out entries."""
-        xp = array_namespace(P)
-        A = xp.take(P, self.rows, axis=0)
-        B = xp.take(Q, self.cols, axis=0)
-        guess = xp.sum(A[:, :-1] * B[:, :-1], axis=1) + A[:, -1] + B[:, -1]
-        return math.sqrt(float(to_numpy(xp.mean((self.values - guess) ** 2))))
 
 
 @dataclasses.dataclass

@@ -7,29 +7,21 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
-from numopt._iterate.stopping import warn_not_converged
 from numopt._kernels.threads import config_context
-from numopt._validation import (
-    check_int,
-)
+from numopt._validation import check_int
 from numopt.completion._problem import Observations, observations
-from numopt.completion._solvers.factors import (
-    singular_values,
-    split,
-)
-from numopt.completion._solvers.methods import RUNNERS, direct
+from numopt.completion._solvers.fit import fit
 from numopt.completion._solvers.options import Options, check_options
-from numopt.completion._solvers.result import CompletionResult, short_lines
+from numopt.completion._solvers.rank import choose_rank
+from numopt.completion._solvers.result import CompletionResult
 from numopt.typing import Callback
 
-__all__ = ["complete"]
+__all__ = ["complete", "make_options"]
 
 
 def complete(
     X: Any,
-    rank: int,
+    rank: int | str,
     *,
     shape: tuple[int, int] | None = None,
     weights: Any = None,
@@ -73,8 +65,12 @@ def complete(
     X : array with NaN, sparse matrix or ``(rows, cols, values)``
         Known entries of the (m, n) matrix. NaN is missing in a dense array; every
         stored entry of a sparse matrix is known, stored zeros too.
-    rank : int
-        Number of factors k, in 1..min(m, n).
+    rank : int or "auto"
+        Number of factors k, in 1..min(m, n). "auto" compares ranks on a tenth of the
+        entries kept back, with the given method, and takes the smallest within one
+        standard error of the best; the errors are the ``rank_path`` of the result.
+        With ``alpha="auto"`` a generous rank is taken, whose surplus components the
+        evidence switches off.
     shape : tuple of int, default=None
         Shape (m, n) for triplets; None means the largest indices plus 1.
     weights : array, default=None
@@ -193,8 +189,9 @@ def complete(
     True
     """
     problem = observations(X, shape=shape, weights=weights, duplicates=duplicates)
+    by_data = isinstance(rank, str) and rank == "auto"
     options = check_options(
-        problem, rank=rank, method=method, loss=loss, alpha=alpha,
+        problem, rank=1 if by_data else rank, method=method, loss=loss, alpha=alpha,
         alpha_scaling=alpha_scaling, bias=bias, alpha_bias=alpha_bias,
         nonnegative=nonnegative, init=init, clip_incoherence=clip_incoherence,
         inner=inner, cg_steps=cg_steps, acceleration=acceleration,
@@ -203,7 +200,10 @@ def complete(
         callback=callback, verbose=verbose, warn=warn,
     )  # fmt: skip
     with _threads(n_jobs):
-        return fit(problem, options)
+        if not by_data:
+            return fit(problem, options)
+        options, path = choose_rank(problem, options)
+        return dataclasses.replace(fit(problem, options), rank_path=path)
 
 
 def make_options(problem: Observations, rank: Any, **changes: Any) -> Options:
@@ -215,64 +215,6 @@ def make_options(problem: Observations, rank: Any, **changes: Any) -> Options:
         if name in fields
     }
     return check_options(problem, **{**defaults, **changes, "rank": rank})
-
-
-def fit(problem: Observations, options: Options) -> CompletionResult:
-    """Run the chosen method on validated data."""
-    if problem.full and options.closed_form:
-        return make_result(problem, options, 0.0, direct(problem, options))
-    _warn_short(problem, options)
-    intercept = problem.weighted_mean() if options.bias != "none" else 0.0
-    centred = problem
-    if intercept:
-        centred = problem.with_values(problem.by_row.values - intercept)
-    fields = RUNNERS[options.method](centred, options, intercept)
-    return make_result(problem, options, intercept, fields)
-
-
-def _warn_short(problem: Observations, options: Options) -> None:
-    """Warn when there are fewer observations than unknowns and no penalty."""
-    m, n = problem.shape
-    freedom = options.rank * (m + n - options.rank)
-    if options.alpha == 0 and problem.n_observed < freedom and options.warn:
-        warn_not_converged(
-            options.method,
-            "fewer observations than degrees of freedom "
-            f"(N={problem.n_observed}, dof={freedom})",
-        )
-
-
-def make_result(
-    problem: Observations, options: Options, intercept: float, fields: dict[str, Any]
-) -> CompletionResult:
-    """Assemble the public result from the factors of a method."""
-    P, Q = fields.pop("P"), fields.pop("Q")
-    U, b = split(P)
-    V, c = split(Q)
-    mask = fields.pop("outlier_mask", None)
-    if mask is not None and problem.position is not None:
-        mask = (problem.position >= 0) & mask[problem.position]
-    history = fields["history"]
-    if history and np.isnan(history.get("validation_rmse", np.zeros(1))).all():
-        history.pop("validation_rmse")
-    return CompletionResult(
-        row_factors=U,
-        col_factors=V,
-        singular_values=singular_values(U, V),
-        intercept=intercept,
-        row_bias=b,
-        col_bias=c,
-        rank=U.shape[1],
-        outlier_mask=mask,
-        underdetermined_rows=short_lines(problem.by_row, U.shape[1]),
-        underdetermined_cols=short_lines(problem.by_col, U.shape[1]),
-        alpha=options.alpha,
-        alpha_bias=options.alpha_bias,
-        alpha_scaling=options.alpha_scaling,
-        bias=options.bias,
-        nonnegative=options.nonnegative,
-        **fields,
-    )
 
 
 @contextlib.contextmanager

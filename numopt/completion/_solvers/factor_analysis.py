@@ -75,7 +75,8 @@ class _EM(Solver[IncompleteTable, _State]):
         self, problem: IncompleteTable, model: FactorModel, before: float | None
     ) -> _State:
         xp = problem.xp
-        sums, nll, means = None, 0.0, []
+        sums: Any = None
+        nll, means = 0.0, []
         for lo, hi in problem.chunks(self.rank):
             part = problem.rows(lo, hi)
             scores = model.scores(part)

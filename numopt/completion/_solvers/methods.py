@@ -9,7 +9,7 @@ import numpy as np
 from numopt._array.namespace import to_numpy
 from numopt._array.random import as_generator
 from numopt.completion._problem import Observations
-from numopt.completion._solvers.als import ALS, Holdout
+from numopt.completion._solvers.als import ALS
 from numopt.completion._solvers.classic import AltMin, SoftImpute
 from numopt.completion._solvers.factors import (
     join,
@@ -19,6 +19,7 @@ from numopt.completion._solvers.factors import (
 )
 from numopt.completion._solvers.gauss_newton import GaussNewton
 from numopt.completion._solvers.gradient import ScaledGD, SubGM
+from numopt.completion._solvers.heldout import Holdout, split_entries
 from numopt.completion._solvers.options import Options
 from numopt.completion._solvers.robust import RobustGaussNewton
 from numopt.completion._solvers.vb import VariationalBayes
@@ -170,17 +171,7 @@ RUNNERS = {
 def _split(
     problem: Observations, options: Options
 ) -> tuple[Observations, Holdout | None]:
-    """Keep a random share of the entries back for validation."""
-    share = options.validation_fraction
-    N = problem.n_observed
-    if share == 0.0 or N < 2:
+    """Keep the validation share back, where there is one."""
+    if options.validation_fraction == 0.0 or problem.n_observed < 2:
         return problem, None
-    xp = problem.xp
-    rng = as_generator(options.random_state)
-    held = rng.permutation(N) < max(1, round(share * N))
-    places = xp.asarray(np.flatnonzero(held))
-    rows = xp.take(problem.by_row.line_ids(), places)
-    cols = xp.take(problem.by_row.indices, places)
-    values = xp.take(problem.by_row.values, places)
-    kept = problem.subset(xp.asarray(np.flatnonzero(~held)))
-    return kept, Holdout(rows, cols, values)
+    return split_entries(problem, options.validation_fraction, options.random_state)

@@ -5,6 +5,7 @@ import dataclasses
 import math
 from typing import Any
 
+from numopt._array.namespace import to_numpy
 from numopt._iterate.loop import iterate
 from numopt._validation import (
     check_callback,
@@ -45,11 +46,17 @@ MAX_ITER = {
 }
 TOL = {"vb": 1e-4, "gauss_newton": 1e-10, "irls_gauss_newton": 1e-10}
 DEFAULT_MAX_ITER, DEFAULT_TOL = 100, 1e-6
+#: Bytes of posterior covariances up to which "auto" chooses the evidence model.
+POSTERIOR_LIMIT = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Checked options of :func:`complete`, as the methods read them."""
+    """Checked options of :func:`complete`, as the methods read them.
+
+    ``alpha`` is NaN when the data choose it: by evidence ("vb"), or on entries kept
+    back ("als", where the posterior of "vb" would not fit in memory).
+    """
 
     rank: int
     method: str
@@ -79,6 +86,7 @@ class Options:
     def closed_form(self) -> bool:
         """Whether the closed form of a full matrix holds."""
         even = self.alpha_scaling == "constant" or self.alpha == 0
+        even = even and not math.isnan(self.alpha)
         plain = self.bias == "none" and self.loss == "squared"
         direct_methods = ("als", "gauss_newton", "soft_impute")
         return even and plain and not self.nonnegative and self.method in direct_methods
@@ -137,7 +145,7 @@ def check_options(problem: Observations, **given: Any) -> Options:
         include_high=False,
     )  # fmt: skip
     check_callback(o["callback"])
-    o["method"] = _choose(o)
+    o["method"] = _choose(o, problem)
     method = o["method"]
     o["max_iter"] = (
         MAX_ITER.get(method, DEFAULT_MAX_ITER)
@@ -163,7 +171,13 @@ def _check_alpha(alpha: Any, method: Any) -> float:
     return math.nan if method == "vb" else alpha
 
 
-def _choose(o: dict[str, Any]) -> str:
+def _posterior_bytes(problem: Observations, rank: int) -> int:
+    """Memory of the posterior covariances of all rows and columns."""
+    itemsize = to_numpy(problem.by_row.values[:0]).itemsize
+    return sum(problem.shape) * (rank + 1) ** 2 * itemsize
+
+
+def _choose(o: dict[str, Any], problem: Observations) -> str:
     """Method of "auto"; refuse combinations that no method solves."""
     method, robust = o["method"], o["loss"] != "squared"
     if o["nonnegative"] and o["bias"] != "none":
@@ -193,6 +207,7 @@ def _choose(o: dict[str, Any]) -> str:
     if method != "auto":
         return method
     if math.isnan(o["alpha"]):
-        return "vb"
+        fits = _posterior_bytes(problem, o["rank"]) <= POSTERIOR_LIMIT
+        return "vb" if fits and not o["nonnegative"] else "als"
     exact = o["alpha"] == 0 and o["bias"] == "none" and not o["nonnegative"]
     return "gauss_newton" if exact else "als"

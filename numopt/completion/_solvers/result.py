@@ -115,6 +115,8 @@ class CompletionResult(SolverResult):
         Posterior covariances (method "vb").
     nonnegative : bool
         Whether the factors are kept non-negative.
+    rank_path : dict of int to float, or None
+        Held-out error of each rank that was tried (``rank="auto"``).
 
     Examples
     --------
@@ -146,6 +148,7 @@ class CompletionResult(SolverResult):
     noise_variance: float | None = None
     posterior: Posterior | None = None
     nonnegative: bool = False
+    rank_path: dict[int, float] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

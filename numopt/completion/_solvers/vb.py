@@ -13,12 +13,13 @@ from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt.completion._kernels.bayes import posterior_lines
 from numopt.completion._problem import Observations, Side
-from numopt.completion._solvers.als import PATIENCE, Holdout
+from numopt.completion._solvers.als import PATIENCE
 from numopt.completion._solvers.factors import join, relative_residual
+from numopt.completion._solvers.heldout import Holdout
 from numopt.completion._solvers.result import CompletionResult, Posterior
 from numopt.typing import Array
 
-__all__ = ["VariationalBayes", "fold_in_rows", "posterior_bytes"]
+__all__ = ["VariationalBayes", "fold_in_rows"]
 
 #: Sweeps before the prior precisions are learnt.
 LEARN_FROM = 3
@@ -26,11 +27,6 @@ LEARN_FROM = 3
 FIRST_ROW, FIRST_COL, FIRST_BIAS, FIRST_NOISE = 3.0, 1.0, 10.0, 0.7
 #: A component with a precision above this is switched off.
 PRECISION_CAP = 1e8
-
-
-def posterior_bytes(shape: tuple[int, int], rank: int, itemsize: int) -> int:
-    """Memory of the covariances."""
-    return sum(shape) * (rank + 1) ** 2 * itemsize
 
 
 @dataclasses.dataclass

@@ -14,8 +14,9 @@ from numopt._validation import (
     message,
 )
 from numopt.completion._problem import check_rank, observations
-from numopt.completion._solvers.complete import complete, fit, make_options
+from numopt.completion._solvers.complete import complete, make_options
 from numopt.completion._solvers.factors import singular_values
+from numopt.completion._solvers.fit import fit
 from numopt.completion._solvers.result import CompletionResult
 from numopt.typing import Array
 
@@ -118,12 +119,13 @@ def weighted_low_rank(
     return fit(problem, dataclasses.replace(options, warm_start=start))
 
 
-def _weights(M: Array, weights: Any) -> tuple[Array | None, Array | None, Array | None]:
+def _weights(M: Array, weights: Any) -> tuple[Any, Any, Any]:
     """Row and column weights, or a full matrix of weights."""
     if isinstance(weights, tuple) and len(weights) == 2:
         xp, (_, p, q) = float_arrays(M=M, p=weights[0], q=weights[1])
     else:
-        xp, (_, w) = float_arrays(M=M, weights=weights)
+        xp, arrays = float_arrays(M=M, weights=weights)
+        w: Array = arrays[1]
         if w.ndim == 2:
             check_shape("weights", w, tuple(M.shape), why="that of M")
             check_values("weights", w, nonnegative=True)

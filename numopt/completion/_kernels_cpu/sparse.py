@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Passes over the known entries: predictions, and sums along lines."""
+
+import numpy as np
+
+from numopt._kernels.jit import jit_kernel
+from numopt._kernels.threads import run_blocks
+from numopt.completion._kernels_cpu.lines import balanced_blocks
+from numopt.completion._kernels_cpu.vector import axpy, padded
+
+__all__ = ["line_sums", "predict_entries"]
+
+
+@jit_kernel
+def _predict(bounds, indptr, indices, P, Q, out, lo, hi):
+    k = P.shape[1] - 1
+    for i in range(bounds[lo], bounds[hi]):
+        for t in range(indptr[i], indptr[i + 1]):
+            j = indices[t]
+            total = P[i, k] + Q[j, k]
+            for c in range(k):
+                total += P[i, c] * Q[j, c]
+            out[t] = total
+
+
+def predict_entries(indptr, indices, P, Q):
+    """u_i . v_j + b_i + c_j of the entries."""
+    out = np.empty(indices.shape[0], P.dtype)
+    if P.shape[0]:
+        bounds = balanced_blocks(indptr, 4)
+        run_blocks(
+            _predict,
+            bounds.shape[0] - 1,
+            (bounds, indptr, indices, P, Q, out),
+            work=indices.shape[0] * P.shape[1],
+        )
+    return out
+
+
+@jit_kernel
+def _line_sums(bounds, indptr, indices, values, wide, width, out, lo, hi):
+    for i in range(bounds[lo], bounds[hi]):
+        for t in range(indptr[i], indptr[i + 1]):
+            axpy(out, i * width, values[t], wide, indices[t] * width, width)
+
+
+def line_sums(indptr, indices, values, X):
+    """Sum of values times rows of X along each line."""
+    lines, k = indptr.shape[0] - 1, X.shape[1]
+    width = padded(k)
+    wide = np.zeros((X.shape[0], width), X.dtype)
+    wide[:, :k] = X
+    out = np.zeros((lines, width), X.dtype)
+    if lines:
+        bounds = balanced_blocks(indptr, 4)
+        run_blocks(
+            _line_sums,
+            bounds.shape[0] - 1,
+            (
+                bounds, indptr, indices, values, wide.reshape(-1), width,
+                out.reshape(-1),
+            ),
+            work=indices.shape[0] * width // 4,
+        )  # fmt: skip
+    return np.ascontiguousarray(out[:, :k])

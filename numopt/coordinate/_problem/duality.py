@@ -27,7 +27,9 @@ __all__ = [
     "group_dual_norm",
     "group_ratios",
     "kkt_violation",
+    "loss_dual",
     "primal_value",
+    "scalar_value",
     "separable_dual",
 ]
 
@@ -81,6 +83,12 @@ def certify(
     return Certificate(primal, dual, gap, rho)
 
 
+def scalar_value(terms: ScalarTerms, w: np.ndarray) -> float:
+    """Return a separable penalty at coefficients within its bounds."""
+    l1 = np.where(w != 0, terms.l1, 0.0)
+    return float(np.sum(l1 * np.abs(w)) + 0.5 * np.sum(terms.l2 * w * w))
+
+
 def separable_dual(
     data: LinearData,
     datafit: Datafit,
@@ -106,7 +114,8 @@ def group_dual(
     return max(_group_duals(data, datafit, groups, theta, rho, y), default=-np.inf)
 
 
-def _loss_dual(data: LinearData, datafit: Datafit, theta, y) -> float:
+def loss_dual(data: LinearData, datafit: Datafit, theta, y) -> float:
+    """Return ``-sum_i s_i loss*(y_i, -theta_i)``."""
     losses = datafit.conjugate(y, -theta)
     if data.weights is not None:
         # A sample of weight 0 counts nothing, wherever its dual variable lies.
@@ -129,7 +138,7 @@ def _separable_duals(data, datafit, terms: ScalarTerms, coef, theta, rho, y):
     total = data.total
     slope = rho / total
     # theta = 0 is always feasible and best where the data are fitted exactly.
-    yield _loss_dual(data, datafit, np.zeros_like(theta), y) / total
+    yield loss_dual(data, datafit, np.zeros_like(theta), y) / total
     yield _plain_dual(data, datafit, terms, theta, slope, y)
     # Ridge terms as extra rows of squares, then shrink until feasible.
     l1, l2, lower, upper = terms
@@ -148,7 +157,7 @@ def _separable_duals(data, datafit, terms: ScalarTerms, coef, theta, rho, y):
     limit = 1.0 / max(_ratio(excess, l1, penalised), 1e-300)
     ridge = total * float(np.sum(l2 * coef * coef))
     t = _scales(data, datafit, theta, ridge, limit, y)
-    loss = _loss_dual(data, datafit, t * theta, y)
+    loss = loss_dual(data, datafit, t * theta, y)
     charge = float(np.sum(slack * np.abs(coef)))
     yield (loss - 0.5 * t * t * ridge) / total - charge
 
@@ -168,7 +177,7 @@ def _plain_dual(data, datafit, terms: ScalarTerms, theta, slope, y) -> float:
     conjugate = conjugate_terms(terms, slope)
     if not np.isfinite(conjugate):
         return -np.inf
-    return _loss_dual(data, datafit, theta, y) / data.total - conjugate
+    return loss_dual(data, datafit, theta, y) / data.total - conjugate
 
 
 def conjugate_terms(terms: ScalarTerms, slope: np.ndarray) -> float:
@@ -197,7 +206,7 @@ def _group_duals(data, datafit, groups: GroupTerms | None, theta, rho, y):
         if np.any(norms[free] > 1e-11 * max(1e-3, float(norms.max()))):
             return
     t = _scales(data, datafit, theta, 0.0, 1.0 / max(top, 1e-300), y)
-    yield _loss_dual(data, datafit, t * theta, y) / data.total
+    yield loss_dual(data, datafit, t * theta, y) / data.total
 
 
 def group_dual_norm(slope: np.ndarray, groups: GroupTerms) -> float:

@@ -319,6 +319,8 @@ class FoldedPenalty(Penalty):
     """Non-convex penalties that are concave in ``|w|``."""
 
     convex: ClassVar[bool] = False
+    #: Slope at 0.
+    alpha: float = 1.0
 
     def slope(self, size: np.ndarray) -> np.ndarray:
         """Return the derivative in ``|w|``."""

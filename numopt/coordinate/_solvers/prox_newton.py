@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Working sets and proximal Newton for convex losses with separable penalties.
+"""Working sets and proximal Newton for any loss with separable or group penalties.
 
 The loss is replaced by its second-order model on the working set, which the compiled
-Gram solver minimises; an Armijo search along the step follows.
+solvers of quadratics minimise; an Armijo search along the step follows.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -14,38 +15,66 @@ from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit
-from numopt.coordinate._problem.duality import separable_dual
-from numopt.coordinate._problem.groups import ScalarTerms
+from numopt.coordinate._problem.groups import GroupTerms, ScalarTerms
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import Penalty
-from numopt.coordinate._solvers.inner import minimise_gram
+from numopt.coordinate._solvers.newton_model import (
+    CurvedGram,
+    gather,
+    loss_model,
+    softmax_model,
+)
+from numopt.coordinate._solvers.newton_penalty import (
+    GroupUnits,
+    Part,
+    ScalarUnits,
+    Units,
+)
+from numopt.coordinate._solvers.quadratic import FIRST_SIZE, MANY_NEW
 
-__all__ = ["ModelProblem", "ModelState", "ProxNewtonWorkingSet"]
+__all__ = ["ModelProblem", "ModelState", "ProxNewtonWorkingSet", "newton_steps"]
 
-FIRST_SIZE = 64
-MAX_EPOCHS = 5_000
-#: Newton steps between two products with the whole design.
-MAX_STEPS = 20
+#: Units at 0 below this share of their threshold leave the working set.
+NEAR = 0.9
+#: Newton steps between two products with the whole design, which end earlier when a
+#: step brings less than this share of the gap, or of the tolerance.
+#: Both shares fall where few units entered.
+MAX_STEPS, STEP_SHARE, STEP_TOL = 20, 0.1, 0.02
+#: The gap of a model relative to the outer one.
+MODEL_SHARE = 0.03
 ARMIJO = 1e-4
 #: Below this step length an upper bound of the curvature replaces the curvature.
 SHORT_STEP = 0.2
 #: Rounding of the objective: steps that change it less are taken on trust.
 ROUNDING = 1e-14
-#: Relative diagonal shift of the model, against flat directions.
-DAMPING = 1e-12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ModelProblem:
-    """A convex loss with a separable penalty, in the scaling of F."""
+    """A loss with a separable (``terms``) or a group penalty, in the scaling of F."""
 
     data: LinearData
     datafit: Datafit
     penalty: Penalty
-    terms: ScalarTerms
+    terms: ScalarTerms | None
     null: NullModel
     fit_intercept: bool
     tol: float
+
+    @functools.cached_property
+    def units(self) -> Units:
+        """The penalty over its units."""
+        if self.terms is not None:
+            return ScalarUnits(self.terms)
+        groups = self.penalty.group_terms(self.data.shape[1])
+        assert isinstance(groups, GroupTerms)
+        return GroupUnits.of(groups)
+
+    @functools.cached_property
+    def steepest(self) -> float:
+        """Largest slope of the null model: the unit of violations without a dual."""
+        rho = self.data.correlate(self.data.weighted(self.null.theta))
+        return max(float(np.abs(rho).max()) / self.data.total, 1e-300)
 
 
 @dataclasses.dataclass
@@ -58,6 +87,7 @@ class ModelState:
     index: np.ndarray
     columns: Any
     correlation: np.ndarray
+    gram: CurvedGram
     losses: float = np.inf
     primal: float = np.inf
     dual: float = -np.inf
@@ -72,8 +102,8 @@ class ProxNewtonWorkingSet(Solver[ModelProblem, ModelState]):
     name = "proximal Newton"
 
     def init(self, problem: ModelProblem, warm_start: Any) -> ModelState:
-        """Start from (coefficients, intercept), or from the null model."""
-        data, terms = problem.data, problem.terms
+        """Start from a state, from (coefficients, intercept), or the null model."""
+        data = problem.data
         p = data.shape[1]
         outputs = problem.null.theta.shape[1:]
         if isinstance(warm_start, ModelState):
@@ -85,59 +115,51 @@ class ProxNewtonWorkingSet(Solver[ModelProblem, ModelState]):
                 intercept = problem.null.intercept
         else:
             coef, intercept = np.zeros((*outputs, p)), problem.null.intercept
-        coef = np.clip(coef, terms.lower, terms.upper)
-        coef[..., np.isinf(terms.l1)] = 0.0
+        if problem.terms is not None:
+            coef = np.clip(coef, problem.terms.lower, problem.terms.upper)
+            coef[..., np.isinf(problem.terms.l1)] = 0.0
         z = data.predict(coef, intercept)
         if outputs and z.ndim == 1:
             z = np.broadcast_to(z[:, None], (data.shape[0], *outputs)).copy()
-        free = (terms.l1 == 0) & (terms.l2 == 0)
-        rows = coef.reshape(-1, p)
-        index = np.flatnonzero((rows != 0).any(axis=0) | free)
-        state = ModelState(coef, intercept, z, index, None, np.zeros(0))
-        state.columns = gather(problem, index)
+        used = problem.units.free()
+        used[problem.units.owner[np.atleast_2d(coef).any(axis=0)]] = True
+        index = problem.units.members(np.flatnonzero(used))
+        columns = gather(data, index)
+        state = ModelState(
+            coef, intercept, z, index, columns, np.zeros(0), CurvedGram()
+        )
         certify_state(problem, state)
         return state
 
     def step(self, problem: ModelProblem, state: ModelState) -> ModelState:
         """Add violators, take Newton steps on the working set, certify."""
         before = state.gap
-        grew = grow(problem, state)
-        moved = False
-        for step in range(MAX_STEPS):
-            decrease, t = newton_step(problem, state)
-            if t < SHORT_STEP and not problem.datafit.multi_output:
-                more, t = newton_step(problem, state, majorise=True)
-                decrease += more
-            moved = moved or t > 0
-            unit = problem.null.scale
-            if decrease <= 0.02 * problem.tol * unit:
-                break
-            if step >= 1 and decrease <= 0.01 * state.gap * unit:
-                break
+        entered = grow(problem, state)
+        moved = newton_steps(problem, state, entered)
         certify_state(problem, state)
-        idle = not grew and (not moved or not state.gap < before)
+        idle = not entered and (not moved or not state.gap < before)
         state.stalled = state.stalled + 1 if idle else 0
         return state
 
     def measure(self, problem: ModelProblem, state: ModelState) -> dict[str, Any]:
         """Objective, relative gap and sizes."""
-        used = np.count_nonzero(state.coef.reshape(-1, problem.data.shape[1]).any(0))
+        used = np.count_nonzero(np.atleast_2d(state.coef).any(axis=0))
         return {
             "objective": state.primal,
             "residual": state.gap,
-            "dual_gap": state.gap,
+            "dual_gap": state.gap if problem.datafit.has_dual else np.nan,
             "n_working_set": state.index.size,
             "n_support": int(used),
         }
 
     def finish(self, problem: ModelProblem, state: ModelState) -> dict[str, Any]:
         """Coefficients, intercept and certificate."""
-        rows = state.coef.reshape(-1, problem.data.shape[1])
+        rows = np.atleast_2d(state.coef)
         return {
             "coef": state.coef,
             "intercept": state.intercept,
             "objective": state.primal,
-            "dual_gap": state.gap,
+            "dual_gap": state.gap if problem.datafit.has_dual else np.nan,
             "support": np.flatnonzero(rows.any(axis=0)),
         }
 
@@ -149,131 +171,137 @@ class ProxNewtonWorkingSet(Solver[ModelProblem, ModelState]):
         """Stop when several passes brought nothing."""
         if state.stalled < 3:
             return None
+        what = "relative gap" if problem.datafit.has_dual else "relative violation"
         return Stop(
             "stalled",
-            f"the relative gap stays at {state.gap:.2e} > tol {problem.tol:.2e}, the "
+            f"the {what} stays at {state.gap:.2e} > tol {problem.tol:.2e}, the "
             "limit of the arithmetic for this problem; increase `tol`",
         )
 
 
-def gather(problem: ModelProblem, index: np.ndarray) -> Any:
-    """Return the columns of the working set, dense Fortran order or CSR."""
-    if problem.data.is_sparse:
-        from scipy.sparse import csr_array
-
-        return csr_array(problem.data.X[:, index], dtype=np.float64)
-    return np.asarray(problem.data.X[:, index], dtype=np.float64, order="F")
-
-
 def certify_state(problem: ModelProblem, state: ModelState) -> None:
-    """Update objective, best dual value and relative gap: one pass over the design."""
+    """Update objective, best dual value and relative gap: one pass over the design.
+
+    Without a dual the gap is the relative violation of the optimality conditions.
+    """
     data, datafit = problem.data, problem.datafit
     losses = float(data.weighted(datafit.value(data.y, state.z)).sum())
     state.losses = losses / data.total
-    state.primal = state.losses + problem.penalty.value(state.coef)
-    theta = problem.null.feasible(-datafit.gradient(data.y, state.z), datafit)
+    state.primal = state.losses + problem.units.value(state.coef)
+    theta = -datafit.gradient(data.y, state.z)
+    if not datafit.has_dual:
+        weighted = data.weighted(theta)
+        state.correlation = data.correlate(weighted)
+        slope = -state.correlation / data.total
+        distance = problem.penalty.subdiff_distance(state.coef, slope)
+        worst = float(np.max(distance, initial=0.0))
+        if problem.fit_intercept:
+            worst = max(worst, float(np.abs(weighted.sum(axis=0)).max()) / data.total)
+        state.gap = worst / problem.steepest
+        return
+    theta = problem.null.feasible(theta, datafit)
     state.correlation = data.correlate(data.weighted(theta))
-    dual = separable_dual(
-        data, datafit, problem.terms, state.coef, theta, state.correlation, data.y
-    )
+    dual = problem.units.dual(data, datafit, state.coef, theta, state.correlation)
     state.dual = max(state.dual, dual)
     state.gap = (state.primal - state.dual) / problem.null.scale
 
 
-def grow(problem: ModelProblem, state: ModelState) -> bool:
-    """Prune safely unlikely columns, then add the strongest violators."""
-    terms = problem.terms
-    rho = np.atleast_2d(state.correlation) / problem.data.total
-    push = np.where(
-        rho > 0, np.where(terms.upper > 0, rho, 0.0), np.where(terms.lower < 0, -rho, 0)
-    ).max(axis=0)
-    used = np.atleast_2d(state.coef).any(axis=0)
-    kept = used[state.index] | (push[state.index] >= 0.8 * terms.l1[state.index])
-    kept |= (terms.l1 == 0)[state.index]
-    member = np.zeros(push.size, bool)
-    member[state.index[kept]] = True
-    found = np.flatnonzero((push > terms.l1) & ~member)
+def grow(problem: ModelProblem, state: ModelState) -> int:
+    """Drop units that are unlikely, add the strongest violators; how many came."""
+    units = problem.units
+    score = units.scores(state.correlation / problem.data.total)
+    used, inside = np.zeros(score.size, bool), np.zeros(score.size, bool)
+    used[units.owner[np.atleast_2d(state.coef).any(axis=0)]] = True
+    inside[units.owner[state.index]] = True
+    kept = used | (inside & ((score >= NEAR) | units.free()))
+    found = np.flatnonzero((score > 1.0) & ~kept)
     limit = max(FIRST_SIZE, 2 * int(used.sum()))
     if found.size > limit:
-        with np.errstate(divide="ignore"):
-            score = push[found] / terms.l1[found]
-        found = found[np.argpartition(-score, limit)[:limit]]
-    if found.size or not kept.all():
-        state.index = np.concatenate((state.index[kept], found))
-        state.columns = gather(problem, state.index)
-    return bool(found.size)
+        found = found[np.argpartition(-score[found], limit)[:limit]]
+    chosen = np.concatenate((np.flatnonzero(kept), found))
+    index = units.members(chosen)
+    if not np.array_equal(index, state.index):
+        state.index = index
+        state.columns = gather(problem.data, index)
+    return int(np.count_nonzero(~inside[found]))
+
+
+def newton_steps(problem: ModelProblem, state: ModelState, entered: int) -> bool:
+    """Newton steps on the working set until they bring little; whether one moved."""
+    moved = False
+    share = min(1.0, MANY_NEW * entered / max(state.index.size, 1))
+    gap = min(state.gap, 1.0) * share
+    accuracy = max(STEP_TOL * problem.tol, MODEL_SHARE * gap)
+    enough = max(STEP_TOL * problem.tol, STEP_SHARE * gap) * problem.null.scale
+    for _ in range(MAX_STEPS):
+        decrease, t = newton_step(problem, state, accuracy)
+        if t < SHORT_STEP and not problem.datafit.multi_output:
+            more, t = newton_step(problem, state, accuracy, majorise=True)
+            decrease += more
+        moved = moved or t > 0
+        if decrease <= enough:
+            break
+    return moved
 
 
 def newton_step(
-    problem: ModelProblem, state: ModelState, *, majorise: bool = False
+    problem: ModelProblem, state: ModelState, accuracy: float, *, majorise: bool = False
 ) -> tuple[float, float]:
     """One proximal Newton step on the working set; returns (decrease of F, length)."""
     data, datafit, index = problem.data, problem.datafit, state.index
-    gradient = data.weighted(datafit.gradient(data.y, state.z)) / data.total
+    extra = problem.fit_intercept
     if datafit.multi_output:
-        G, slope = _multi_model(problem, state, gradient)
+        G, slope = softmax_model(data, datafit, state.z, state.columns, intercept=extra)
     else:
-        G, slope = _model(problem, state, gradient, majorise)
-    m, outputs = index.size, max(1, np.atleast_2d(state.coef).shape[0])
-    extra = int(problem.fit_intercept)
-    parts = [
-        np.tile(np.concatenate((term[index], np.full(extra, fill))), outputs)
-        for term, fill in zip(problem.terms, (0.0, 0.0, -np.inf, np.inf), strict=True)
-    ]
-    l1, l2, lower, upper = parts
-    w = np.empty((outputs, m + extra))
-    w[:, :m] = np.atleast_2d(state.coef)[:, index]
-    if extra:
-        w[:, m] = state.intercept
-    flat = w.ravel().copy()
-    diagonal = np.einsum("ii->i", G)
-    diagonal *= 1.0 + DAMPING
-    diagonal += l2
-    slope = slope + l2 * flat
-    new = flat.copy()
-    size = flat.size
-    if size == 0:
+        G, slope = loss_model(
+            data,
+            datafit,
+            state.z,
+            state.columns,
+            index,
+            state.gram,
+            intercept=extra,
+            majorise=majorise,
+        )
+    if slope.size == 0:
         return 0.0, 0.0
-    c = G @ flat - slope
-    unit = problem.null.scale
-    gap = state.gap if np.isfinite(state.gap) else 1.0
-    minimise_gram(
-        G,
-        new,
-        slope.copy(),
-        c,
-        l1,
-        lower,
-        upper,
-        squares=float(flat @ (c - slope)) + 2.0 * unit,
-        target=unit * max(0.01 * problem.tol, 1e-4 * min(gap, 1.0)),
-        max_epochs=MAX_EPOCHS,
-    )
-    return _search(problem, state, flat, new, slope, l1, l2, outputs, extra)
-
-
-def _search(problem, state, flat, new, slope, l1, l2, outputs, extra):
-    """Armijo search from ``flat`` towards ``new``."""
-    data, datafit, index = problem.data, problem.datafit, state.index
-    m = index.size
-    step = new - flat
-    rows = step.reshape(outputs, m + extra)
-    moved = state.columns @ rows[:, :m].T
+    rows = np.atleast_2d(state.coef)
+    outputs = rows.shape[0]
+    part = problem.units.on(index, outputs=outputs, intercept=extra)
+    x = np.empty((outputs, index.size + int(extra)))
+    x[:, : index.size] = rows[:, index]
     if extra:
+        x[:, -1] = state.intercept
+    flat = x.ravel()
+    new = part.minimise(G, slope, flat, problem.null.scale, accuracy)
+    return _search(problem, state, part, flat, new, slope)
+
+
+def _search(
+    problem: ModelProblem,
+    state: ModelState,
+    part: Part,
+    flat: np.ndarray,
+    new: np.ndarray,
+    slope: np.ndarray,
+) -> tuple[float, float]:
+    """Armijo search from ``flat`` towards ``new``."""
+    data, datafit, m = problem.data, problem.datafit, state.index.size
+    outputs = np.atleast_2d(state.coef).shape[0]
+    step = new - flat
+    rows = step.reshape(outputs, -1)
+    moved = state.columns @ rows[:, :m].T
+    if problem.fit_intercept:
         moved = moved + rows[:, m]
     moved = moved if datafit.multi_output else moved[:, 0]
-
-    def penalty(x: np.ndarray) -> float:
-        return float(np.sum(np.where(x != 0, l1, 0.0) * np.abs(x) + 0.5 * l2 * x * x))
-
-    start = penalty(flat)
-    descent = float((slope - l2 * flat) @ step) + penalty(new) - start
+    start = part.value(flat)
+    descent = float(slope @ step) + part.value(new) - start
     t = 1.0
     while t > 1e-8:
         z = state.z + t * moved
         losses = float(data.weighted(datafit.value(data.y, z)).sum()) / data.total
         x = new if t == 1.0 else flat + t * step
-        decrease = state.losses + start - losses - penalty(x)
+        decrease = state.losses + start - losses - part.value(x)
         slack = ROUNDING * (abs(losses) + start)
         if decrease >= -ARMIJO * t * descent - slack:
             break
@@ -281,76 +309,9 @@ def _search(problem, state, flat, new, slope, l1, l2, outputs, extra):
     else:
         return 0.0, 0.0
     state.z, state.losses = z, losses
-    final = x.reshape(outputs, m + extra)
-    if datafit.multi_output:
-        state.coef[:, index] = final[:, :m]
-    else:
-        state.coef[index] = final[0, :m]
-    if extra:
-        state.intercept = final[:, m] if datafit.multi_output else float(final[0, m])
+    final = x.reshape(outputs, -1)
+    np.atleast_2d(state.coef)[:, state.index] = final[:, :m]
+    if problem.fit_intercept:
+        b = final[:, m]
+        state.intercept = b.copy() if datafit.multi_output else float(b[0])
     return decrease, t
-
-
-def _model(
-    problem: ModelProblem, state: ModelState, gradient: np.ndarray, majorise: bool
-):
-    """Gram matrix with curvature weights, and gradient, for one output."""
-    data, X = problem.data, state.columns
-    loss = problem.datafit
-    bound = loss.majorant_diag if majorise else loss.hessian_diag
-    curvature = bound(data.y, state.z)
-    weights = np.maximum(data.weighted(curvature) / data.total, 0.0)
-    m = state.index.size
-    size = m + int(problem.fit_intercept)
-    G, slope = np.empty((size, size)), np.empty(size)
-    G[:m, :m] = _gram(X, weights)
-    slope[:m] = X.T @ gradient
-    if size > m:
-        G[m, :m] = G[:m, m] = X.T @ weights
-        G[m, m] = weights.sum()
-        slope[m] = gradient.sum()
-    return G, slope
-
-
-def _gram(X: Any, weights: np.ndarray) -> np.ndarray:
-    root = np.sqrt(weights)
-    if isinstance(X, np.ndarray):
-        scaled = X * root[:, None]
-        return scaled.T @ scaled
-    scaled = X.multiply(root[:, None]).tocsr()
-    return (scaled.T @ scaled).toarray()
-
-
-def _multi_model(problem: ModelProblem, state: ModelState, gradient: np.ndarray):
-    """The same for K outputs: K x K blocks of curvature."""
-    data, X = problem.data, state.columns
-    share = problem.datafit.probabilities(state.z)
-    outputs = share.shape[1]
-    m = state.index.size
-    extra = int(problem.fit_intercept)
-    size = m + extra
-    G = np.empty((outputs, size, outputs, size))
-    slope = np.empty((outputs, size))
-    slope[:, :m] = np.asarray(X.T @ gradient).T
-    if extra:
-        slope[:, m] = gradient.sum(axis=0)
-    for k in range(outputs):
-        for h in range(k + 1):
-            pair = share[:, k] * ((k == h) - share[:, h])
-            weights = data.weighted(pair) / data.total
-            block = np.empty((size, size))
-            scaled = (
-                X * weights[:, None]
-                if isinstance(X, np.ndarray)
-                else (X.multiply(weights[:, None]).tocsr())
-            )
-            product = X.T @ scaled
-            block[:m, :m] = (
-                product if isinstance(product, np.ndarray) else product.toarray()
-            )
-            if extra:
-                block[m, :m] = block[:m, m] = X.T @ weights
-                block[m, m] = weights.sum()
-            G[k, :, h, :] = block
-            G[h, :, k, :] = block.T
-    return G.reshape(outputs * size, outputs * size), slope.ravel()

@@ -20,6 +20,8 @@ __all__ = ["StoredGroups", "largest_eigenvalues"]
 CYCLE = 6
 #: Time of a multiply-add of descent relative to one in a matrix product.
 RATE = 15.0
+#: So many cycles without a gap below this share of the best are the limit of rounding.
+PATIENCE, PROGRESS = 20, 0.95
 #: Newton steps in a row.
 MOST_STEPS = 8
 
@@ -54,12 +56,14 @@ class StoredGroups:
         wide = residual is not None
         r = np.empty(0) if residual is None else residual
         rows = r.size if wide else w.size
-        epochs, spent = 0, 0.0
-        while epochs < MAX_EPOCHS:
+        epochs, spent, best, idle = 0, 0.0, np.inf, 0
+        while epochs < MAX_EPOCHS and idle < PATIENCE:
             gap, more, flips = self._descend(matrix, w, r, q, c, wide)
             epochs += more
             if gap <= self.target:
                 break
+            idle = 0 if gap < PROGRESS * best else idle + 1
+            best = min(best, gap)
             spent += more * RATE * rows * np.count_nonzero(w)
             if flips == 0:
                 spent -= self._newton(matrix, w, r, q, wide, spent)

@@ -15,6 +15,10 @@ from numopt.coordinate._solvers.audit import free_columns
 from numopt.coordinate._solvers.folded import FoldedProblem, FoldedSolver
 from numopt.coordinate._solvers.group_working_set import GroupProblem, GroupWorkingSet
 from numopt.coordinate._solvers.prox_newton import ModelProblem, ProxNewtonWorkingSet
+from numopt.coordinate._solvers.proximal_gradient import (
+    ProximalGradient,
+    ProximalProblem,
+)
 from numopt.coordinate._solvers.quadratic import QuadraticProblem, QuadraticWorkingSet
 from numopt.coordinate._solvers.results import CoordinateResult
 
@@ -66,45 +70,63 @@ def solve_data(
     options: dict[str, Any],
 ) -> CoordinateResult:
     """Choose the method; validated arguments."""
-    terms = penalty.terms(data.shape[1])
-    columns = free_columns(penalty, data.shape[1])
-    null = NullModel.fit(data, datafit, fit_intercept, columns)
-    if terms is not None and isinstance(datafit, Quadratic):
+    p = data.shape[1]
+    terms, groups = penalty.terms(p), penalty.group_terms(p)
+    null = NullModel.fit(data, datafit, fit_intercept, free_columns(penalty, p))
+    squares = isinstance(datafit, Quadratic)
+    warm = None if start is None else (start, intercept_init)
+    if isinstance(penalty, FoldedPenalty):
+        convex = L1(penalty.alpha)
+        folded: Any = (
+            QuadraticProblem.build(
+                data, convex.terms(p), null, fit_intercept, options["tol"]
+            )
+            if squares
+            else _model(data, datafit, convex, null, fit_intercept, options["tol"])
+        )
+        fields = iterate(
+            FoldedSolver(), FoldedProblem(folded, penalty), warm_start=warm, **options
+        )
+    elif squares and terms is not None:
         problem = QuadraticProblem.build(
             data, terms, null, fit_intercept, options["tol"]
         )
         fields = iterate(QuadraticWorkingSet(), problem, warm_start=start, **options)
-        return CoordinateResult(**fields)
-    if penalty.group_terms(data.shape[1]) is not None and isinstance(
-        datafit, Quadratic
-    ):
+    elif squares and groups is not None:
         grouped = GroupProblem.build(data, penalty, null, fit_intercept, options["tol"])
         fields = iterate(GroupWorkingSet(), grouped, warm_start=start, **options)
-        return CoordinateResult(**fields)
-    if isinstance(penalty, FoldedPenalty) and isinstance(datafit, Quadratic):
-        plain = L1(penalty.alpha).terms(data.shape[1])
-        squares = QuadraticProblem.build(
-            data, plain, null, fit_intercept, options["tol"]
-        )
-        folded = FoldedProblem(squares, penalty)
-        fields = iterate(FoldedSolver(), folded, warm_start=start, **options)
-        return CoordinateResult(**fields)
-    if terms is not None and datafit.has_dual:
-        model = ModelProblem(
+    elif terms is not None or (groups is not None and not datafit.multi_output):
+        model = _model(data, datafit, penalty, null, fit_intercept, options["tol"])
+        fields = iterate(ProxNewtonWorkingSet(), model, warm_start=warm, **options)
+    else:
+        general = ProximalProblem(
             data=data,
             datafit=datafit,
             penalty=penalty,
-            terms=terms,
             null=null,
             fit_intercept=fit_intercept,
-            tol=options["tol"],
         )
-        warm = None if start is None else (start, intercept_init)
-        fields = iterate(ProxNewtonWorkingSet(), model, warm_start=warm, **options)
-        return CoordinateResult(**fields)
-    raise ValueError(
-        f"the default method needs a datafit and a penalty that it knows, got "
-        f"{type(datafit).__name__} with {type(penalty).__name__}"
+        fields = iterate(ProximalGradient(), general, warm_start=warm, **options)
+    return CoordinateResult(**fields)
+
+
+def _model(
+    data: LinearData,
+    datafit: Datafit,
+    penalty: Penalty,
+    null: NullModel,
+    fit_intercept: bool,
+    tol: float,
+) -> ModelProblem:
+    """A problem for proximal Newton."""
+    return ModelProblem(
+        data=data,
+        datafit=datafit,
+        penalty=penalty,
+        terms=penalty.terms(data.shape[1]),
+        null=null,
+        fit_intercept=fit_intercept,
+        tol=tol,
     )
 
 

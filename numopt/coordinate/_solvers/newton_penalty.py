@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Penalties as the Newton solver sees them: scores of columns, models on a few.
+
+A unit is what enters or leaves a working set: a coordinate, or a group of them.
+"""
+
+import abc
+import dataclasses
+
+import numpy as np
+
+from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._problem.datafits import Datafit
+from numopt.coordinate._problem.duality import (
+    group_dual,
+    group_ratios,
+    loss_dual,
+    scalar_value,
+    separable_dual,
+)
+from numopt.coordinate._problem.group_penalties import group_value
+from numopt.coordinate._problem.groups import GroupTerms, ScalarTerms, group_index
+from numopt.coordinate._solvers.inner import minimise_gram
+from numopt.coordinate._solvers.stored_groups import StoredGroups, largest_eigenvalues
+
+__all__ = ["GroupUnits", "ScalarUnits", "Units"]
+
+MAX_EPOCHS = 5_000
+#: Relative diagonal shift of the model, against flat directions.
+DAMPING = 1e-12
+#: Coefficients beyond are those of a model that is unbounded below.
+UNBOUNDED = 1e100
+
+
+class Units(abc.ABC):
+    """A penalty over units."""
+
+    #: Unit of every coordinate.
+    owner: np.ndarray
+
+    @abc.abstractmethod
+    def value(self, coef: np.ndarray) -> float:
+        """Penalty of all coefficients, of shape (p,) or (K, p)."""
+
+    @abc.abstractmethod
+    def scores(self, slope: np.ndarray) -> np.ndarray:
+        """How far each unit at 0 is pushed, 1 being its threshold."""
+
+    @abc.abstractmethod
+    def free(self) -> np.ndarray:
+        """Which units are not penalised."""
+
+    @abc.abstractmethod
+    def members(self, units: np.ndarray) -> np.ndarray:
+        """Coordinates of some units, unit by unit."""
+
+    @abc.abstractmethod
+    def on(self, index: np.ndarray, *, outputs: int, intercept: bool) -> "Part":
+        """The penalty of some coordinates and an intercept last, for each output."""
+
+    @abc.abstractmethod
+    def dual(
+        self,
+        data: LinearData,
+        datafit: Datafit,
+        coef: np.ndarray,
+        theta: np.ndarray,
+        rho: np.ndarray,
+    ) -> float:
+        """Dual value of theta, scaled by 1/S."""
+
+
+class Part(abc.ABC):
+    """A penalty of the coordinates of a model."""
+
+    @abc.abstractmethod
+    def value(self, x: np.ndarray) -> float:
+        """Penalty of the coordinates."""
+
+    @abc.abstractmethod
+    def minimise(
+        self, G: np.ndarray, slope: np.ndarray, x: np.ndarray, unit: float, share: float
+    ) -> np.ndarray:
+        """Minimise ``slope^T d + d^T G d / 2 + value(x + d)``; returns ``x + d``.
+
+        The absolute gap is ``unit * share``. ``G`` may be overwritten.
+        """
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScalarUnits(Units):
+    """Separable penalties: every coordinate is a unit.
+
+    L1 terms may be of shape (K, p), one for each output.
+    """
+
+    terms: ScalarTerms
+
+    @property
+    def owner(self) -> np.ndarray:  # type: ignore[override]
+        """Unit of every coordinate."""
+        return np.arange(self.terms.lower.size)
+
+    @property
+    def simple(self) -> bool:
+        """Whether it is a plain weighted L1 norm."""
+        terms = self.terms
+        return bool(
+            np.all(terms.l1 > 0)
+            and not terms.l2.any()
+            and np.all(terms.upper == np.inf)
+            and np.all(terms.lower == -np.inf)
+        )
+
+    def value(self, coef: np.ndarray) -> float:
+        """Penalty of all coefficients."""
+        return scalar_value(self.terms, coef)
+
+    def scores(self, slope: np.ndarray) -> np.ndarray:
+        """How far each coordinate is pushed, 1 being its threshold."""
+        terms = self.terms
+        up = np.where(terms.upper > 0, slope, 0.0)
+        down = np.where(terms.lower < 0, -slope, 0.0)
+        push = np.maximum(up, down)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(push > 0, push / terms.l1, 0.0)
+        return np.atleast_2d(ratio).max(axis=0)
+
+    def free(self) -> np.ndarray:
+        """Which coordinates have no L1 term."""
+        return np.atleast_2d(self.terms.l1 == 0).any(axis=0)
+
+    def members(self, units: np.ndarray) -> np.ndarray:
+        """Coordinates of some units."""
+        return units
+
+    def on(self, index: np.ndarray, *, outputs: int, intercept: bool) -> "Part":
+        """The penalty of some coordinates and an intercept last, for each output."""
+        parts = []
+        for term, fill in zip(self.terms, (0.0, 0.0, -np.inf, np.inf), strict=True):
+            full = np.full((outputs, index.size + int(intercept)), fill)
+            full[:, : index.size] = term[..., index]
+            parts.append(full.ravel())
+        return ScalarPart(*parts)
+
+    def dual(
+        self,
+        data: LinearData,
+        datafit: Datafit,
+        coef: np.ndarray,
+        theta: np.ndarray,
+        rho: np.ndarray,
+    ) -> float:
+        """Dual value of theta, scaled by 1/S."""
+        if not self.simple:
+            return separable_dual(data, datafit, self.terms, coef, theta, rho, data.y)
+        top = float(np.max(np.abs(rho) / self.terms.l1)) / data.total
+        scaled = theta if top <= 1 else theta / top
+        return loss_dual(data, datafit, scaled, data.y) / data.total
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScalarPart(Part):
+    """A separable penalty of the coordinates of a model."""
+
+    l1: np.ndarray
+    l2: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+    def value(self, x: np.ndarray) -> float:
+        """Penalty of the coordinates."""
+        used = np.where(x != 0, self.l1, 0.0)
+        return float(used @ np.abs(x) + 0.5 * (self.l2 @ (x * x)))
+
+    def minimise(
+        self, G: np.ndarray, slope: np.ndarray, x: np.ndarray, unit: float, share: float
+    ) -> np.ndarray:
+        """Minimise the model plus the penalty."""
+        diagonal = np.einsum("ii->i", G)
+        diagonal *= 1.0 + DAMPING
+        diagonal += self.l2
+        q, new = slope + self.l2 * x, x.copy()
+        c = G @ x - q
+        minimise_gram(
+            G,
+            new,
+            q.copy(),
+            c,
+            self.l1,
+            self.lower,
+            self.upper,
+            squares=float(x @ (c - q)) + 2.0 * unit,
+            target=unit * share,
+            max_epochs=MAX_EPOCHS,
+        )
+        # A model without a minimum gives no step.
+        return new if np.abs(new).max() < UNBOUNDED else x
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GroupUnits(Units):
+    """Group penalties."""
+
+    terms: GroupTerms
+    owner: np.ndarray
+
+    @classmethod
+    def of(cls, terms: GroupTerms) -> "GroupUnits":
+        """Units of a canonical form."""
+        return cls(terms, group_index(terms.indptr, terms.indices))
+
+    def value(self, coef: np.ndarray) -> float:
+        """Penalty of all coefficients."""
+        return group_value(coef, self.terms)
+
+    def scores(self, slope: np.ndarray) -> np.ndarray:
+        """How far each group is pushed, 1 being its threshold."""
+        return group_ratios(slope, self.terms)
+
+    def free(self) -> np.ndarray:
+        """Which groups have no penalty at all."""
+        sparse = np.bincount(self.owner, self.terms.l1) > 0
+        return (self.terms.weights == 0) & ~sparse
+
+    def members(self, units: np.ndarray) -> np.ndarray:
+        """Coordinates of some groups, group by group."""
+        indptr, indices = self.terms.indptr, self.terms.indices
+        parts = [indices[indptr[g] : indptr[g + 1]] for g in units]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    def on(self, index: np.ndarray, *, outputs: int, intercept: bool) -> "Part":
+        """The penalty of whole groups and an intercept last."""
+        owner = self.owner[index]
+        first = np.flatnonzero(np.diff(owner, prepend=-1))
+        extra = int(intercept)
+        return GroupPart(
+            np.concatenate((first, np.arange(index.size, index.size + extra + 1))),
+            np.concatenate((self.terms.weights[owner[first]], np.zeros(extra))),
+            np.concatenate((self.terms.l1[index], np.zeros(extra))),
+        )
+
+    def dual(
+        self,
+        data: LinearData,
+        datafit: Datafit,
+        coef: np.ndarray,
+        theta: np.ndarray,
+        rho: np.ndarray,
+    ) -> float:
+        """Dual value of theta, scaled by 1/S."""
+        return group_dual(data, datafit, self.terms, theta, rho, data.y)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GroupPart(Part):
+    """A group penalty of the coordinates of a model."""
+
+    starts: np.ndarray
+    lam: np.ndarray
+    l1: np.ndarray
+
+    def value(self, x: np.ndarray) -> float:
+        """Penalty of the coordinates."""
+        if not x.size:
+            return 0.0
+        norms = np.sqrt(np.add.reduceat(x * x, self.starts[:-1]))
+        return float(self.lam @ norms + self.l1 @ np.abs(x))
+
+    def minimise(
+        self, G: np.ndarray, slope: np.ndarray, x: np.ndarray, unit: float, share: float
+    ) -> np.ndarray:
+        """Minimise the model plus the penalty."""
+        G.flat[:: G.shape[0] + 1] *= 1.0 + DAMPING
+        new, q = x.copy(), slope.copy()
+        c = G @ x - slope
+        blocks = [
+            G[a:b, a:b] for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)
+        ]
+        stored = StoredGroups(
+            starts=self.starts,
+            lam=self.lam,
+            l1=self.l1,
+            lipschitz=largest_eigenvalues(blocks),
+            targets=float(x @ (c - slope)) + 2.0 * unit,
+            target=unit * share,
+        )
+        stored.solve(G, new, q, c)
+        return new

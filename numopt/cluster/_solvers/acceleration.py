@@ -22,8 +22,9 @@ class MatrixExtrapolation:
     Type II: with the differences ``D_j`` of the last images and ``R_j`` of their
     residuals ``F(V) - V``, theta minimises ``||residual - sum_j theta_j R_j||`` and the
     next iterate is ``F - sum_j theta_j D_j``. Every entry of a residual says something
-    on so few unknowns: a random sample of its rows is enough. Images are kept as differences
-    in single precision, half a matrix each: they only correct an iterate held in full.
+    on so few unknowns: a random sample of its rows is enough. Images are kept as
+    differences in single precision, half a matrix each: they only correct an iterate
+    held in full.
     """
 
     def __init__(self, xp: Namespace, like: Array, memory: int) -> None:

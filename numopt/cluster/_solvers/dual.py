@@ -36,7 +36,7 @@ class DualBound:
 
 
 def dense_bound(
-    problem: KMeansProblem, G: Array, B: Array, n_clusters: int, basis: Any = None
+    problem: KMeansProblem, G: Array, B: Array, n_clusters: int
 ) -> DualBound:
     """Return ``T - UB(B)`` for any symmetric nonnegative B, by dense algebra.
 
@@ -44,7 +44,7 @@ def dense_bound(
     """
     xp, n = problem.xp, problem.n
     A = G + B
-    top = eigenvalue_sum(A, n_clusters - 1, basis)
+    top = eigenvalue_sum(A, n_clusters - 1)
     bound = float(xp.sum(A)) / n + top
     slack = 4 * n * EPS * (abs(problem.total) + float(xp.linalg.matrix_norm(A)))
     return DualBound(problem.total - bound - slack, slack, math.nan, B)

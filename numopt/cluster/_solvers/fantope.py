@@ -16,7 +16,7 @@ from numopt.cluster._solvers.acceleration import MatrixExtrapolation
 from numopt.cluster._solvers.dual import DualBound
 from numopt.cluster._solvers.projection import SMALL_ORDER, FantopeProjection
 from numopt.cluster._solvers.rounding import round_partition
-from numopt.cluster._solvers.spectral import EPS, eigenvalue_sum
+from numopt.cluster._solvers.spectral import EPS, RitzPairs, eigenvalue_sum
 from numopt.typing import Array, Namespace
 
 __all__ = ["FantopeSolver", "FantopeStart", "FantopeState"]
@@ -24,7 +24,10 @@ __all__ = ["FantopeSolver", "FantopeStart", "FantopeState"]
 ALPHA = 1.7
 RHO_START = 2.0
 ROUND_EVERY = 50
-BOUND_DEGREE = 10
+#: Filters for the proof of a bound, until residuals (which enter squared) are small.
+BOUND_DEGREE = 8
+BOUND_ROUNDS = 4
+BOUND_RESIDUAL = 1e-5
 #: Iterates remembered for extrapolation, by the order of the matrices: half an n x n
 #: matrix each.
 MEMORY = {1000: 6, 10**9: 3}
@@ -61,7 +64,7 @@ class FantopeState:
     inertia: float
     bound: DualBound
     dual_matrix: Array | None = None
-    basis: Array | None = None
+    pairs: RitzPairs | None = None
     primal: float = math.inf
     dual: float = math.inf
     steps: int = 0
@@ -185,31 +188,35 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         A, rows, sums = state.take_dual(state.V, state.G, state.rho)
         inner, square = to_numpy(sums).tolist()
         state.primal_value = problem.total - scale * inner
-        basis = self._bound_basis(problem, state, A)
-        top = float(problem.xp.sum(rows)) / n + eigenvalue_sum(A, K - 1, basis)
+        pairs = self._bound_pairs(problem, state, A)
+        top = float(problem.xp.sum(rows)) / n + eigenvalue_sum(A, K - 1, pairs)
         slack = 4 * n * EPS * (abs(problem.total) + scale * math.sqrt(square))
         value = problem.total - scale * top - slack
         if value > state.bound.value:
             state.bound = DualBound(value, slack, math.nan)
             state.dual_matrix = A
 
-    def _bound_basis(
+    def _bound_pairs(
         self, problem: KMeansProblem, state: FantopeState, A: Array
-    ) -> Array | None:
-        """Approximate leading vectors of J(G + B)J for the proof of the bound."""
+    ) -> RitzPairs | None:
+        """Approximate leading pairs of J(G + B)J for the proof of the bound."""
         start = state.projection.P
         if problem.n <= SMALL_ORDER or 4 * start.shape[1] >= problem.n:
             return None
-        warm = state.basis is not None and state.basis.shape[1] == start.shape[1]
-        w, P, _ = _kernels.filtered_ritz(
-            A, state.basis if warm else start, 0.0, 0.0, 0.0, 0
-        )
-        for _ in range(1 if warm else 3):
-            values = to_numpy(w)
-            low, cut, top = -float(abs(values[0])), float(values[-1]), float(values[0])
-            w, P, _ = _kernels.filtered_ritz(A, P, low, cut, top, BOUND_DEGREE)
-        state.basis = P
-        return P
+        pairs = state.pairs
+        if pairs is None or pairs[1].shape[1] != start.shape[1]:
+            pairs = _kernels.filtered_ritz(A, start, 0.0, 0.0, 0.0, 0)
+        for _ in range(BOUND_ROUNDS):
+            values = to_numpy(pairs[0])
+            top, cut = float(values[0]), float(values[-1])
+            pairs = _kernels.filtered_ritz(
+                A, pairs[1], -abs(top), cut, top, BOUND_DEGREE
+            )
+            errors = to_numpy(pairs[2])[: self.n_clusters - 1]
+            if float(np.linalg.norm(errors)) <= BOUND_RESIDUAL * abs(top):
+                break
+        state.pairs = pairs
+        return pairs
 
     def _round(self, problem: KMeansProblem, state: FantopeState) -> None:
         state.rounded = state.steps

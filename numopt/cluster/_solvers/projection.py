@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Projection on the Fantope from leading eigenpairs that are kept between calls."""
 
-
 import numpy as np
 
 from numopt._array.namespace import device, to_numpy

@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Leading eigenpairs for the iterations, and eigenvalue sums that are proved."""
 
+from typing import TypeAlias
+
 import numpy as np
 from array_api_compat import is_numpy_namespace
 
 from numopt._array.namespace import array_namespace, device, to_numpy
-from numopt.cluster import _kernels
 from numopt.typing import Array
 
 __all__ = [
+    "RitzPairs",
     "centred",
     "eigenvalue_sum",
     "leading_pairs",
     "leading_values",
 ]
+
+#: Ritz values (largest first), vectors and norms of the residuals.
+RitzPairs: TypeAlias = tuple[Array, Array, Array]
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -50,14 +55,14 @@ def leading_values(A: Array, q: int) -> np.ndarray:
     return to_numpy(xp.linalg.eigvalsh(A))[::-1][:q]
 
 
-def eigenvalue_sum(A: Array, count: int, basis: Array | None = None) -> float:
+def eigenvalue_sum(A: Array, count: int, pairs: RitzPairs | None = None) -> float:
     """Return an upper bound on the sum of the largest eigenvalues of J A J on 1-perp.
 
-    Without ``basis`` a dense eigensolver gives the sum itself. With a basis of
-    approximate leading vectors the bound ``sum_i max(w_i, t) + count * shift`` is
-    proved by one Cholesky factorisation of ``t I + P (W - t)_+ P^T + shift I - J A J``:
-    for any such t, ``sum_i lambda_i <= count * t + tr (J A J - t I)_+``. Rounding is
-    left to the caller's slack. The dense sum is the fallback when no factor exists.
+    Without ``pairs`` a dense eigensolver gives the sum itself. With approximate leading
+    pairs (w, P) the bound ``sum_i max(w_i, t) + count * shift`` is proved by one
+    Cholesky factorisation of ``t I + P (W - t)_+ P^T + shift I - J A J``: for any such
+    t, ``sum_i lambda_i <= count * t + tr (J A J - t I)_+``. Rounding is left to the
+    caller's slack. The dense sum is the fallback when no factor exists.
     """
     if count == 0:
         return 0.0
@@ -65,26 +70,22 @@ def eigenvalue_sum(A: Array, count: int, basis: Array | None = None) -> float:
     # The ones vector is an eigenvector of J A J that does not count: sent far down.
     size = float(array_namespace(A).linalg.matrix_norm(A)) + 1e-300
     C = centred(A)
-    if basis is not None and basis.shape[1] > count:
-        proved = _proved_sum(A, C, count, basis, size)
+    C -= 2 * size / n
+    if pairs is not None and pairs[1].shape[1] > count:
+        proved = _proved_sum(C, count, pairs, size)
         if proved is not None:
             return proved
-    return float(np.sum(leading_values(C - (2 * size / n), min(count, n - 1))))
+    return float(np.sum(leading_values(C, min(count, n - 1))))
 
 
-def _proved_sum(
-    A: Array, C: Array, count: int, basis: Array, size: float
-) -> float | None:
-    """The bound of `eigenvalue_sum` from a basis; None when no factor exists."""
-    xp, n = array_namespace(A), A.shape[0]
-    w, P, residuals = _kernels.filtered_ritz(A, basis, 0.0, 0.0, 0.0, 0)
-    values, errors = to_numpy(w), to_numpy(residuals)
-    tiny = 64 * n * EPS * size
-    t, shift = _threshold(values, errors, count, tiny)
+def _proved_sum(C: Array, count: int, pairs: RitzPairs, size: float) -> float | None:
+    """The bound of `eigenvalue_sum` from Ritz pairs; None when no factor exists."""
+    xp, n = array_namespace(C), C.shape[0]
+    values, P, errors = to_numpy(pairs[0]), pairs[1], to_numpy(pairs[2])
+    t, shift = _threshold(values, errors, count, 64 * n * EPS * size)
+    lift = xp.asarray(np.maximum(values - t, 0.0), device=device(C))
+    S = (P * lift[None, :]) @ xp.matrix_transpose(P) - C
     for _ in range(2):
-        lift = np.maximum(values - t, 0.0)
-        lifted = xp.asarray(lift, device=device(A))
-        S = (P * lifted[None, :]) @ xp.matrix_transpose(P) - C + 2 * size / n
         if _positive_definite(S, t + shift):
             head = float(np.sum(np.maximum(values[:count], t)))
             tail = float(np.sum(np.maximum(values[count:] - t, 0.0)))
@@ -116,9 +117,8 @@ def _threshold(
 def _positive_definite(S: Array, shift: float) -> bool:
     """Whether ``S + shift I`` has a Cholesky factor."""
     xp, n = array_namespace(S), S.shape[0]
-    eye = xp.eye(n, dtype=S.dtype, device=device(S))
     try:
-        L = xp.linalg.cholesky(S + shift * eye)
+        L = xp.linalg.cholesky(S + shift * xp.eye(n, dtype=S.dtype, device=device(S)))
     except (np.linalg.LinAlgError, RuntimeError):
         # The error of torch is a RuntimeError.
         return False

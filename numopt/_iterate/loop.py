@@ -160,6 +160,8 @@ def iterate(
 
 def _to_host(value: Any) -> Any:
     """A Python scalar of a 0-d array or NumPy scalar; other values as they are."""
+    if type(value) is float or type(value) is int:  # nearly always
+        return value
     if is_array(value):
         return to_numpy(value).item()
     return value.item() if isinstance(value, np.generic) else value

@@ -19,7 +19,13 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
-        "_estimators": ("KroneckerSBL", "MultiTaskSBL", "RVMRegressor", "SBLRegressor"),
+        "_estimators": (
+            "BlockSBLRegressor",
+            "KroneckerSBL",
+            "MultiTaskSBL",
+            "RVMRegressor",
+            "SBLRegressor",
+        ),
         "_problem": ("log_evidence",),
         "_solvers.block": ("BlockSBLResult", "block_sbl"),
         "_solvers.general": ("sbl",),
@@ -36,6 +42,7 @@ __getattr__, __dir__, __all__ = attach(
 
 if TYPE_CHECKING:
     from numopt.sbl._estimators import (
+        BlockSBLRegressor,
         KroneckerSBL,
         MultiTaskSBL,
         RVMRegressor,

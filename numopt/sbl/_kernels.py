@@ -5,7 +5,7 @@ import numpy as np
 
 from numopt._kernels.dispatch import sequential_kernel
 
-__all__ = ["centre_columns", "column_energies", "evidence_ascent"]
+__all__ = ["column_moments", "evidence_ascent"]
 
 evidence_ascent = sequential_kernel(
     "evidence_ascent",
@@ -21,36 +21,18 @@ evidence_ascent = sequential_kernel(
     numpy="numopt.sbl._kernels_cpu:evidence_ascent",
 )
 
-centre_columns = sequential_kernel(
-    "centre_columns",
-    """Weighted centring of rows and columns in two passes over the data.
-
-    ``Z = sqrt(w) (X - mean)``, ``R = sqrt(w) (Y - mean)`` with weighted means (zero
-    unless ``centre``); returns ``Z, R, x_mean, y_mean, raw`` where ``raw_j`` is the
-    weighted mean square of column j before centring.
-    """,
-    numpy="numopt.sbl._kernels_cpu:centre_columns",
-)
-
-column_energies = sequential_kernel(
-    "column_energies",
-    """Sums of squared moduli ``sum_i |A_ij|^2`` of the columns of a C-order matrix.""",
-    numpy="numopt.sbl._kernels_cpu:column_energies",
+column_moments = sequential_kernel(
+    "column_moments",
+    """Sums over rows of ``A_ij - shift_j`` and of its squares, in one pass.""",
+    numpy="numopt.sbl._kernels_cpu:column_moments",
 )
 
 
-@column_energies.example
-def _energies(rng, dtype, size):
+@column_moments.example
+def _moments(rng, dtype, size):
     A = rng.standard_normal((size, 5)).astype(dtype)
-    A.flags.writeable = False
-    return (A,)
-
-
-@centre_columns.example
-def _centre(rng, dtype, size):
-    X = rng.standard_normal((size, 4)).astype(dtype)
-    Y = rng.standard_normal((size, 2)).astype(dtype)
-    return X, Y, np.ones(size, dtype), True
+    A.flags.writeable = False  # as callers do: one compiled version
+    return A, rng.standard_normal(5)
 
 
 @evidence_ascent.example
@@ -58,17 +40,14 @@ def _ascent(rng, dtype, size):
     n, p = size + 4, min(size, 40) + 2
     A = rng.standard_normal((n, p))
     y = 2 * A[:, :2].sum(axis=1) + 0.1 * rng.standard_normal(n)
-    energy = np.sum(A * A, axis=0)
-    d = np.sqrt(n / energy)
+    d = np.sqrt(n / np.sum(A * A, axis=0))
     B = (A.T @ y * d)[None, :]
     m, beta = min(n, p), 10.0
-    A.flags.writeable = False  # as in the solver: one compiled version
     return (
-        A,
         d,
         B,
-        np.zeros((m, p)),
-        np.full(p, -1),
+        (A * d).T @ (A * d),
+        np.arange(p),
         np.full(p, -1),
         np.zeros(m, np.int64),
         np.zeros(m),
@@ -76,7 +55,7 @@ def _ascent(rng, dtype, size):
         np.zeros((m, m)),
         np.full(p, beta * n),
         beta * B,
-        np.array([beta, n, y @ y, 0.5, -1.0, 1e-5, 1.0, 1e-6, 1.0, 0, 0, 0, 0]),
-        np.zeros(3, np.int64),
+        np.array([beta, n, y @ y, 0.5, -1, 1e-5, 1, 1e-6, 1, 0, 0, 0, 0, beta * y @ y]),
+        np.array([0, p, 0]),
         20,
     )

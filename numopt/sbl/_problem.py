@@ -228,6 +228,8 @@ def make_problem(A: Any, y: Any, *, finite: bool = True) -> SBLProblem:
 
 def has_signal(problem: SBLProblem) -> bool:
     """Whether any measurement differs from zero."""
+    if isinstance(problem.Y, np.ndarray):
+        return bool(problem.Y.any())
     xp = array_namespace(problem.Y)
     return bool(to_numpy(xp.any(problem.Y != 0)))
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Estimators: agreement with the functions, drop-in behaviour, calibration."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -14,10 +15,12 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from numopt.datasets import make_kronecker_sparse
 from numopt.sbl import (
+    BlockSBLRegressor,
     KroneckerSBL,
     MultiTaskSBL,
     RVMRegressor,
     SBLRegressor,
+    block_sbl,
     kronecker_sbl,
     log_evidence,
     sbl,
@@ -182,3 +185,68 @@ def test_kronecker_coder():
     assert np.count_nonzero(shared.transform(X).any(axis=0)) <= 25
     with pytest.raises(ValueError, match="42 features"):
         KroneckerSBL(data.factors).fit(X[:, :5])
+
+
+def test_blocks_of_features():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((80, 30))
+    x = np.zeros(30)
+    x[6:9], x[21:24] = [1.0, 1.1, 0.9], -2.0
+    y = A @ x + 0.1 * rng.standard_normal(80)
+    model = BlockSBLRegressor(3).fit(A, y + 5.0)
+    assert relative_error(model.coef_, x) < 0.05
+    assert {6, 7, 8, 21, 22, 23} <= set(model.active_)
+    assert model.intercept_ == pytest.approx(5.0, abs=0.1)
+    centred = A - A.mean(axis=0)
+    plain = block_sbl(centred, y - y.mean(), 3)
+    np.testing.assert_allclose(model.coef_, plain.coef, rtol=1e-6, atol=1e-9)
+    mean, std = model.predict(sp.csr_array(A), return_std=True)
+    np.testing.assert_allclose(mean, model.predict(A))
+    assert np.mean(np.abs(mean - y - 5.0) < 1.96 * std) > 0.9
+    with pytest.raises(ValueError, match="`groups` must be a partition"):
+        BlockSBLRegressor([[0, 1], [1, 2]]).fit(A[:, :3], y)
+
+
+@pytest.mark.parametrize("method", ["mm", "mackay", "em", "block"])
+def test_weights_are_repetitions_in_batch_methods(method):
+    """Merged repeated rows hold directions of pure noise, which the evidence counts."""
+    A, y, *_ = sparse_model(40, 15, 3)
+    w = np.random.default_rng(1).integers(0, 3, 40)
+    make = (
+        functools.partial(BlockSBLRegressor, 3, max_iter=9)
+        if method == "block"
+        else functools.partial(SBLRegressor, method=method, max_iter=9)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nine iterations are enough to compare
+        weighted = make().fit(A, y, sample_weight=w)
+        repeated = make().fit(np.repeat(A, w, axis=0), np.repeat(y, w))
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-7, atol=1e-9)
+    assert weighted.alpha_ == pytest.approx(repeated.alpha_)
+    np.testing.assert_allclose(weighted.scores_, repeated.scores_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("offset", [0.0, 30.0, 1e3, 1e7])
+def test_means_left_in_the_dictionary_change_nothing(offset):
+    """Implicit centring of products, explicit once it would lose more than 4 digits."""
+    A, y, *_ = sparse_model(80, 40, 4)
+    desired = SBLRegressor().fit(A, y)
+    moved = SBLRegressor().fit(A + offset, y)
+    np.testing.assert_array_equal(moved.active_, desired.active_)
+    np.testing.assert_allclose(moved.coef_, desired.coef_, atol=1e-8 + 1e-13 * offset)
+
+
+def test_plain_arrays_are_validated_like_others():
+    A, y, *_ = sparse_model(20, 5, 2)
+    for bad in (np.nan, np.inf):
+        X, t = A.copy(), y.copy()
+        X[3, 2] = t[4] = bad
+        with pytest.raises(ValueError, match="X contains"):
+            SBLRegressor().fit(X, y)
+        with pytest.raises(ValueError, match="y contains"):
+            SBLRegressor().fit(A, t)
+    with pytest.raises(ValueError, match="inconsistent numbers"):
+        SBLRegressor().fit(A, y[:-1])
+    model = SBLRegressor()
+    model.feature_names_in_ = np.array(list("abcde"), dtype=object)
+    assert not hasattr(model.fit(A, y), "feature_names_in_")

@@ -157,7 +157,8 @@ class KroneckerSBL(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             self.n_iter_ = max(1, result.n_iter)
         return self
 
-    def _solve(self, Y: np.ndarray) -> Any:
+    def _solve(self, Y: np.ndarray, *, batched: bool = False) -> Any:
+        """Result for signals in columns, or for independent ones in rows."""
         return kronecker_sbl(
             self.factors_,
             Y,
@@ -166,6 +167,7 @@ class KroneckerSBL(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             select=self.select,
             max_iter=self.max_iter,
             tol=self.tol,
+            batched=batched,
             verbose=self.verbose,
         )
 
@@ -190,7 +192,7 @@ class KroneckerSBL(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             return kron_posterior(self.factors_, X.T, self.gammas_, self.noise_var_)[
                 0
             ].T
-        return np.stack([self._solve(x).coef.ravel() for x in X])
+        return self._solve(X, batched=True).coef.reshape(X.shape[0], -1)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Return the signals of codes.

@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Linear regression with automatic relevance determination."""
 
+import functools
+import math
 import numbers
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
-from numopt._array.namespace import read_only
 from numopt._array.sparse import is_sparse
 from numopt._estimator.sklearn_compat import (
     Interval,
     StrOptions,
-    check_sample_weight,
     fit_context,
     validate_data,
 )
-from numopt.sbl._kernels import centre_columns
-from numopt.sbl._problem import SBLProblem
-from numopt.sbl._solvers.general import METHODS, prior_penalty, sbl, solve_fast
-from numopt.sbl._solvers.result import SBLResult, zero_fields
+from numopt.sbl._estimators.centring import Centred, centred, check_weights
+from numopt.sbl._solvers.general import METHODS, Options, prior_penalty, solve
+from numopt.sbl._solvers.result import SBLResult
 
-__all__ = ["MultiTaskSBL", "SBLRegressor"]
+__all__ = ["CONSTRAINTS", "FLOATS", "LinearSBL", "MultiTaskSBL", "SBLRegressor"]
 
 CONSTRAINTS: dict[str, Any] = {
     "method": [StrOptions(set(METHODS))],
@@ -37,13 +37,69 @@ CONSTRAINTS: dict[str, Any] = {
     "random_state": ["random_state"],
 }
 
-#: A column whose centred energy is below this part of its raw energy is constant.
-ROUNDING = 1e-24
 FLOATS = (np.float64, np.float32)
 
 
-class _LinearSBL(RegressorMixin, BaseEstimator):
-    """Shared fitting: centre once, solve, undo."""
+class LinearSBL(RegressorMixin, BaseEstimator):
+    """Shared fitting of linear models: centre, solve, undo."""
+
+    _parameter_constraints: dict[str, Any] = {}
+
+    @classmethod
+    @functools.cache
+    def _get_param_names(cls) -> list[str]:
+        """Names of the parameters, found once: a small fit notices the search."""
+        return super()._get_param_names()
+
+    def __sklearn_tags__(self) -> Any:
+        """Sparse matrices are taken."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _validated(self, X: Any, y: Any, **options: Any) -> tuple[Any, np.ndarray]:
+        """Check the data; plain arrays of doubles skip what cannot concern them."""
+        if not _is_plain(X, y):
+            options |= {"accept_sparse": ("csr", "csc"), "dtype": FLOATS}
+            return validate_data(self, X, y, y_numeric=True, **options)
+        self.n_features_in_ = X.shape[1]
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return X, y
+
+    def _keep(self, result: SBLResult, data: Centred) -> None:
+        """Set the attributes common to all linear models."""
+        self.result_ = result
+        self.active_ = result.active
+        self.sigma_ = result.cov
+        self.alpha_ = 1.0 / result.noise_var
+        with np.errstate(divide="ignore"):
+            self.lambda_ = 1.0 / result.gamma
+        self.scores_ = result.history.get("log_evidence", np.empty(0))
+        self.n_iter_ = max(1, result.n_iter)
+        self._x_mean = data.x_mean[self.active_]
+        coef = result.coef.reshape(data.x_mean.size, -1)
+        self._offset = data.y_mean - data.x_mean @ coef
+
+    def _std(self, X: Any) -> np.ndarray:
+        """Standard deviation of a new observation, noise included."""
+        Z = X[:, self.active_]
+        Z = (Z.toarray() if is_sparse(Z) else Z) - self._x_mean
+        var = np.einsum("ij,ij->i", Z @ self.sigma_, Z)
+        return np.sqrt(np.maximum(var, 0.0) + 1.0 / self.alpha_)
+
+    def _predict(self, X: Any, return_std: bool) -> Any:
+        """Predictions for new data, and their standard deviations on request."""
+        check_is_fitted(self)
+        X = validate_data(
+            self, X, accept_sparse=("csr", "csc"), reset=False, dtype=FLOATS
+        )
+        mean = X @ self.coef_.T + self.intercept_
+        return (mean, self._std(X)) if return_std else mean
+
+
+class _EvidenceRegressor(LinearSBL):
+    """Parameters and fitting that one and several targets share."""
 
     _parameter_constraints: dict[str, Any] = CONSTRAINTS
 
@@ -68,115 +124,50 @@ class _LinearSBL(RegressorMixin, BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
-    def __sklearn_tags__(self) -> Any:
-        """Sparse matrices are taken."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-    def _solve(self, X: Any, Y: np.ndarray, weights: np.ndarray) -> SBLResult:
-        """Centre, solve and set the attributes common to one and many outputs."""
-        sparse = is_sparse(X)
-        make = _centred_sparse if sparse else _centred_dense
-        problem, x_mean, y_mean, energies = make(X, Y, weights, self.fit_intercept)
-        options = {"noise_var": self.noise_var, "tol": self.tol}
-        options |= {"max_iter": self.max_iter, "verbose": self.verbose}
-        if not np.any(problem.Y):
-            result = SBLResult(**zero_fields(problem, self.noise_var))
-        elif self.method in ("auto", "fast"):
-            penalty = prior_penalty(self.sparsity_prior)
-            result = solve_fast(
-                problem,
-                penalty=penalty,
-                energies=energies,
-                mean=x_mean if sparse and self.fit_intercept else None,
-                **options,
-            )
-        else:
-            A = problem.A
-            if sparse:  # the other solvers need entries, so the mean goes into them
-                A = A.toarray() - np.sqrt(weights)[:, None] * x_mean
-            result = sbl(
-                A,
-                problem.Y,
-                method=self.method,
-                random_state=self.random_state,
-                **options,
-            )
-        self.result_ = result
-        self.active_ = result.active
-        self.sigma_ = result.cov
-        self.alpha_ = 1.0 / result.noise_var
-        with np.errstate(divide="ignore"):
-            self.lambda_ = 1.0 / result.gamma
-        self.scores_ = result.history.get("log_evidence", np.empty(0))
-        self.n_iter_ = max(1, result.n_iter)
-        self._x_mean = x_mean[self.active_]
-        coef = result.coef.reshape(X.shape[1], -1)
-        self._offset = y_mean - x_mean @ coef
+    def _solve(self, X: Any, Y: np.ndarray, sample_weight: Any) -> SBLResult:
+        """Centre, solve and set the common attributes."""
+        weights = check_weights(sample_weight, X)
+        fast = self.method in ("auto", "fast")
+        data = centred(X, Y, weights, self.fit_intercept, implicit=fast)
+        options = Options(
+            noise_var=self.noise_var,
+            penalty=prior_penalty(self.sparsity_prior),
+            tol=self.tol,
+            max_iter=self.max_iter,
+            random_state=self.random_state,
+            verbose=self.verbose,
+        )
+        result = solve(
+            data.problem,
+            "fast" if fast else self.method,
+            options,
+            energies=data.energies,
+            mean=data.hidden_mean,
+        )
+        self._keep(result, data)
         return result
 
-    def _std(self, X: Any) -> np.ndarray:
-        """Standard deviation of a new observation, noise included."""
-        Z = X[:, self.active_]
-        Z = (Z.toarray() if is_sparse(Z) else Z) - self._x_mean
-        var = np.einsum("ij,ij->i", Z @ self.sigma_, Z)
-        return np.sqrt(np.maximum(var, 0.0) + 1.0 / self.alpha_)
 
-    def _new(self, X: Any) -> Any:
-        from sklearn.utils.validation import check_is_fitted
+def _is_plain(X: Any, y: Any) -> bool:
+    """Whether both are finite, matching C-order arrays of doubles, one target or more.
 
-        check_is_fitted(self)
-        return validate_data(
-            self, X, accept_sparse=("csr", "csc"), reset=False, dtype=FLOATS
-        )
-
-
-def _centred_dense(
-    X: np.ndarray, Y: np.ndarray, weights: np.ndarray, centre: bool
-) -> tuple[SBLProblem, np.ndarray, np.ndarray, np.ndarray | None]:
-    X = np.ascontiguousarray(X, np.float64)
-    Z, R, x_mean, y_mean, raw = centre_columns(
-        read_only(X), np.ascontiguousarray(Y), weights, centre
+    Sums of finite numbers may overflow; the general validation then decides.
+    """
+    return (
+        type(X) is np.ndarray
+        and type(y) is np.ndarray
+        and X.dtype == y.dtype == np.float64
+        and X.ndim == 2
+        and y.ndim == 1
+        and X.flags.c_contiguous
+        and X.shape[0] == y.shape[0] > 1
+        and X.shape[1] > 0
+        and math.isfinite(X.sum())
+        and math.isfinite(y.sum())
     )
-    rows = float(weights.sum())
-    if centre:
-        # What is left of a constant column is rounding, not a feature.
-        energy = np.einsum("ij,ij->j", Z, Z)
-        constant = energy <= ROUNDING * raw * rows
-        if constant.any():
-            Z[:, constant] = 0.0
-            energy[constant] = 0.0
-        level = ROUNDING * rows * y_mean**2
-        R[:, np.einsum("ij,ij->j", R, R) <= level] = 0.0
-    else:
-        energy = raw * rows
-    problem = SBLProblem(A=Z, Y=R, vector=R.shape[1] == 1, rows=rows)
-    return problem, x_mean, y_mean, energy
 
 
-def _centred_sparse(
-    X: Any, Y: np.ndarray, weights: np.ndarray, centre: bool
-) -> tuple[SBLProblem, np.ndarray, np.ndarray, np.ndarray]:
-    """Sparse data stay as they are: means are subtracted from products only."""
-    from scipy.sparse import csc_array, diags_array
-
-    rows = float(weights.sum())
-    root = np.sqrt(weights)
-    x_mean, y_mean = np.zeros(X.shape[1]), np.zeros(Y.shape[1])
-    if centre:
-        x_mean, y_mean = X.T @ weights / rows, weights @ Y / rows
-    A = csc_array(diags_array(root) @ csc_array(X, dtype=np.float64))
-    R = root[:, None] * (Y - y_mean)
-    R[:, np.sum(R * R, axis=0) <= ROUNDING * rows * y_mean**2] = 0.0
-    raw = np.asarray(A.multiply(A).sum(axis=0)).ravel()
-    energy = raw - rows * x_mean**2
-    energy[energy <= 1e-13 * raw] = 0.0
-    problem = SBLProblem(A=A, Y=R, vector=R.shape[1] == 1, rows=rows)
-    return problem, x_mean, y_mean, energy
-
-
-class SBLRegressor(_LinearSBL):
+class SBLRegressor(_EvidenceRegressor):
     """Linear regression that finds its features and gives error bars.
 
     A replacement of ``sklearn.linear_model.ARDRegression``: the prior variance of
@@ -271,11 +262,8 @@ class SBLRegressor(_LinearSBL):
         SBLRegressor
             The fitted estimator.
         """
-        X, y = validate_data(
-            self, X, y, accept_sparse=("csr", "csc"), y_numeric=True, dtype=FLOATS
-        )
-        weights = _weights(sample_weight, X)
-        result = self._solve(X, np.asarray(y, np.float64)[:, None], weights)
+        X, y = self._validated(X, y)
+        result = self._solve(X, np.asarray(y, np.float64)[:, None], sample_weight)
         self.coef_ = result.coef.reshape(-1)
         self.intercept_ = float(self._offset[0])
         return self
@@ -295,12 +283,10 @@ class SBLRegressor(_LinearSBL):
         ndarray of shape (n,), or two of them
             Predictions, and standard deviations with ``return_std``.
         """
-        X = self._new(X)
-        mean = X @ self.coef_ + self.intercept_
-        return (mean, self._std(X)) if return_std else mean
+        return self._predict(X, return_std)
 
 
-class MultiTaskSBL(MultiOutputMixin, _LinearSBL):
+class MultiTaskSBL(MultiOutputMixin, _EvidenceRegressor):
     """Linear regression of several targets that share their features.
 
     Parameters
@@ -384,17 +370,9 @@ class MultiTaskSBL(MultiOutputMixin, _LinearSBL):
         MultiTaskSBL
             The fitted estimator.
         """
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=("csr", "csc"),
-            y_numeric=True,
-            multi_output=True,
-            dtype=FLOATS,
-        )
+        X, y = self._validated(X, y, multi_output=True)
         Y = np.asarray(y, np.float64)
-        result = self._solve(X, Y.reshape(X.shape[0], -1), _weights(sample_weight, X))
+        result = self._solve(X, Y.reshape(X.shape[0], -1), sample_weight)
         coef = result.coef.reshape(X.shape[1], -1).T
         self.coef_ = coef[0] if Y.ndim == 1 else np.ascontiguousarray(coef)
         self.intercept_ = float(self._offset[0]) if Y.ndim == 1 else self._offset
@@ -415,17 +393,4 @@ class MultiTaskSBL(MultiOutputMixin, _LinearSBL):
         ndarray of shape (n, L), or with an ndarray of shape (n,)
             Predictions, and standard deviations (those of all targets) on request.
         """
-        X = self._new(X)
-        mean = X @ self.coef_.T + self.intercept_
-        return (mean, self._std(X)) if return_std else mean
-
-
-def _weights(sample_weight: Any, X: Any) -> np.ndarray:
-    if sample_weight is None:
-        return np.ones(X.shape[0])
-    weights = check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
-    )
-    if not np.any(weights > 0):
-        raise ValueError("`sample_weight` must have a positive entry, got zeros only")
-    return weights
+        return self._predict(X, return_std)

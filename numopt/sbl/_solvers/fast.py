@@ -11,21 +11,26 @@ from numopt._array.namespace import numpy_namespace, read_only
 from numopt._array.sparse import is_sparse
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
-from numopt.sbl._kernels import column_energies, evidence_ascent
-from numopt.sbl._problem import SBLProblem
+from numopt.sbl._kernels import column_moments, evidence_ascent
+from numopt.sbl._problem import SBLProblem, abs2
 
 __all__ = ["FastSolver"]
 
 ROUND = 20  # actions between two updates of the noise
 NOISE_SETTLED = 1e-4  # movement of log noise that counts as none
 NOISE_START, NOISE_LOW, NOISE_HIGH = 0.1, 1e-6, 1.0  # in units of mean |y|^2
+# Gram rows are made several at a time: the product is bound by reading the dictionary,
+# and for small ones by calling it at all. Below WHOLE products all are made at once.
+AHEAD, AHEAD_WORK, WHOLE = 4, 500_000, 4_000_000
+# Entries of the kernel's `work_control` and `work_count` that are read here.
+BETA, FACTOR, LEARN, GAIN, MOVE, EVIDENCE, WAITING = 0, 3, 6, 9, 10, 11, 12
+ACTIVE, POOL, ACTIONS = range(3)
 
 
 @dataclasses.dataclass(slots=True)
 class FastState:
     """Arrays of the kernel, in units where columns and measurements have RMS one."""
 
-    source: np.ndarray  # dense dictionary, or (0, p) when Python makes the rows
     d: np.ndarray  # scale of each column, 0 where the column is zero
     B: np.ndarray  # (L, p) inner products with the measurements
     G: np.ndarray  # Gram rows made so far
@@ -48,9 +53,8 @@ class FastState:
     def kernel_args(self) -> tuple[Any, ...]:
         """Arguments of ``evidence_ascent`` but the last."""
         return (
-            *(self.source, self.d, self.B, self.G, self.slot, self.position, self.act),
-            *(self.alpha, self.mu, self.Sigma, self.S, self.Q),
-            *(self.control, self.count),
+            *(self.d, self.B, self.G, self.slot, self.position, self.act, self.alpha),
+            *(self.mu, self.Sigma, self.S, self.Q, self.control, self.count),
         )
 
 
@@ -67,13 +71,12 @@ class FastSolver(Solver[SBLProblem, FastState]):
     max_iter: int
     noise_var: float | None = None
     energies: np.ndarray | None = None
-    mean: np.ndarray | None = None  # column means that a sparse A still contains
+    mean: np.ndarray | None = None  # column means that A still contains
     name: str = "sbl(method='fast')"
 
     def init(self, problem: SBLProblem, warm_start: Any) -> FastState:
         """Scale the data, start without atoms or from those of ``gamma0``."""
         A, n = problem.A, problem.rows
-        sparse = is_sparse(A)
         energy = self.energies if self.energies is not None else energies(A)
         d = scales(energy, n)
         Y, mix = compress(problem.Y)
@@ -86,10 +89,9 @@ class FastSolver(Solver[SBLProblem, FastState]):
         noise = NOISE_START if self.noise_var is None else self.noise_var / (y_scale**2)
         beta = 1.0 / noise
         state = FastState(
-            source=read_only(np.empty((0, p), dtype)) if sparse else read_only(A),
             d=d,
             B=B,
-            G=np.empty((m, p), dtype),
+            G=np.empty((min(p, 32), p), dtype),
             slot=np.full(p, -1),
             position=np.full(p, -1),
             act=np.zeros(m, np.int64),
@@ -98,7 +100,7 @@ class FastSolver(Solver[SBLProblem, FastState]):
             Sigma=np.zeros((m, m), dtype),
             S=np.where(d > 0, beta * n, 0.0),
             Q=beta * B,
-            control=np.zeros(13),
+            control=np.zeros(14),
             count=np.zeros(3, np.int64),
             y_scale=y_scale,
             mix=mix,
@@ -106,9 +108,9 @@ class FastSolver(Solver[SBLProblem, FastState]):
         learn = float(self.noise_var is None)
         factor = problem.half * L
         evidence = -factor * n * (beta - math.log(beta))
-        state.control[:12] = (
+        state.control[:] = (
             *(beta, n, n, factor, self.penalty, self.tol, learn),
-            *(NOISE_LOW, NOISE_HIGH, math.inf, 0.0, evidence),
+            *(NOISE_LOW, NOISE_HIGH, math.inf, 0.0, evidence, 0.0, beta * n),
         )
         if warm_start is not None:
             self._seed(problem, state, np.asarray(warm_start))
@@ -119,64 +121,61 @@ class FastSolver(Solver[SBLProblem, FastState]):
         usable = np.flatnonzero((gamma > 0) & (state.d > 0))
         count = min(usable.size, math.ceil(problem.rows))
         seeds = usable[np.argsort(-gamma[usable], kind="stable")[:count]]
-        _reserve(state, count, count)
+        _reserve(state, count)
+        _make_rows(problem, state, self.mean, seeds)
         unit = (state.d * state.y_scale) ** 2
-        for r, j in enumerate(seeds):
-            state.control[12] = j
-            _make_row(problem, state, self.mean)
-            state.act[r], state.alpha[r] = j, unit[j] / gamma[j]
-            state.position[j] = r
-        state.count[0] = count
-        learn, state.control[6] = state.control[6], 0.0
+        state.act[:count], state.alpha[:count] = seeds, unit[seeds] / gamma[seeds]
+        state.position[seeds] = np.arange(count)
+        state.count[ACTIVE] = count
+        learn, state.control[LEARN] = state.control[LEARN], 0.0
         self._call(problem, state, 0)
-        state.control[6], state.control[9] = learn, math.inf
+        state.control[LEARN], state.control[GAIN] = learn, math.inf
 
     def step(self, problem: SBLProblem, state: FastState) -> FastState:
-        """One round: up to twenty actions and the noise update."""
-        before = int(state.count[2])
+        """One round: up to ``ROUND`` actions and the noise update."""
+        before = int(state.count[ACTIONS])
         left = max(1, self.max_iter - before - state.idle)
         self._call(problem, state, min(ROUND, left))
         # A round that only moves the noise counts too, or the loop could be endless.
-        state.idle += int(state.count[2] == before)
+        state.idle += int(state.count[ACTIONS] == before)
         state.fresh = False
         return state
 
     def _call(self, problem: SBLProblem, state: FastState, actions: int) -> None:
+        """Run the kernel, and serve it Gram rows and space, until the round is done."""
         body = evidence_ascent.for_namespace(numpy_namespace)
-        done = int(state.count[2])
+        done = int(state.count[ACTIONS])
         while True:
-            remaining = actions - (int(state.count[2]) - done)
-            code = body(*state.kernel_args, remaining)
+            code = body(
+                *state.kernel_args, actions - (int(state.count[ACTIONS]) - done)
+            )
             if code == 0:
                 return
             if code == 1:
-                _make_row(problem, state, self.mean)
-            elif code == 2:
-                _grow(state)
+                _make_rows(problem, state, self.mean, _promising(state, problem.rows))
             else:
-                raise np.linalg.LinAlgError(
-                    "the posterior precision under `A` is numerically singular; "
-                    "rescale the columns or give a larger `noise_var`"
-                )
+                _reserve(state, 2 * state.act.size)
 
     def measure(self, problem: SBLProblem, state: FastState) -> dict[str, Any]:
         """Evidence in the caller's units; residual is the best gain left."""
         control = state.control
-        rest = control[10] * max(self.tol, 1e-300) / NOISE_SETTLED
+        rest = control[MOVE] * max(self.tol, 1e-300) / NOISE_SETTLED
         evidence = self.evidence(problem, state)
         return {
-            "n_iter": int(state.count[2]) + state.idle,
+            "n_iter": int(state.count[ACTIONS]) + state.idle,
             "objective": -evidence,
-            "residual": math.inf if state.fresh else max(control[9], rest),
+            "residual": math.inf if state.fresh else max(control[GAIN], rest),
             "log_evidence": evidence,
-            "noise_var": state.y_scale**2 / control[0],
-            "n_active": int(state.count[0]),
+            "noise_var": state.y_scale**2 / control[BETA],
+            "n_active": int(state.count[ACTIVE]),
         }
 
     def evidence(self, problem: SBLProblem, state: FastState) -> float:
         """Log evidence with its constants, in the caller's units."""
         unit = math.log(math.pi / problem.half) + 2.0 * math.log(state.y_scale)
-        return float(state.control[11] - state.control[3] * problem.rows * unit)
+        return float(
+            state.control[EVIDENCE] - state.control[FACTOR] * problem.rows * unit
+        )
 
     def stop(self, problem: SBLProblem, state: FastState) -> Stop | None:
         """Rounding decides below a tolerance of zero."""
@@ -186,11 +185,11 @@ class FastSolver(Solver[SBLProblem, FastState]):
 
     def current(self, state: FastState) -> Any:
         """Scaled prior precisions of the active atoms."""
-        return state.alpha[: state.count[0]]
+        return state.alpha[: state.count[ACTIVE]]
 
     def finish(self, problem: SBLProblem, state: FastState) -> dict[str, Any]:
         """Undo the scaling."""
-        m, p = int(state.count[0]), problem.shape[1]
+        m, p = int(state.count[ACTIVE]), problem.shape[1]
         order = np.argsort(state.act[:m], kind="stable")
         active = state.act[:m][order]
         unit = state.d[active] * state.y_scale
@@ -206,7 +205,7 @@ class FastSolver(Solver[SBLProblem, FastState]):
         return {
             "coef": coef[:, 0] if problem.vector else coef,
             "gamma": gamma,
-            "noise_var": state.y_scale**2 / float(state.control[0]),
+            "noise_var": state.y_scale**2 / float(state.control[BETA]),
             "log_evidence": self.evidence(problem, state),
             "active": active,
             "cov": cov,
@@ -219,7 +218,10 @@ def energies(A: Any) -> np.ndarray:
     if is_sparse(A):
         squared = A.multiply(A.conj()) if A.dtype.kind == "c" else A.multiply(A)
         return np.asarray(squared.sum(axis=0)).ravel().real
-    return column_energies(read_only(A))
+    parts = A.view(np.float64)  # real and imaginary parts are columns of their own
+    moments = column_moments.for_namespace(numpy_namespace)
+    squares = moments(read_only(parts), np.zeros(parts.shape[1]))[1]
+    return squares if A.dtype.kind == "f" else squares.reshape(-1, 2).sum(axis=1)
 
 
 def scales(energy: np.ndarray, rows: float) -> np.ndarray:
@@ -239,38 +241,46 @@ def compress(Y: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return np.ascontiguousarray(U * (s * ratio)), Vh / ratio
 
 
-def _make_row(problem: SBLProblem, state: FastState, mean: np.ndarray | None) -> None:
-    """Put the Gram row of the waiting atom into the pool."""
-    A, j, k = problem.A, int(state.control[12]), int(state.count[1])
-    column = A[:, [j]].toarray()[:, 0] if is_sparse(A) else A[:, j]
-    if state.G.dtype.kind == "c":
-        column = column.conj()
-    row = A.T @ column
-    if mean is not None:
-        row = row - problem.rows * mean[j] * mean
-    state.G[k] = row * state.d * state.d[j]
-    state.slot[j] = k
-    state.count[1] = k + 1
-
-
-def _grow(state: FastState) -> None:
-    """Double what is full: the pool of Gram rows, the active list, or both."""
-    pool, active = state.G.shape[0], state.act.size
-    _reserve(
-        state,
-        2 * pool if state.count[1] >= pool else pool,
-        2 * active if state.count[0] >= active else active,
-    )
-
-
-def _reserve(state: FastState, pool: int, active: int) -> None:
-    """Make room for that many Gram rows and active atoms."""
+def _promising(state: FastState, rows: float) -> np.ndarray:
+    """Atom that waits for its Gram row, and others likely to enter soon."""
+    missing = state.slot < 0
     p = state.S.size
-    pool, active = min(p, pool), min(p, active)
-    if pool > state.G.shape[0]:
-        grown = np.empty((pool, p), state.G.dtype)
-        grown[: state.G.shape[0]] = state.G
-        state.G = grown
+    count = max(AHEAD, int(AHEAD_WORK / (rows * p)))
+    if count >= p or rows * p * p <= WHOLE:
+        return missing.nonzero()[0]
+    score = abs2(state.Q[0]) if len(state.Q) == 1 else np.sum(abs2(state.Q), axis=0)
+    score = np.where(missing & (state.S > 0), score / (state.S + 1e-300), -1.0)
+    score[int(state.control[WAITING])] = math.inf
+    top = np.argpartition(score, -count)[-count:]
+    return top[score[top] >= 0]
+
+
+def _make_rows(
+    problem: SBLProblem, state: FastState, mean: np.ndarray | None, chosen: np.ndarray
+) -> None:
+    """Put the Gram rows of some atoms into the pool."""
+    A, k = problem.A, int(state.count[POOL])
+    stop = k + chosen.size
+    if stop > state.G.shape[0]:
+        pool = min(state.S.size, max(stop, 2 * state.G.shape[0]))
+        state.G = _padded(state.G, (pool, state.S.size))
+    if is_sparse(A):
+        columns = A[:, chosen].toarray()
+        rows = (A.T @ columns.conj()).T
+    else:
+        columns = A[:, chosen]
+        rows = (columns.conj() if state.G.dtype.kind == "c" else columns).T @ A
+    if mean is not None:
+        rows -= (problem.rows * mean[chosen])[:, None] * mean
+    rows *= state.d
+    np.multiply(rows, state.d[chosen][:, None], out=state.G[k:stop])
+    state.slot[chosen] = np.arange(k, stop)
+    state.count[POOL] = stop
+
+
+def _reserve(state: FastState, active: int) -> None:
+    """Make room for that many active atoms."""
+    active = min(state.S.size, active)
     if active > state.act.size:
         state.act = np.resize(state.act, active)
         state.alpha = np.resize(state.alpha, active)
@@ -279,6 +289,7 @@ def _reserve(state: FastState, pool: int, active: int) -> None:
 
 
 def _padded(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Copy into a larger array of zeros."""
     out = np.zeros(shape, x.dtype)
     out[tuple(slice(k) for k in x.shape)] = x
     return out

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The public function for a general dictionary: validate, choose, iterate."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from numopt._array.namespace import array_namespace, namespace_key, namespace_name
 from numopt._array.sparse import is_sparse
-from numopt._iterate.loop import iterate
+from numopt._iterate.loop import Solver, iterate
 from numopt._validation import (
     check_callback,
     check_choice,
@@ -33,7 +34,7 @@ from numopt.sbl._solvers.fast import FastSolver
 from numopt.sbl._solvers.result import SBLResult, zero_fields
 from numopt.typing import Callback
 
-__all__ = ["METHODS", "prior_penalty", "sbl", "solve_fast"]
+__all__ = ["METHODS", "Options", "prior_penalty", "sbl", "solve"]
 
 METHODS = ("auto", "fast", "mm", "mackay", "em", "cofem")
 MAX_ITER = {"mm": 1000, "mackay": 1000, "em": 3000, "cofem": 200}
@@ -203,53 +204,82 @@ def sbl(
     check_flag("warn", warn)
     problem = _problem_of(A, y, method)
     method = _resolve(method, problem)
-    if not has_signal(problem):
-        return SBLResult(**zero_fields(problem, noise))
     start = None if gamma0 is None else check_gamma("gamma0", gamma0, problem)
-    options = {"callback": callback, "verbose": verbose, "warn": warn}
-    if method == "fast":
-        return solve_fast(
-            problem, penalty=penalty, noise_var=noise, tol=tol, max_iter=max_iter,
-            gamma0=start, **options,
-        )  # fmt: skip
-    if method == "cofem":
-        solver: Any = CofemSolver(
-            n_probes, random_state, prune_tol=prune_tol, noise_var=noise
-        )
-    else:
-        solver = BatchSolver(method, prune_tol, noise)
-    fields = iterate(
-        solver, problem, tol=tol, max_iter=max_iter or MAX_ITER[method],
-        warm_start=start, **options,
-    )  # fmt: skip
-    return SBLResult(**fields)
+    options = Options(
+        noise_var=noise,
+        penalty=penalty,
+        tol=tol,
+        prune_tol=prune_tol,
+        max_iter=max_iter,
+        n_probes=n_probes,
+        random_state=random_state,
+        verbose=verbose,
+    )
+    return solve(problem, method, options, gamma0=start, callback=callback, warn=warn)
 
 
-def solve_fast(
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Validated options of the solvers; each takes what concerns it."""
+
+    noise_var: float | None = None
+    penalty: float = -1.0
+    tol: float = 1e-5
+    prune_tol: float = 1e-6
+    max_iter: int | None = None
+    n_probes: int = 20
+    random_state: Any = None
+    verbose: int = 0
+
+
+def solve(
     problem: SBLProblem,
+    method: str,
+    options: Options,
     *,
-    penalty: float,
-    noise_var: float | None,
-    tol: float,
-    max_iter: int | None,
     gamma0: Any = None,
     energies: np.ndarray | None = None,
     mean: np.ndarray | None = None,
-    **options: Any,
+    callback: Callback | None = None,
+    warn: bool = True,
 ) -> SBLResult:
-    """Run the sequential ascent on a validated problem, in double precision."""
-    dtype = problem.Y.dtype
-    problem = _in_double(problem)
-    limit = max_iter or 1000 + 20 * min(problem.shape)
-    solver = FastSolver(penalty, tol, limit, noise_var, energies, mean)
+    """Run a named method on a validated problem.
+
+    "fast" computes in double precision; ``energies`` and ``mean`` are its column
+    energies where they are known, and the column means that A still contains.
+    """
+    if not has_signal(problem):
+        return SBLResult(**zero_fields(problem, options.noise_var))
+    dtype, limit = problem.Y.dtype, options.max_iter
+    solver: Solver[Any, Any]
+    name = f"sbl(method={method!r})"
+    if method == "fast":
+        problem = _in_double(problem)
+        limit = limit or 1000 + 20 * min(problem.shape)
+        solver = FastSolver(
+            options.penalty, options.tol, limit, options.noise_var, energies, mean
+        )
+    elif method == "cofem":
+        solver = CofemSolver(
+            options.n_probes, options.random_state, options.prune_tol, options.noise_var
+        )
+    else:
+        solver = BatchSolver(method, options.prune_tol, options.noise_var, name)
     fields = iterate(
-        solver, problem, tol=tol, max_iter=limit, warm_start=gamma0, **options
+        solver,
+        problem,
+        tol=options.tol,
+        max_iter=limit or MAX_ITER[method],
+        warm_start=gamma0,
+        callback=callback,
+        verbose=options.verbose,
+        warn=warn,
     )
-    if dtype in (np.float32, np.complex64):
-        for name in ("coef", "cov"):
-            fields[name] = fields[name].astype(dtype)
-        for name in ("gamma", "posterior_var"):
-            fields[name] = fields[name].astype(np.float32)
+    if method == "fast" and dtype in (np.float32, np.complex64):
+        for key in ("coef", "cov"):
+            fields[key] = fields[key].astype(dtype)
+        for key in ("gamma", "posterior_var"):
+            fields[key] = fields[key].astype(np.float32)
     return SBLResult(**fields)
 
 
@@ -264,6 +294,7 @@ def _in_double(problem: SBLProblem) -> SBLProblem:
 
 
 def _positive(name: str, value: Any) -> float | None:
+    """Check a positive number; None stays None."""
     return None if value is None else check_real(name, value, low=0, include_low=False)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import peers
 
-FAMILIES = ("kernels", "ot")
+FAMILIES = ("kernels", "ot", "coordinate")
 VERSIONS = ("numopt", "numpy", "scipy", "numba")
 
 

@@ -19,6 +19,7 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        "_solvers.exact": ("ExactResult", "ot_exact"),
         "_solvers.result": ("HistogramsResult", "SinkhornResult"),
         "_solvers.rounding": ("round_plan",),
         "_solvers.sensitivity": ("PlanGradient",),
@@ -29,6 +30,7 @@ __getattr__, __dir__, __all__ = attach(
 
 if TYPE_CHECKING:
     from numopt.ot._estimators import SinkhornTransport
+    from numopt.ot._solvers.exact import ExactResult, ot_exact
     from numopt.ot._solvers.result import HistogramsResult, SinkhornResult
     from numopt.ot._solvers.rounding import round_plan
     from numopt.ot._solvers.sensitivity import PlanGradient

@@ -50,7 +50,7 @@ class TransportProblem:
             reg,
             low=0,
             include_low=False,
-            hint="for reg=0 solve the unregularised problem, e.g. with ot.emd of POT",
+            hint="ot_exact solves the unregularised problem, reg=0",
         )
         xp, (a, b, M) = v.float_arrays(a=a, b=b, M=M)
         v.check_ndim("M", M, 2)

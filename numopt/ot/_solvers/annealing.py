@@ -103,7 +103,7 @@ class Annealer:
             "stalled",
             f"the annealing stopped at eps={state.eps:.3g} (reg={reg:.3g}) with "
             f"marginal error {state.error:.2e}; increase `reg`, or solve the "
-            "unregularised problem",
+            "unregularised problem by ot_exact",
         )
 
     def _level(self) -> bool:

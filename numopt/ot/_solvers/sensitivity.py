@@ -19,7 +19,7 @@ CG_TOL = 1e-12
 class PlanGradient(NamedTuple):
     """Gradient of a function of the plan in the data of the problem.
 
-    Attributes
+    Parameters
     ----------
     grad_M : array of shape (n, m)
         In the cost.
@@ -27,6 +27,10 @@ class PlanGradient(NamedTuple):
         In the source weights, tangent to the simplex.
     grad_b : array of shape (m,)
         In the target weights, tangent to the simplex.
+
+    See Also
+    --------
+    SinkhornResult.plan_vjp : What makes it.
 
     Examples
     --------

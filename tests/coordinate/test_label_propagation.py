@@ -216,3 +216,59 @@ def test_not_converged_warns_and_inputs_stay(rng):
     seen = []
     label_propagation(W, y, callback=lambda info: seen.append(info.residual))
     assert seen[-1] <= 1e-8
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("limit", [0, 3, 8, 1000])
+def test_elimination_by_minimum_degree_is_exact(limit, columns, rng):
+    from numopt._array.sparse import as_csr
+    from numopt.coordinate._kernels.graph import eliminate_nodes, restore_nodes
+
+    n = 120
+    W = sp.random_array((n, n), density=0.05, rng=rng).tocsr()
+    W = -(W + W.T)
+    W.setdiag(0)
+    W.eliminate_zeros()
+    W.sort_indices()
+    diagonal = 0.1 - np.asarray(W.sum(axis=1))
+    A = W.toarray() + np.diag(diagonal)
+    rhs, off = rng.standard_normal((n, columns)), as_csr(W)
+    *core, kept, order, first, mates, weights, pivots, sides, bad = eliminate_nodes(
+        off.data, off.indices, off.indptr, diagonal, rhs, limit
+    )
+    values, cols, ptr, core_diagonal, core_rhs = core
+    rest = sp.csr_array((values, cols, ptr), shape=(kept.size, kept.size)).toarray()
+    np.testing.assert_allclose(rest, rest.T, atol=1e-12)
+    if kept.size:
+        assert np.min(np.diff(ptr)) > limit
+    x = np.linalg.solve(rest + np.diag(core_diagonal), core_rhs)
+    x = restore_nodes(order, first, mates, weights, pivots, sides, x, kept)
+    assert bad == -1
+    np.testing.assert_allclose(x, np.linalg.solve(A, rhs), atol=1e-9)
+
+
+def test_hubs_stay_in_the_core():
+    from numopt._array.sparse import as_csr
+    from numopt.coordinate._kernels.graph import eliminate_nodes
+
+    n = 2000
+    spokes = np.arange(1, n)
+    W = sp.coo_array((np.ones(n - 1), (0 * spokes, spokes)), shape=(n, n)).tocsr()
+    off = as_csr(-(W + W.T))
+    out = eliminate_nodes(
+        off.data, off.indices, off.indptr, np.full(n, float(n)), np.ones((n, 1)), 3
+    )
+    assert out[5].size == n
+
+
+def test_neighbour_graphs_of_points_are_solved_to_the_tolerance():
+    from sklearn.datasets import make_moons
+    from sklearn.neighbors import kneighbors_graph
+
+    X, y = make_moons(3000, noise=0.1, random_state=0)
+    W = kneighbors_graph(X, 5)
+    W = sp.csr_array(W.maximum(W.T))
+    few = np.where(np.arange(3000) % 50 == 0, y, -1)
+    fast, direct = (label_propagation(W, few, method=m) for m in ("auto", "direct"))
+    assert fast.history["residual"][-1] <= 1e-8
+    np.testing.assert_allclose(fast.scores, direct.scores, atol=1e-6)

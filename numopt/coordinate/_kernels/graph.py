@@ -12,8 +12,10 @@ import numpy as np
 from numopt._kernels.dispatch import sequential_kernel
 
 __all__ = [
+    "clustering",
     "colour_labels",
     "eliminate_low_degrees",
+    "eliminate_nodes",
     "forest_sweep",
     "greedy_forest_members",
     "mic_cg",
@@ -21,6 +23,7 @@ __all__ = [
     "reach",
     "reduce_to_unlabelled",
     "restore_eliminated",
+    "restore_nodes",
     "symmetry_defect",
     "tree_labels",
     "two_colours",
@@ -28,6 +31,7 @@ __all__ = [
 
 _GRAPH = "numopt.coordinate._kernels_cpu.graph"
 _ELIMINATION = "numopt.coordinate._kernels_cpu.elimination"
+_MINIMUM_DEGREE = "numopt.coordinate._kernels_cpu.minimum_degree"
 
 forest_sweep = sequential_kernel(
     "forest_sweep",
@@ -89,6 +93,22 @@ restore_eliminated = sequential_kernel(
     "restore_eliminated",
     "Back substitution through the steps of ``eliminate_low_degrees``.",
     numpy=f"{_ELIMINATION}:restore_eliminated",
+)
+clustering = sequential_kernel(
+    "clustering",
+    "Share of the pairs of neighbours of some nodes that are neighbours themselves.",
+    numpy=f"{_MINIMUM_DEGREE}:clustering",
+)
+eliminate_nodes = sequential_kernel(
+    "eliminate_nodes",
+    """Partial Cholesky: the node of fewest neighbours next, up to a limit of them
+    (minimum degree, Tinney and Walker 1967), numbers and graph together.""",
+    numpy=f"{_MINIMUM_DEGREE}:eliminate_nodes",
+)
+restore_nodes = sequential_kernel(
+    "restore_nodes",
+    "Back substitution through the steps of ``eliminate_nodes``.",
+    numpy=f"{_MINIMUM_DEGREE}:restore_nodes",
 )
 mic_cg = sequential_kernel(
     "mic_cg",
@@ -164,6 +184,26 @@ def _restore_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
     system = _system(rng, size)
     *_, kept, steps, weights, pivots, sides, _ = eliminate_low_degrees(*system)
     return steps, weights, pivots, sides, np.zeros((kept.size, 2)), kept
+
+
+@clustering.example
+def _clustering_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    _, cols, ptr, *_ = _system(rng, size)
+    return cols, ptr, np.arange(ptr.size - 1)
+
+
+@eliminate_nodes.example
+def _eliminate_nodes_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    return (*_system(rng, size), 2)
+
+
+@restore_nodes.example
+def _restore_nodes_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    *_, kept, order, first, mates, weights, pivots, sides, _ = eliminate_nodes(
+        *_system(rng, size), 2
+    )
+    core = np.zeros((kept.size, 2))
+    return order, first, mates, weights, pivots, sides, core, kept
 
 
 @mic_cg.example

@@ -190,7 +190,7 @@ class BatchSolver(Solver[SBLProblem, BatchState]):
     def init(self, problem: SBLProblem, warm_start: Any) -> BatchState:
         """Scale columns and measurements to mean square one."""
         xp = array_namespace(problem.Y)
-        n, p = problem.shape
+        n, p = problem.rows, problem.shape[1]
         energy = xp.sum(abs2(problem.A), axis=0)
         keep = indices_where(energy > 0)
         unit = xp.sqrt(n / xp.take(energy, keep))
@@ -199,15 +199,15 @@ class BatchSolver(Solver[SBLProblem, BatchState]):
         A = xp.take(problem.A, keep, axis=1) * unit[None, :]
         Y = problem.Y / y_scale
         if warm_start is None:
-            gamma = xp.ones_like(unit) / max(1, min(n, p))
+            gamma = xp.ones_like(unit) / max(1.0, min(n, p))
         else:
             gamma = xp.take(warm_start, keep) / (unit * y_scale) ** 2
             chosen = indices_where(gamma > 0)
             keep, unit, gamma = (xp.take(v, chosen) for v in (keep, unit, gamma))
             A = xp.take(A, chosen, axis=1)
         noise = NOISE_START if self.noise_var is None else self.noise_var / y_scale**2
-        gram = adjoint(A) @ A if A.shape[1] < n else None
-        now = moments(A, Y, gamma, noise, gram, problem.rows)
+        gram = adjoint(A) @ A if A.shape[1] < problem.shape[0] else None
+        now = moments(A, Y, gamma, noise, gram, n)
         return BatchState(keep, A, Y, gamma, noise, unit, y_scale, gram, now)
 
     def step(self, problem: SBLProblem, state: BatchState) -> BatchState:

@@ -97,7 +97,7 @@ class BlockSolver(Solver[BlockProblem, BlockState]):
         xp, (n, p) = array_namespace(problem.Y), problem.shape
         L = problem.Y.shape[1]
         total = float(to_numpy(xp.sum(abs2(problem.A))))
-        a_scale = math.sqrt(total / (n * p)) or 1.0
+        a_scale = math.sqrt(total / (problem.rows * p)) or 1.0
         y_scale = math.sqrt(
             float(to_numpy(xp.sum(abs2(problem.Y)))) / (problem.rows * L)
         )
@@ -118,7 +118,9 @@ class BlockSolver(Solver[BlockProblem, BlockState]):
             columns = np.concatenate([problem.groups[k] for k in blocks])
             part = xp.take(A, xp.asarray(columns, device=where), axis=1)
             eye = xp.eye(size, dtype=A.dtype, device=where)
-            gamma = xp.full_like(abs2(part[0, : blocks.size]), 1.0 / max(1, min(n, p)))
+            gamma = xp.full_like(
+                abs2(part[0, : blocks.size]), 1.0 / max(1.0, min(problem.rows, p))
+            )
             part = xp.reshape(part, (n, blocks.size, size))
             classes.append(SizeClass(blocks, part, gamma, eye, eye))
         noise = NOISE_START if self.noise_var is None else self.noise_var / y_scale**2

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Half sweeps of alternating ridge regressions: definitions in array expressions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,15 @@ from numopt._kernels.dispatch import kernel
 from numopt.typing import Array
 
 __all__ = [
+    "cg_lines",
     "line_sums",
     "nonnegative_lines",
     "padded_lines",
     "predict_entries",
     "ridge_lines",
 ]
+
+_CPU, _GPU = "numopt.completion._kernels_cpu", "numopt.completion._kernels_gpu"
 
 #: Numbers in one batch of gathered factors.
 BATCH = 1 << 24
@@ -66,8 +69,36 @@ def _scatter(out: Array, lines: Array, rows: Array) -> Array:
     return xp.take(every, xp.asarray(source, device=device(out)), axis=0)
 
 
-@kernel(numpy="numopt.completion._kernels_cpu.als:ridge_lines")
+@kernel(numpy=f"{_CPU}.als:ridge_lines")
 def ridge_lines(
+    indptr: Array,
+    indices: Array,
+    values: Array,
+    weights: Array,
+    other: Array,
+    ridge: Array,
+    bias_ridge: Array,
+    with_bias: bool,
+) -> tuple[Array, Array]:
+    """x_i = argmin sum_j w_ij (t_ij - f_j . x)^2 + ridge_i |u|^2 + bias_ridge_i b^2.
+
+    x = (u, b), f_j = (other_j without its last entry, 1), t_ij = values_ij - the last
+    entry of other_j. ``weights`` is (N,) or empty; ``other`` (n, k + 1) and the answer
+    (lines, k + 1). Lines without entries become 0. Also returns the minimum, (lines,)
+    in float64.
+    """
+    xp = array_namespace(values)
+    start = xp.zeros(
+        (indptr.shape[0] - 1, other.shape[1]), dtype=other.dtype, device=device(other)
+    )
+    return _solve_lines(
+        indptr, indices, values, weights, other, ridge, bias_ridge, start, with_bias,
+        lambda system, right, damping, _: _solve_exactly(system, right, damping),
+    )  # fmt: skip
+
+
+@kernel(numpy=f"{_CPU}.als:cg_lines", cupy=f"{_GPU}:cg_lines")
+def cg_lines(
     indptr: Array,
     indices: Array,
     values: Array,
@@ -77,16 +108,27 @@ def ridge_lines(
     bias_ridge: Array,
     start: Array,
     with_bias: bool,
-    cg_steps: int,
+    steps: int,
 ) -> tuple[Array, Array]:
-    """x_i = argmin sum_j w_ij (t_ij - f_j . x)^2 + ridge_i |u|^2 + bias_ridge_i b^2.
+    """Steps of Jacobi-preconditioned conjugate gradients towards ``ridge_lines``.
 
-    x = (u, b), f_j = (other_j without its last entry, 1), t_ij = values_ij - the last
-    entry of other_j. ``weights`` is (N,) or empty; ``other`` (n, k + 1), ``start`` and
-    the answer (lines, k + 1). ``cg_steps`` = 0 solves exactly, otherwise that many
-    steps of Jacobi-preconditioned conjugate gradients are taken from ``start``. Lines
-    without entries become 0. Also returns the minimum, (lines,) in float64.
+    ``start`` and the answer are (lines, k + 1); a line stops early once its residual
+    has fallen to rounding. Also returns the objective of each line, in float64.
     """
+    return _solve_lines(
+        indptr, indices, values, weights, other, ridge, bias_ridge, start, with_bias,
+        lambda system, right, damping, first: _solve_by_cg(
+            system, right, damping, first, steps
+        ),
+    )  # fmt: skip
+
+
+def _solve_lines(
+    indptr: Array, indices: Array, values: Array, weights: Array, other: Array,
+    ridge: Array, bias_ridge: Array, start: Array, with_bias: bool,
+    solve: Callable[..., Array],
+) -> tuple[Array, Array]:  # fmt: skip
+    """Solve the regressions of all lines, in batches of lines of similar length."""
     xp = array_namespace(values)
     k = other.shape[1] - 1
     d = k + 1 if with_bias else k
@@ -107,8 +149,7 @@ def ridge_lines(
         system = xp.matmul(xp.matrix_transpose(FW), F)
         right = xp.matmul(xp.matrix_transpose(FW), t[..., None])[..., 0]
         first = xp.take(start, lines, axis=0)[:, :d]
-        solve = _solve_exactly if cg_steps == 0 else _solve_by_cg
-        solution = solve(system, right, damping, first, cg_steps)
+        solution = solve(system, right, damping, first)
         r = xp.astype(t - xp.matmul(F, solution[..., None])[..., 0], xp.float64)
         value = xp.sum(xp.astype(w, xp.float64) * r * r, axis=1) + xp.sum(
             xp.astype(damping, xp.float64) * xp.astype(solution, xp.float64) ** 2,
@@ -121,13 +162,7 @@ def ridge_lines(
     return x, loss
 
 
-def _solve_exactly(
-    system: Array,
-    right: Array,
-    damping: Array,
-    first: Array,
-    steps: int,
-) -> Array:
+def _solve_exactly(system: Array, right: Array, damping: Array) -> Array:
     """Solve the damped normal equations; a tiny diagonal keeps them definite."""
     xp = array_namespace(system)
     d = right.shape[1]
@@ -176,7 +211,7 @@ def _solve_by_cg(
 FLOOR_EPS = 10.0
 
 
-@kernel(numpy="numopt.completion._kernels_cpu.sparse:predict_entries")
+@kernel(numpy=f"{_CPU}.sparse:predict_entries", cupy=f"{_GPU}:predict_entries")
 def predict_entries(indptr: Array, indices: Array, P: Array, Q: Array) -> Array:
     """u_i . v_j + b_i + c_j of the entries, for P = [U, b] (m, k+1), Q = [V, c]."""
     xp = array_namespace(P)
@@ -205,8 +240,8 @@ def _pattern(rng: Any, lines: int, n: int) -> tuple[Any, Any]:
     return indptr, flat.astype(np.int32)
 
 
-@ridge_lines.example
-def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
+def _regressions(rng: Any, dtype: Any, size: int) -> tuple[Any, ...]:
+    """Pattern, values, weights, other side and ridges of some lines."""
     n, k = 50, 5
     indptr, indices = _pattern(rng, size, n)
     N = indices.shape[0]
@@ -216,9 +251,20 @@ def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
         rng.standard_normal((n, k + 1)),
         rng.random(size) + 0.5,
         rng.random(size) + 0.5,
-        rng.standard_normal((size, k + 1)),
     ]
-    return indptr, indices, *(a.astype(dtype) for a in real), True, 0
+    return indptr, indices, *(a.astype(dtype) for a in real)
+
+
+@ridge_lines.example
+def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
+    return *_regressions(rng, dtype, size), True
+
+
+@cg_lines.example
+def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
+    given = _regressions(rng, dtype, size)
+    start = rng.standard_normal((size, given[4].shape[1])).astype(dtype)
+    return *given, start, True, 3
 
 
 @predict_entries.example
@@ -228,7 +274,7 @@ def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
     return indptr, indices, P.astype(dtype), Q.astype(dtype)
 
 
-@kernel(numpy="numopt.completion._kernels_cpu.sparse:line_sums")
+@kernel(numpy=f"{_CPU}.sparse:line_sums", cupy=f"{_GPU}:line_sums")
 def line_sums(indptr: Array, indices: Array, values: Array, X: Array) -> Array:
     """out_i = sum_j values_ij X_j for X (n, k): a sparse matrix times a dense one."""
     xp = array_namespace(X)
@@ -247,7 +293,7 @@ def _(rng: np.random.Generator, dtype: np.dtype, size: int) -> tuple[Any, ...]:
     return indptr, indices, values, rng.standard_normal((50, 6)).astype(dtype)
 
 
-@kernel(numpy="numopt.completion._kernels_cpu.nonnegative:nonnegative_lines")
+@kernel(numpy=f"{_CPU}.nonnegative:nonnegative_lines")
 def nonnegative_lines(
     indptr: Array,
     indices: Array,

@@ -16,7 +16,7 @@ from numopt.completion._kernels_cpu.lines import (
 )
 from numopt.completion._kernels_cpu.vector import normal_pass, padded
 
-__all__ = ["ridge_lines"]
+__all__ = ["cg_lines", "ridge_lines"]
 
 #: As in the definition: keeps a singular system definite.
 FLOOR_EPS = 10.0
@@ -195,13 +195,13 @@ def _by_cg(
             out[i, c] = x[c]
 
 
-def ridge_lines(
-    indptr, indices, values, weights, other, ridge, bias_ridge, start, with_bias,
-    cg_steps,
+def _run(
+    body, indptr, indices, values, weights, other, ridge, bias_ridge, with_bias,
+    extra, *, per_line, work,
 ):  # fmt: skip
-    """One ridge regression a line, exactly or by conjugate gradients."""
+    """Run a body over blocks of lines of equal work."""
     n, columns = other.shape
-    lines = start.shape[0]
+    lines = indptr.shape[0] - 1
     k = columns - 1
     d = k + 1 if with_bias else k
     wide = np.zeros((n, padded(d + 1)), other.dtype)
@@ -210,16 +210,6 @@ def ridge_lines(
     loss = np.zeros(lines)
     if lines == 0:
         return out, loss
-    N = indices.shape[0]
-    if cg_steps == 0:
-        per_line = max(1, d // 3)
-        work = N * d * d // 16 + lines * d**3 // 24
-        floor = other.dtype.type(FLOOR_EPS * np.finfo(other.dtype).eps / d)
-        body, extra = _exact, (floor,)
-    else:
-        per_line = 8
-        work = N * d * (cg_steps + 2) // 2
-        body, extra = _by_cg, (cg_steps, start)
     bounds = balanced_blocks(indptr, per_line)
     run_blocks(
         body,
@@ -231,3 +221,26 @@ def ridge_lines(
         work=work,
     )  # fmt: skip
     return out, loss
+
+
+def ridge_lines(indptr, indices, values, weights, other, ridge, bias_ridge, with_bias):
+    """One ridge regression a line, by Cholesky factorisation."""
+    d = other.shape[1] if with_bias else other.shape[1] - 1
+    floor = other.dtype.type(FLOOR_EPS * np.finfo(other.dtype).eps / d)
+    return _run(
+        _exact, indptr, indices, values, weights, other, ridge, bias_ridge,
+        with_bias, (floor,), per_line=max(1, d // 3),
+        work=indices.shape[0] * d * d // 16 + indptr.shape[0] * d**3 // 24,
+    )  # fmt: skip
+
+
+def cg_lines(
+    indptr, indices, values, weights, other, ridge, bias_ridge, start, with_bias,
+    steps,
+):  # fmt: skip
+    """Some steps of conjugate gradients for each line."""
+    return _run(
+        _by_cg, indptr, indices, values, weights, other, ridge, bias_ridge,
+        with_bias, (steps, start), per_line=8,
+        work=indices.shape[0] * other.shape[1] * (steps + 2) // 2,
+    )  # fmt: skip

@@ -13,6 +13,7 @@ from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt._numerics.anderson import Anderson
 from numopt.completion._kernels.als import (
+    cg_lines,
     nonnegative_lines,
     predict_entries,
     ridge_lines,
@@ -132,10 +133,15 @@ class ALS(Solver[Observations, _State]):
                 start, NONNEGATIVE_PASSES,
             )  # fmt: skip
             return X, float(to_numpy(xp.sum(loss)))
-        X, loss = ridge_lines(
+        given = (
             side.indptr, side.indices, side.values, side.weights, other, ridge,
-            bias_ridge, start, with_bias, self.steps(other),
+            bias_ridge,
         )  # fmt: skip
+        steps = self.steps(other)
+        if steps == 0:
+            X, loss = ridge_lines(*given, with_bias)
+        else:
+            X, loss = cg_lines(*given, start, with_bias, steps)
         return X, float(to_numpy(xp.sum(loss)))
 
     def steps(self, other: Array) -> int:
@@ -277,10 +283,10 @@ def bias_start(problem: Observations, bias: str) -> tuple[Array, Array]:
     for chosen, lines in (("col", problem.by_col), ("row", problem.by_row)):
         if bias not in (chosen, "both"):
             continue
-        other, own = (P, Q) if chosen == "col" else (Q, P)
+        other = P if chosen == "col" else Q
         found, _ = ridge_lines(
             lines.indptr, lines.indices, lines.values, lines.weights, other,
-            *one.lines(lines), own, True, 0,
+            *one.lines(lines), True,
         )  # fmt: skip
         found = join(xp.zeros_like(found[:, :1]), found[:, -1])
         P, Q = (P, found) if chosen == "col" else (found, Q)

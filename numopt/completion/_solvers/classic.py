@@ -10,7 +10,7 @@ import numpy as np
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._array.random import as_generator
 from numopt._iterate.loop import Solver
-from numopt.completion._kernels.als import ridge_lines
+from numopt.completion._kernels.als import cg_lines, ridge_lines
 from numopt.completion._problem import Observations, Penalty
 from numopt.completion._solvers.factors import (
     join,
@@ -190,7 +190,7 @@ class AltMin(Solver[Observations, _Subspaces]):
         self, problem: Observations, side: Any, basis: Array, start: Array, eps: float
     ) -> tuple[Array, float]:
         xp = problem.xp
-        X, loss = ridge_lines(
+        X, loss = cg_lines(
             side.indptr, side.indices, side.values, side.weights, join(basis),
             *self.penalty.lines(side), join(start), False, self._steps(problem, eps),
         )  # fmt: skip
@@ -214,7 +214,7 @@ class AltMin(Solver[Observations, _Subspaces]):
         side = problem.by_row
         P, loss = ridge_lines(
             side.indptr, side.indices, side.values, side.weights, state.Q,
-            *self.penalty.lines(side), state.P, False, 0,
+            *self.penalty.lines(side), False,
         )  # fmt: skip
         return {
             "P": P,

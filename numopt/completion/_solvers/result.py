@@ -270,8 +270,9 @@ class CompletionResult(SolverResult):
         alpha_bias = alpha if math.isnan(self.alpha_bias) else self.alpha_bias
         penalty = Penalty(alpha, alpha_bias, self.alpha_scaling)
         side = centred.by_row
-        start = xp.zeros((side.n_lines, self.rank + 1), dtype=V.dtype, device=device(V))
         if self.nonnegative:
+            shape = (side.n_lines, self.rank + 1)
+            start = xp.zeros(shape, dtype=V.dtype, device=device(V))
             P, loss = nonnegative_lines(
                 side.indptr, side.indices, xp.astype(side.values, V.dtype),
                 xp.astype(side.weights, V.dtype), Q,
@@ -281,8 +282,8 @@ class CompletionResult(SolverResult):
         P, loss = ridge_lines(
             side.indptr, side.indices, xp.astype(side.values, V.dtype),
             xp.astype(side.weights, V.dtype), Q,
-            *(xp.astype(a, V.dtype) for a in penalty.lines(side)), start,
-            bias in ("row", "both"), 0,
+            *(xp.astype(a, V.dtype) for a in penalty.lines(side)),
+            bias in ("row", "both"),
         )  # fmt: skip
         return P, Q, loss
 

@@ -144,7 +144,15 @@ class KMeansProblem:
         """An array that shows the library and the device of the data."""
         if self.similarity is not None:
             return self.similarity
-        return self.rows.X if isinstance(self.rows, DenseRows) else self.rows.mean
+        rows = self.data
+        return rows.X if isinstance(rows, DenseRows) else rows.mean
+
+    @property
+    def data(self) -> DenseRows | SparseRows:
+        """The rows, where there are any."""
+        if self.rows is None:
+            raise TypeError("a similarity has no rows")
+        return self.rows
 
     @property
     def xp(self) -> Namespace:
@@ -246,7 +254,7 @@ class KMeansProblem:
         columns = membership_columns(labels, n_clusters, self.like)
         sizes = np.maximum(np.bincount(labels, minlength=n_clusters), 1)
         weights = self.xp.asarray(1.0 / sizes, device=device(self.like))
-        sums = self.rows.transposed_times(columns)
+        sums = self.data.transposed_times(columns)
         return self.xp.matrix_transpose(sums * weights[None, :])
 
     def inertia(self, labels: np.ndarray, n_clusters: int) -> float:
@@ -269,7 +277,7 @@ class KMeansProblem:
         if self.rows is None:
             sums = self.xp.sum(columns * (self.similarity @ columns), axis=0)
         else:
-            products = self.rows.transposed_times(columns)
+            products = self.data.transposed_times(columns)
             sums = self.xp.sum(products * products, axis=0)
         return to_numpy(sums)
 
@@ -311,7 +319,8 @@ def _dense_float64(X: Any, name: str = "X") -> tuple[Any, Array]:
             _refuse_kind(X.dtype, name)
     elif isinstance(X, np.ndarray) and X.dtype.kind not in "fiub":
         _refuse_kind(X.dtype, name)
-    xp, (array,) = float_arrays(**{name: X})
+    xp, arrays = float_arrays(**{name: X})
+    array: Array = arrays[0]
     return array.dtype, xp.astype(array, xp.float64, copy=False)
 
 

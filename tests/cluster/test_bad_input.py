@@ -122,6 +122,8 @@ def test_covariances(covariances, text):
 
 
 def test_likelihood_options():
+    with pytest.raises(TypeError, match="sparse"):
+        la_sdp(sp.csr_array(X), np.stack([np.eye(2)] * 2))
     for options in ({"covariance_type": "round"}, {"solver": "x"}, {"init": "x"}):
         with pytest.raises(ValueError, match=next(iter(options))):
             ila_sdp(X, 2, **options)

@@ -6,6 +6,7 @@ import pytest
 from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.mixture import GaussianMixture
 
+from numopt._array.namespace import array_namespace, to_numpy
 from numopt.cluster import (
     LikelihoodAdjustedSDP,
     ila_sdp,
@@ -27,6 +28,21 @@ def test_equal_covariances_give_the_value_of_k_means():
     assert -result.objective == pytest.approx(relaxation.lower_bound, rel=1e-3)
     assert misclustering_error(truth, result.labels) == 0
     np.testing.assert_allclose(result.memberships.sum(axis=0), 1.0)
+
+
+def test_every_array_library(backend):
+    X, truth = make_spherical_mixture(30, 3, 3, distance=7.0, random_state=0)
+    S = np.stack([np.eye(3)] * 3)
+    options = {"tol": 1e-3, "max_iter": 60, "random_state": 0, "warn": False}
+    host = la_sdp(X, S, **options)
+    result = la_sdp(backend.asarray(X), backend.asarray(S), **options)
+    assert array_namespace(result.labels) is backend.xp or backend.library == "numpy"
+    assert misclustering_error(truth, to_numpy(result.labels)) == 0
+    np.testing.assert_allclose(
+        to_numpy(result.memberships), host.memberships, atol=1e-6
+    )
+    assert result.upper_bound == pytest.approx(host.upper_bound, rel=1e-8)
+    assert result.objective <= result.upper_bound
 
 
 def test_upper_bound_holds_for_every_partition(rng):

@@ -22,8 +22,8 @@ from numopt.cluster._solvers.groups import (
     Run,
     check_covariances,
     check_weights,
+    dense_problem,
     given_labels,
-    host_problem,
     likelihood_given,
     make_group_result,
     match,
@@ -107,7 +107,7 @@ def la_sdp(
     Parameters
     ----------
     X : array_like of shape (n_samples, n_features)
-        Data.
+        Data of any array library.
     covariances : array_like of shape (n_clusters, n_features, n_features)
         Positive definite covariance of each cluster.
     weights : array_like of shape (n_clusters,), default=None
@@ -165,20 +165,24 @@ def la_sdp(
     max_iter = check_int("max_iter", max_iter, low=1)
     check_callback(callback)
     check_flag("warn", warn)
-    problem, rows = host_problem(X)
+    problem = dense_problem(X)
+    data = problem.like
+    # Statistics of p x p matrices are the host's work; n x n matrices stay there.
+    rows = to_numpy(data)
     S = check_covariances(covariances, rows.shape[1]) / problem.unit
     K = check_n_clusters(S.shape[0], problem.n)
     shares = None if weights is None else check_weights(weights, K)
     rng = as_generator(random_state)
     if init is None:
-        labels, _ = multi_start(problem, DenseRows(rows), K, 5, rng)
+        labels, _ = multi_start(problem, DenseRows(data), K, 5, rng)
         labels = match(rows, labels, S)
     else:
         labels = given_labels(init, problem.n, K)
+    group = GroupProblem.from_covariances(data, S, shares)
     with calm_blas(problem.n):
         fields = iterate(
             GroupSolver(),
-            GroupProblem.from_covariances(rows, S, shares),
+            group,
             tol=tol,
             max_iter=max_iter,
             callback=callback,
@@ -188,8 +192,7 @@ def la_sdp(
             warn=warn,
         )
     Z, Y, upper = fields.pop("Z"), fields.pop("Y"), fields.pop("upper_bound")
-    soft = memberships(Z.sum(axis=2))
-    group = GroupProblem.from_covariances(rows, S, shares)
+    soft = memberships(to_numpy(problem.xp.sum(Z, axis=2)))
     run = Run(soft.argmax(axis=0), soft, S, group.value(Y), upper, "init", 0.0)
     run.likelihood = likelihood_given(rows, run.labels, S)
     return make_group_result(problem, rows, run, fields)

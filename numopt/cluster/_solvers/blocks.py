@@ -96,7 +96,7 @@ def _bound_of_block(
 
 def _restrict(problem: KMeansProblem, index: np.ndarray) -> KMeansProblem:
     """The problem of some rows, centred again."""
-    rows = problem.rows.take(index)
+    rows = problem.data.take(index)
     if isinstance(rows, DenseRows):
         xp = problem.xp
         rows = DenseRows(rows.X - xp.mean(rows.X, axis=0)[None, :])

@@ -3,7 +3,6 @@
 
 import dataclasses
 import math
-from typing import Any
 
 import numpy as np
 
@@ -86,8 +85,8 @@ class ClippedDual:
             self.order = problem.n
         self.scatter = self._scatter_norm(labels)
         if self.low_rank:
-            self._rows = rows.take(self.sorting)
-            self._gram = to_numpy(rows.feature_gram())
+            self._rows = problem.data.take(self.sorting)
+            self._gram = to_numpy(problem.data.feature_gram())
         else:
             self._G = problem.gram()
 

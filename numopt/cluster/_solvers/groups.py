@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numopt._array.namespace import is_array, to_numpy
+from numopt._array.namespace import device, is_array, to_numpy
 from numopt._validation import check_shape, float_arrays, message
 from numopt.cluster._problem import DenseRows, KMeansProblem
 from numopt.cluster._solvers import mixture
@@ -20,8 +20,8 @@ __all__ = [
     "Run",
     "check_covariances",
     "check_weights",
+    "dense_problem",
     "given_labels",
-    "host_problem",
     "likelihood_given",
     "make_group_result",
     "match",
@@ -45,11 +45,13 @@ class Run:
 
 
 def memberships(soft: np.ndarray) -> np.ndarray:
+    """Nonnegative memberships (K, n) whose columns sum to one."""
     soft = np.maximum(soft, 0.0)
     return soft / np.maximum(soft.sum(axis=0, keepdims=True), 1e-300)
 
 
 def given_labels(init: Any, n: int, K: int) -> np.ndarray:
+    """Labels to start from, on the host; ids 0..K-1 are kept."""
     raw = np.asarray(to_numpy(init) if is_array(init) else init)
     labels = check_labels("init", init, n)
     if labels.max() >= K:
@@ -60,19 +62,16 @@ def given_labels(init: Any, n: int, K: int) -> np.ndarray:
     return raw.astype(np.int64) if raw.min() >= 0 and raw.max() < K else labels
 
 
-def host_problem(X: Array) -> tuple[KMeansProblem, np.ndarray]:
+def dense_problem(X: Array) -> KMeansProblem:
+    """The validated, centred and scaled data; sparse ones are refused."""
     problem = KMeansProblem.from_data(X)
     if not isinstance(problem.rows, DenseRows):
         raise TypeError(message("X", "a dense array", "a sparse matrix"))
-    if not isinstance(problem.rows.X, np.ndarray):
-        raise TypeError(
-            "likelihood-adjusted clustering runs on NumPy arrays only; "
-            "kmeans_sdp and kmeans_certificate take arrays of every library"
-        )
-    return problem, problem.rows.X
+    return problem
 
 
 def check_covariances(covariances: Any, p: int) -> np.ndarray:
+    """Symmetric positive definite covariances (K, p, p), on the host."""
     _, (S,) = float_arrays(covariances=covariances)
     S = np.asarray(to_numpy(S), dtype=float)
     if S.ndim != 3 or S.shape[1:] != (p, p):
@@ -92,6 +91,7 @@ def check_covariances(covariances: Any, p: int) -> np.ndarray:
 
 
 def check_weights(weights: Any, K: int) -> np.ndarray:
+    """Positive shares of the clusters that sum to one, on the host."""
     shares = np.asarray(to_numpy(weights) if is_array(weights) else weights, float)
     check_shape("weights", shares, (K,), why="one per covariance")
     if not np.all(np.isfinite(shares)) or shares.min() <= 0:
@@ -113,18 +113,19 @@ def match(X: np.ndarray, labels: np.ndarray, S: np.ndarray) -> np.ndarray:
 
 
 def likelihood_given(X: np.ndarray, labels: np.ndarray, S: np.ndarray) -> float:
+    """Classification log-likelihood of labels under given covariances."""
     weights, _, within = mixture.hard_parts(X, np.eye(S.shape[0])[labels])
     traces = np.trace(np.linalg.solve(S, within), axis1=1, axis2=2)
     return float(-0.5 * np.sum(weights * np.linalg.slogdet(S)[1] + traces))
 
 
 def make_group_result(
-    problem: KMeansProblem,
-    X: np.ndarray,
-    run: Run,
-    fields: dict[str, Any],
+    problem: KMeansProblem, X: np.ndarray, run: Run, fields: dict[str, Any]
 ) -> LASDPResult:
-    """Bring a run back to the data's units; clusters numbered by first appearance."""
+    """Bring a run back to the data's units, library and device.
+
+    ``X`` are the scaled rows on the host; clusters are numbered by first appearance.
+    """
     K, (n, p) = run.soft.shape[0], X.shape
     _, first = np.unique(run.labels, return_index=True)
     present = run.labels[np.sort(first)]
@@ -135,13 +136,18 @@ def make_group_result(
     log_unit = p * math.log(problem.unit)
     gap = max(0.0, run.upper - run.objective)
     size = max(abs(run.upper), 1e-300)
+    centers = means * problem.length + to_numpy(problem.center)[None, :]
+
+    def back(values: np.ndarray) -> Array:
+        return problem.xp.asarray(values, device=device(problem.like))
+
     return LASDPResult(
         **fields,
-        labels=labels,
-        memberships=run.soft[order],
-        covariances=run.covariances[order] * problem.unit,
-        centers=means * problem.length + problem.center[None, :],
-        weights=weights / n,
+        labels=back(labels),
+        memberships=back(run.soft[order]),
+        covariances=back(run.covariances[order] * problem.unit),
+        centers=back(centers),
+        weights=back(weights / n),
         log_likelihood=run.likelihood - 0.5 * n * log_unit,
         objective=run.objective - n * log_unit,
         upper_bound=run.upper - n * log_unit,

@@ -22,8 +22,8 @@ from numopt.cluster._solvers import mixture
 from numopt.cluster._solvers.blas import calm_blas
 from numopt.cluster._solvers.groups import (
     Run,
+    dense_problem,
     given_labels,
-    host_problem,
     make_group_result,
     memberships,
 )
@@ -86,7 +86,8 @@ def ila_sdp(
         Added to the diagonal, in units of the mean variance of the columns.
     solver : {"auto", "admm", "lowrank"}, default="auto"
         "admm": the relaxation, K matrices n x n. "lowrank": rank-one groups,
-        O(n p^2 K) a step. "auto": "admm" up to 600 rows.
+        O(n p^2 K) a step. "auto": rank-one groups from every start, then (up to 600
+        rows) one relaxation from the likeliest partition, which also bounds it.
     max_outer : int, default=20
         Alternations of each start.
     tol : float, default=1e-4
@@ -146,28 +147,42 @@ def ila_sdp(
     n_init = check_int("n_init", n_init, low=1)
     check_callback(callback)
     check_flag("warn", warn)
-    problem, rows = host_problem(X)
+    problem = dense_problem(X)
+    rows = problem.like
+    if not isinstance(rows, np.ndarray):
+        raise TypeError(
+            "ila_sdp runs on NumPy arrays only; la_sdp, kmeans_sdp and "
+            "kmeans_certificate take arrays of every library"
+        )
     K = check_n_clusters(n_clusters, problem.n)
     reg = mixture.regularisation(rows, reg_covar)
     rng = as_generator(random_state)
-    if solver == "auto":
-        solver = "admm" if problem.n <= LARGEST_DENSE else "lowrank"
     options = {"max_iter": max_iter, "callback": callback, "verbose": verbose}
     alternation = _Alternation(
-        rows, K, covariance_type, reg, solver, max_outer, tol, options
+        rows, K, covariance_type, reg, solver == "admm", max_outer, tol, options
     )
-    runs = []
     with calm_blas(problem.n):
-        for name, labels in _starts(problem, rows, K, init, n_init, reg, rng):
-            runs.append(alternation.run(name, labels))
-    best = max(runs, key=lambda run: run.likelihood)
+        starts = _starts(problem, rows, K, init, n_init, reg, rng)
+        runs = [alternation.run(name, labels) for name, labels in starts]
+        best = max(runs, key=lambda run: run.likelihood)
+        if solver == "auto" and problem.n <= LARGEST_DENSE:
+            best = _certified(alternation, best)
     fields = _outer_fields(runs, best)
     if warn and not fields["converged"]:
         warn_not_converged("ila_sdp", fields["message"])
     return make_group_result(problem, rows, best, fields)
 
 
+def _certified(alternation: "_Alternation", best: Run) -> Run:
+    """One dense relaxation from the best partition: a bound, perhaps a better one."""
+    dense = dataclasses.replace(alternation, dense=True, max_outer=1)
+    found = dense.run(best.start, best.labels)
+    found.steps, found.settled = best.steps, best.settled
+    return found
+
+
 def _outer_fields(runs: list[Run], best: Run) -> dict[str, Any]:
+    """The fields that every result shares; the history has one entry a start."""
     text = "the labels repeat" if best.settled else "the labels have not settled"
     return {
         "n_iter": best.steps,
@@ -190,7 +205,7 @@ class _Alternation:
     K: int
     kind: str
     reg: float
-    solver: str
+    dense: bool
     max_outer: int
     tol: float
     options: dict[str, Any]
@@ -256,7 +271,7 @@ class _Alternation:
         self, S: np.ndarray, labels: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, float, float]:
         """Soft memberships and next covariances for given ones."""
-        if self.solver == "admm":
+        if self.dense:
             problem = GroupProblem.from_covariances(self.X, S)
             fields = iterate(
                 GroupSolver(),
@@ -323,10 +338,10 @@ def _starts(
             multi_start(problem, rows, K, 1, rng)[0] for _ in range(max(n_init - 1, 0))
         ]
         seeds += [_random_labels(X, K, rng) for _ in range(n_init)]
-        for kind in ("full", "diag"):
-            fits = [mixture.em_labels(X, seed, K, kind, reg) for seed in seeds]
-            fits.sort(key=lambda fit: -fit[1])
-            found.append((f"gmm-{kind}", fits[0][0]))
+        found += [
+            (f"gmm-{kind}", mixture.em_labels(X, seeds, K, kind, reg))
+            for kind in ("full", "diag")
+        ]
     if init == "gmm":
         found = found[1:]
     return found

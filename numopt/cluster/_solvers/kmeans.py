@@ -290,7 +290,8 @@ def make_result(
     centers = None
     if problem.rows is not None:
         means = problem.means(best.labels, best.n_clusters) * problem.length
-        centers = xp.astype(means + problem.center[None, :], problem.dtype)
+        center: Array = problem.center
+        centers = xp.astype(means + center[None, :], problem.dtype)
     factor, sdp_value = _factor(problem, best, certificate.optimal)
     dense = membership and (best.state is not None or problem.n <= LARGEST_MEMBERSHIP)
     state = best.state

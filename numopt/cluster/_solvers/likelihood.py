@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
-from numopt.cluster._solvers.spectral import EPS, leading_pairs, leading_values
+from numopt.cluster._solvers.spectral import EPS
+from numopt.typing import Array
 
 __all__ = [
     "GroupProblem",
@@ -20,7 +22,6 @@ __all__ = [
 ]
 
 ALPHA = 1.6
-RANK_START = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,53 +32,54 @@ class GroupProblem:
     ``-||x_i - x_j||^2_{S_k^-1}/2 - log det S_k``, independent of translations.
     """
 
-    C: np.ndarray
+    C: Array
     scale: float
 
     @property
     def shape(self) -> tuple[int, int]:
         """Numbers of clusters and of rows."""
-        return self.C.shape[:2]
+        return self.C.shape[0], self.C.shape[1]
 
     @classmethod
     def from_covariances(
-        cls, X: np.ndarray, covariances: np.ndarray, shares: np.ndarray | None = None
+        cls, X: Array, covariances: np.ndarray, shares: np.ndarray | None = None
     ) -> "GroupProblem":
         """Build the cost matrices; ``shares`` add ``2 log pi_k``."""
-        K, n = covariances.shape[0], X.shape[0]
-        X = X - X.mean(axis=0)
-        C = np.empty((K, n, n))
-        for k in range(K):
-            L = np.linalg.cholesky(covariances[k])
-            z = np.linalg.solve(L, X.T)
-            norms = np.sum(z * z, axis=0)
-            log_det = 2 * float(np.sum(np.log(np.diagonal(L))))
-            C[k] = z.T @ z - 0.5 * (norms[:, None] + norms[None, :]) - log_det
-            if shares is not None:
-                C[k] += 2 * math.log(max(float(shares[k]), 1e-300))
-        scale = n * float(np.median(np.abs(C))) or 1.0
-        return cls(C, scale)
+        xp, where = array_namespace(X), device(X)
+        X = X - xp.mean(X, axis=0)
+        # Whitening of p x p matrices is the host's work; n x n is the device's.
+        L = np.linalg.cholesky(covariances)
+        constants = -2 * np.sum(np.log(np.diagonal(L, axis1=1, axis2=2)), axis=1)
+        if shares is not None:
+            constants += 2 * np.log(np.maximum(shares, 1e-300))
+        whiten = xp.asarray(np.linalg.inv(L), device=where)
+        z = X[None, :, :] @ xp.matrix_transpose(whiten)
+        norms = xp.sum(z * z, axis=2)
+        C = z @ xp.matrix_transpose(z)
+        C = C - 0.5 * (norms[:, :, None] + norms[:, None, :])
+        C = C + xp.asarray(constants, device=where)[:, None, None]
+        sizes = xp.sort(xp.reshape(xp.abs(C), (-1,)))
+        scale = X.shape[0] * float(sizes[sizes.shape[0] // 2])
+        return cls(C, scale or 1.0)
 
-    def value(self, Z: np.ndarray) -> float:
+    def value(self, Z: Array) -> float:
         """Return the objective of group matrices."""
-        return float(np.sum(self.C * Z))
+        return float(array_namespace(Z).sum(self.C * Z))
 
 
 @dataclasses.dataclass
 class GroupState:
     """Copies Y (nonnegative) and W (affine), multipliers U and V, and Z itself."""
 
-    Z: np.ndarray
-    Y: np.ndarray
-    W: np.ndarray
-    U: np.ndarray
-    V: np.ndarray
+    Z: Array
+    Y: Array
+    W: Array
+    U: Array
+    V: Array
     rho: float
-    ranks: np.ndarray
     primal: float = math.inf
     dual: float = math.inf
     steps: int = 0
-    upper: float = math.inf
 
 
 def partition_groups(labels: np.ndarray, n_clusters: int) -> np.ndarray:
@@ -95,45 +97,46 @@ class GroupSolver(Solver[GroupProblem, GroupState]):
 
     def init(self, problem: GroupProblem, warm_start: np.ndarray) -> GroupState:
         """Start from group matrices, without multipliers."""
-        Z = np.array(warm_start)
-        zero = np.zeros_like(Z)
-        ranks = np.full(Z.shape[0], min(RANK_START, Z.shape[1]))
-        return GroupState(Z, Z.copy(), Z.copy(), zero, zero.copy(), 1.0, ranks)
+        xp = array_namespace(problem.C)
+        Z = xp.asarray(warm_start, device=device(problem.C))
+        zero = xp.zeros_like(Z)
+        return GroupState(Z, Z, Z, zero, zero, 1.0)
 
     def step(self, problem: GroupProblem, state: GroupState) -> GroupState:
         """Project every group on {PSD, tr = 1}, then split and couple."""
+        xp = array_namespace(problem.C)
         K, n = problem.shape
         M = 0.5 * (state.Y - state.U + state.W - state.V)
-        M += problem.C * (0.5 / (state.rho * problem.scale))
-        for k in range(K):
-            state.Z[k], state.ranks[k] = _project_trace(M[k], int(state.ranks[k]))
+        state.Z = _project_trace(M + problem.C * (0.5 / (state.rho * problem.scale)))
         Zy = ALPHA * state.Z + (1 - ALPHA) * state.Y
         Zw = ALPHA * state.Z + (1 - ALPHA) * state.W
-        Y = np.maximum(Zy + state.U, 0.0)
+        moved = Zy + state.U
+        Y = xp.maximum(moved, xp.zeros_like(moved))
         Q = Zw + state.V
-        rest = 1.0 - Q.sum(axis=(0, 2))
+        rest = 1.0 - xp.sum(xp.sum(Q, axis=2), axis=0)
         # W_k = Q_k + a 1^T + 1 a^T restores sum_k W_k 1 = 1 with the least change.
-        a = (rest / K - rest.sum() / (2 * n * K)) / n
+        a = (rest / K - xp.sum(rest) / (2 * n * K)) / n
         W = Q + a[None, :, None] + a[None, None, :]
-        state.U += Zy - Y
-        state.V += Zw - W
-        gap = np.sum((state.Z - Y) ** 2) + np.sum((state.Z - W) ** 2)
-        move = np.sum((Y - state.Y) ** 2) + np.sum((W - state.W) ** 2)
-        state.primal, state.dual = math.sqrt(gap), state.rho * math.sqrt(move)
+        state.U, state.V = moved - Y, Q - W
+        gap = xp.sum((state.Z - Y) ** 2) + xp.sum((state.Z - W) ** 2)
+        move = xp.sum((Y - state.Y) ** 2) + xp.sum((W - state.W) ** 2)
+        state.primal = math.sqrt(float(gap))
+        state.dual = state.rho * math.sqrt(float(move))
         state.Y, state.W = Y, W
         state.steps += 1
         self._balance(state)
         return state
 
     def _balance(self, state: GroupState) -> None:
+        """Scale rho so that both residuals fall together (He, Yang and Wang 2000)."""
         every = 20 if state.steps <= 300 else 100
         if state.steps % every or state.dual == 0 or state.primal == 0:
             return
         factor = min(max(math.sqrt(state.primal / state.dual), 0.4), 2.5)
         if not 0.67 <= factor <= 1.5:
             state.rho *= factor
-            state.U /= factor
-            state.V /= factor
+            state.U = state.U / factor
+            state.V = state.V / factor
 
     def measure(self, problem: GroupProblem, state: GroupState) -> dict[str, Any]:
         """Objective and residuals."""
@@ -155,22 +158,19 @@ class GroupSolver(Solver[GroupProblem, GroupState]):
         return {"Z": state.Z, "Y": state.Y, "upper_bound": upper}
 
 
-def _project_trace(M: np.ndarray, q: int) -> tuple[np.ndarray, int]:
-    """Projection on {Z PSD, tr Z = 1} from the leading eigenpairs."""
-    n = M.shape[0]
-    M = 0.5 * (M + M.T)
-    while True:
-        w, P = leading_pairs(M, q)
-        sums = np.cumsum(w) - 1.0
-        counts = np.arange(1, q + 1)
-        active = int(np.flatnonzero(w - sums / counts > 0)[-1]) + 1
-        theta = sums[active - 1] / active
-        if theta >= w[-1] or q == n:
-            break
-        q = min(n, int(1.7 * q) + 2)
-    f = w[:active] - theta
-    Z = (P[:, :active] * f) @ P[:, :active].T
-    return Z, min(n, max(4, int(1.2 * active) + 3))
+def _project_trace(M: Array) -> Array:
+    """Projection of every matrix on {PSD, tr Z = 1}: eigenvalues on the simplex."""
+    xp, n = array_namespace(M), M.shape[1]
+    w, P = xp.linalg.eigh(0.5 * (M + xp.matrix_transpose(M)))
+    host = to_numpy(w)[:, ::-1]
+    levels = (np.cumsum(host, axis=1) - 1.0) / np.arange(1, n + 1)
+    active = np.sum(host > levels, axis=1)
+    theta = np.take_along_axis(levels, active[:, None] - 1, axis=1)
+    q = int(active.max())
+    f = np.maximum(host[:, :q] - theta, 0.0)[:, ::-1]
+    leading = P[:, :, n - q :]
+    weights = xp.asarray(np.ascontiguousarray(f), device=device(M))
+    return (leading * weights[:, None, :]) @ xp.matrix_transpose(leading)
 
 
 def dual_bound(problem: GroupProblem, state: GroupState) -> float:
@@ -179,16 +179,15 @@ def dual_bound(problem: GroupProblem, state: GroupState) -> float:
     It holds for every y and every ``B_k >= 0``; they come from the multipliers of the
     two copies. Eigenvalues are dense, and rounding is allowed for.
     """
-    K, n = problem.shape
+    xp = array_namespace(problem.C)
+    n = problem.shape[1]
     factor = state.rho * problem.scale
     # At a solution rho V_k = (y 1^T + 1 y^T)/2 for one y: row sums recover it.
-    rows = factor * state.V.mean(axis=0).sum(axis=1)
-    y = 2 * (rows - rows.sum() / (2 * n)) / n
+    rows = factor * xp.sum(xp.mean(state.V, axis=0), axis=1)
+    y = 2 * (rows - xp.sum(rows) / (2 * n)) / n
     coupling = 0.5 * (y[:, None] + y[None, :])
-    total, size = float(y.sum()), 0.0
-    for k in range(K):
-        B = np.maximum(-factor * state.U[k], 0.0)
-        A = problem.C[k] - coupling + 0.5 * (B + B.T)
-        total += float(leading_values(A, 1)[0])
-        size += float(np.linalg.norm(A))
-    return total + 4 * n * EPS * (size + float(np.abs(y).sum()))
+    B = xp.maximum(-factor * state.U, xp.zeros_like(state.U))
+    A = problem.C - coupling[None, :, :] + 0.5 * (B + xp.matrix_transpose(B))
+    top = to_numpy(xp.linalg.eigvalsh(A))[:, -1]
+    size = float(xp.sum(xp.linalg.matrix_norm(A))) + float(xp.sum(xp.abs(y)))
+    return float(xp.sum(y)) + float(np.sum(top)) + 4 * n * EPS * size

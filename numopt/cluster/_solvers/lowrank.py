@@ -106,7 +106,7 @@ def nlr_kmeans(
         rank = check_int("rank", rank, low=K)
     found = nlr_starts(
         problem,
-        problem.rows,
+        problem.data,
         None,
         K,
         n_init=n_init,

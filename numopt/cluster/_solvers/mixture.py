@@ -9,6 +9,7 @@ __all__ = [
     "COVARIANCE_TYPES",
     "covariances_of",
     "em_labels",
+    "em_steps",
     "log_densities",
     "profile_likelihood",
     "reassign",
@@ -18,6 +19,7 @@ __all__ = [
 COVARIANCE_TYPES = ("full", "diag", "spherical", "tied")
 EM_STEPS = 200
 EM_TOL = 1e-5
+SHORT_STEPS = 20
 
 
 def regularisation(X: np.ndarray, reg_covar: float) -> float:
@@ -47,14 +49,12 @@ def log_densities(
     X: np.ndarray, means: np.ndarray, covariances: np.ndarray
 ) -> np.ndarray:
     """Return log N(x_i; mu_k, S_k), shape (n, K)."""
-    n, p = X.shape
-    out = np.empty((n, means.shape[0]))
-    for k, (mean, S) in enumerate(zip(means, covariances, strict=True)):
-        L = np.linalg.cholesky(S)
-        z = np.linalg.solve(L, (X - mean).T)
-        log_det = 2 * float(np.sum(np.log(np.diagonal(L))))
-        out[:, k] = -0.5 * (np.sum(z * z, axis=0) + log_det + p * math.log(2 * math.pi))
-    return out
+    L = np.linalg.cholesky(covariances)
+    log_dets = 2 * np.sum(np.log(np.diagonal(L, axis1=1, axis2=2)), axis=1)
+    differences = X[None, :, :] - means[:, None, :]
+    z = differences @ np.linalg.inv(L).transpose(0, 2, 1)
+    constants = log_dets + X.shape[1] * math.log(2 * math.pi)
+    return -0.5 * (np.sum(z * z, axis=2) + constants[:, None]).T
 
 
 def hard_parts(
@@ -63,11 +63,9 @@ def hard_parts(
     """Weights, means and scatter matrices of (soft or hard) memberships (n, K)."""
     weights = responsibilities.sum(axis=0)
     means = (responsibilities.T @ X) / np.maximum(weights, 1e-300)[:, None]
-    within = np.empty((weights.size, X.shape[1], X.shape[1]))
-    for k in range(weights.size):
-        difference = X - means[k]
-        within[k] = (difference * responsibilities[:, k, None]).T @ difference
-    return weights, means, within
+    differences = X[None, :, :] - means[:, None, :]
+    weighted = differences * responsibilities.T[:, :, None]
+    return weights, means, weighted.transpose(0, 2, 1) @ differences
 
 
 def fitted(
@@ -102,14 +100,17 @@ def reassign(
     return np.argmax(log_densities(X, means, S), axis=1)
 
 
-def em_labels(
-    X: np.ndarray, labels: np.ndarray, n_clusters: int, kind: str, reg: float
+def em_steps(
+    X: np.ndarray,
+    responsibilities: np.ndarray,
+    kind: str,
+    reg: float,
+    max_steps: int = EM_STEPS,
 ) -> tuple[np.ndarray, float]:
-    """Labels and mean log-density of a Gaussian mixture fitted from given labels."""
+    """EM for a Gaussian mixture: responsibilities (n, K) and mean log-density."""
     n = X.shape[0]
-    responsibilities = np.eye(n_clusters)[labels]
-    before = -math.inf
-    for _ in range(EM_STEPS):
+    before = value = -math.inf
+    for _ in range(max_steps):
         weights, means, within = hard_parts(X, responsibilities)
         S = covariances_of(X, weights, within, kind, reg)
         shares = np.log(np.maximum(weights / n, 1e-300))
@@ -121,4 +122,18 @@ def em_labels(
         if value - before < EM_TOL:
             break
         before = value
-    return np.argmax(responsibilities, axis=1), value
+    return responsibilities, value
+
+
+def em_labels(
+    X: np.ndarray, seeds: list[np.ndarray], n_clusters: int, kind: str, reg: float
+) -> np.ndarray:
+    """Labels of a Gaussian mixture: short runs of EM, a long one from the likeliest.
+
+    The strategy of Biernacki, Celeux and Govaert (2003).
+    """
+    runs = [
+        em_steps(X, np.eye(n_clusters)[seed], kind, reg, SHORT_STEPS) for seed in seeds
+    ]
+    best = max(runs, key=lambda run: run[1])[0]
+    return np.argmax(em_steps(X, best, kind, reg)[0], axis=1)

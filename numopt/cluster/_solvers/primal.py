@@ -173,11 +173,9 @@ def improve_labels(
     n_clusters: int,
 ) -> tuple[np.ndarray, float]:
     """Move single points until none helps; return labels and the inertia W."""
-    if isinstance(rows, DenseRows):
-        if is_numpy_namespace(array_namespace(rows.X)):
-            labels, _ = _kernels.point_moves(rows.X, labels, n_clusters, MAX_PASSES)
-        else:
-            labels = _best_moves(rows, labels, n_clusters)
+    host = _host_rows(rows)
+    if host is not None:
+        labels, _ = _kernels.point_moves(host, labels, n_clusters, MAX_PASSES)
     else:
         labels = _best_moves(rows, labels, n_clusters)
     return labels, problem.inertia(labels, n_clusters)
@@ -222,17 +220,19 @@ def one_start(
     max_iter: int = MAX_LLOYD,
 ) -> tuple[np.ndarray, float]:
     """Seeds and Lloyd: host labels and their distances' sum."""
-    if _compiled(rows):
+    host = _host_rows(rows)
+    if host is not None and host.shape[0] <= MANY_ROWS:
         draws = rng.random((n_clusters, _candidates(n_clusters)))
-        return _kernels.kmeans_run(rows.X, draws, max_iter, tol)
+        return _kernels.kmeans_run(host, draws, max_iter, tol)
     centers = seed_centers(rows, n_clusters, rng)
     return lloyd(rows, centers, max_iter=max_iter, tol=tol)
 
 
-def _compiled(rows: DenseRows | SparseRows) -> bool:
-    """Whether whole runs of Lloyd are compiled: small dense NumPy data."""
-    small = rows.shape[0] <= MANY_ROWS and isinstance(rows, DenseRows)
-    return small and is_numpy_namespace(array_namespace(rows.X))
+def _host_rows(rows: DenseRows | SparseRows) -> np.ndarray | None:
+    """Dense NumPy rows, on which compiled bodies run; None for any other."""
+    if not isinstance(rows, DenseRows):
+        return None
+    return rows.X if is_numpy_namespace(array_namespace(rows.X)) else None
 
 
 def _candidates(n_clusters: int) -> int:
@@ -266,12 +266,13 @@ def multi_start(
             best, lowest = labels, inertia
         if lowest == 0:
             break
-    if _compiled(rows) and lowest > 0:
-        run = problem.n * rows.shape[1] * n_clusters
+    host = _host_rows(rows)
+    if host is not None and not many and lowest > 0:
+        run = host.size * n_clusters
         swaps = min(SWAPS_PER_CLUSTER * n_clusters, SWAP_WORK // run)
         draws = rng.random((swaps, 2))
         best, _ = _kernels.kmeans_swaps(
-            rows.X, best, n_clusters, draws, MAX_LLOYD, LLOYD_TOL
+            host, best, n_clusters, draws, MAX_LLOYD, LLOYD_TOL
         )
     if many:
         best, _ = lloyd(rows, _means(rows, best, n_clusters))

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Numba bodies: conjugate gradients with a row-sum preserving incomplete factor."""
 
-import functools
-
 import numpy as np
 
 from numopt._kernels.jit import jit_kernel
@@ -120,113 +118,132 @@ def _forward_4(low_values, low_cols, low_ptr, p, t, excess, h, q):
     return total
 
 
-@functools.cache
-def _bodies(K):
-    """Vector updates and the conjugate gradient loop for one or four columns."""
-    backward, forward = (
-        (_backward_1, _forward_1) if K == 1 else (_backward_4, _forward_4)
-    )
+@jit_kernel
+def _backward(up_values, up_cols, up_ptr, p, t, lanes):
+    """T = (I + U)^-1 p; the length of ``lanes`` is the number of columns, a constant."""
+    if len(lanes) == 1:
+        _backward_1(up_values, up_cols, up_ptr, p, t)
+    else:
+        _backward_4(up_values, up_cols, up_ptr, p, t)
 
-    @jit_kernel
-    def advance(alpha, p, q, y, r):
-        total = np.zeros(K)
-        for i in range(p.shape[0]):
-            for c in range(K):
-                y[i, c] += alpha[c] * p[i, c]
-                r[i, c] -= alpha[c] * q[i, c]
-                total[c] += r[i, c] * r[i, c]
-        return total
 
-    @jit_kernel
-    def turn(beta, r, p):
-        for i in range(p.shape[0]):
-            for c in range(K):
-                p[i, c] = r[i, c] + beta[c] * p[i, c]
+@jit_kernel
+def _advance(alpha, p, q, y, r, lanes):
+    """One step along p; returns the squared norms of the new residuals."""
+    K = len(lanes)
+    total = np.zeros(K)
+    for i in range(p.shape[0]):
+        for c in range(K):
+            y[i, c] += alpha[c] * p[i, c]
+            r[i, c] -= alpha[c] * q[i, c]
+            total[c] += r[i, c] * r[i, c]
+    return total
 
-    @jit_kernel
-    def residual(values, cols, ptr, diag, x, rhs, out):
-        """Out = rhs - A x; returns the squared norms of its columns."""
-        total = np.zeros(K)
-        for i in range(diag.size):
-            for c in range(K):
-                out[i, c] = rhs[i, c] - diag[i] * x[i, c]
-            for e in range(ptr[i], ptr[i + 1]):
-                j, v = cols[e], values[e]
-                for c in range(K):
-                    out[i, c] -= v * x[j, c]
-            for c in range(K):
-                total[c] += out[i, c] * out[i, c]
-        return total
 
-    @jit_kernel
-    def start(low_values, low_cols, low_ptr, scale, out, r):
-        """R = (I + L)^-1 scale out; returns its squared norms."""
-        total = np.zeros(K)
-        for i in range(out.shape[0]):
+@jit_kernel
+def _turn(beta, r, p, lanes):
+    """The next direction."""
+    K = len(lanes)
+    for i in range(p.shape[0]):
+        for c in range(K):
+            p[i, c] = r[i, c] + beta[c] * p[i, c]
+
+
+@jit_kernel
+def _residual(values, cols, ptr, diag, x, rhs, out, lanes):
+    """Out = rhs - A x; returns the squared norms of its columns."""
+    K = len(lanes)
+    total = np.zeros(K)
+    for i in range(diag.size):
+        for c in range(K):
+            out[i, c] = rhs[i, c] - diag[i] * x[i, c]
+        for e in range(ptr[i], ptr[i + 1]):
+            j, v = cols[e], values[e]
             for c in range(K):
-                r[i, c] = scale[i] * out[i, c]
+                out[i, c] -= v * x[j, c]
+        for c in range(K):
+            total[c] += out[i, c] * out[i, c]
+    return total
+
+
+@jit_kernel
+def _start(low_values, low_cols, low_ptr, scale, out, r, lanes):
+    """R = (I + L)^-1 scale out; returns its squared norms."""
+    K = len(lanes)
+    total = np.zeros(K)
+    for i in range(out.shape[0]):
+        for c in range(K):
+            r[i, c] = scale[i] * out[i, c]
+        for e in range(low_ptr[i], low_ptr[i + 1]):
+            j, v = low_cols[e], low_values[e]
+            for c in range(K):
+                r[i, c] -= v * r[j, c]
+        for c in range(K):
+            total[c] += r[i, c] * r[i, c]
+    return total
+
+
+@jit_kernel
+def _true_squares(low_values, low_cols, low_ptr, scale, r, lanes):
+    """Squared norms of scale^-1 (I + L) r, the residual before scaling."""
+    K = len(lanes)
+    total = np.zeros(K)
+    for i in range(r.shape[0]):
+        for c in range(K):
+            value = r[i, c]
             for e in range(low_ptr[i], low_ptr[i + 1]):
-                j, v = low_cols[e], low_values[e]
-                for c in range(K):
-                    r[i, c] -= v * r[j, c]
-            for c in range(K):
-                total[c] += r[i, c] * r[i, c]
-        return total
+                value += low_values[e] * r[low_cols[e], c]
+            value /= scale[i]
+            total[c] += value * value
+    return total
 
-    @jit_kernel
-    def true_squares(low_values, low_cols, low_ptr, scale, r):
-        """Squared norms of scale^-1 (I + L) r, the residual before scaling."""
-        total = np.zeros(K)
-        for i in range(r.shape[0]):
-            for c in range(K):
-                value = r[i, c]
-                for e in range(low_ptr[i], low_ptr[i + 1]):
-                    value += low_values[e] * r[low_cols[e], c]
-                value /= scale[i]
-                total[c] += value * value
-        return total
 
-    @jit_kernel
-    def cycle(low, up, scale, excess, p, y, r, rho, goal, wanted, steps, work):
-        """Conjugate gradient steps until every column is below what is wanted."""
-        low_values, low_cols, low_ptr = low
-        up_values, up_cols, up_ptr = up
-        t, h, q = work
-        taken = 0
-        alpha, beta = np.zeros(K), np.zeros(K)
-        while taken < steps:
-            waiting = 0
+@jit_kernel
+def _cycle(low, up, scale, excess, p, y, r, rho, goal, wanted, steps, work, lanes):
+    """Conjugate gradient steps until every column is below what is wanted."""
+    K = len(lanes)
+    low_values, low_cols, low_ptr = low
+    up_values, up_cols, up_ptr = up
+    t, h, q = work
+    taken = 0
+    alpha, beta = np.zeros(K), np.zeros(K)
+    while taken < steps:
+        waiting = 0
+        for c in range(K):
+            if rho[c] > goal[c]:
+                waiting += 1
+        if waiting == 0:
+            squares = _true_squares(low_values, low_cols, low_ptr, scale, r, lanes)
             for c in range(K):
-                if rho[c] > goal[c]:
+                if squares[c] > wanted[c]:
                     waiting += 1
+                    goal[c] = 0.5 * rho[c]
             if waiting == 0:
-                squares = true_squares(low_values, low_cols, low_ptr, scale, r)
-                for c in range(K):
-                    if squares[c] > wanted[c]:
-                        waiting += 1
-                        goal[c] = 0.5 * rho[c]
-                if waiting == 0:
-                    break
-            backward(up_values, up_cols, up_ptr, p, t)
-            curvature = forward(low_values, low_cols, low_ptr, p, t, excess, h, q)
-            for c in range(K):
-                alpha[c] = rho[c] / curvature[c] if curvature[c] > 0.0 else 0.0
-            new = advance(alpha, p, q, y, r)
-            for c in range(K):
-                beta[c] = new[c] / rho[c] if rho[c] > 0.0 else 0.0
-                rho[c] = new[c]
-            turn(beta, r, p)
-            taken += 1
-        return taken
+                break
+        _backward(up_values, up_cols, up_ptr, p, t, lanes)
+        if K == 1:
+            curvature = _forward_1(low_values, low_cols, low_ptr, p, t, excess, h, q)
+        else:
+            curvature = _forward_4(low_values, low_cols, low_ptr, p, t, excess, h, q)
+        for c in range(K):
+            alpha[c] = rho[c] / curvature[c] if curvature[c] > 0.0 else 0.0
+        new = _advance(alpha, p, q, y, r, lanes)
+        for c in range(K):
+            beta[c] = new[c] / rho[c] if rho[c] > 0.0 else 0.0
+            rho[c] = new[c]
+        _turn(beta, r, p, lanes)
+        taken += 1
+    return taken
 
-    @jit_kernel
-    def finish(up_values, up_cols, up_ptr, scale, y, t, x):
-        backward(up_values, up_cols, up_ptr, y, t)
-        for i in range(x.shape[0]):
-            for c in range(K):
-                x[i, c] += scale[i] * t[i, c]
 
-    return residual, start, cycle, finish
+@jit_kernel
+def _finish(up_values, up_cols, up_ptr, scale, y, t, x, lanes):
+    """Add the iterate, taken back to the scale of x."""
+    K = len(lanes)
+    _backward(up_values, up_cols, up_ptr, y, t, lanes)
+    for i in range(x.shape[0]):
+        for c in range(K):
+            x[i, c] += scale[i] * t[i, c]
 
 
 def _solve_columns(matrix, factor, rhs, tol, max_iter):
@@ -234,10 +251,10 @@ def _solve_columns(matrix, factor, rhs, tol, max_iter):
     values, cols, ptr, diag = matrix
     scale, excess, low, up = factor
     n, K = rhs.shape
-    residual, start, cycle, finish = _bodies(K)
+    lanes = (0,) * K
     x = np.zeros((n, K))
     out, y, r, t, h, q = (np.empty((n, K)) for _ in range(6))
-    squares = residual(values, cols, ptr, diag, x, rhs, out)
+    squares = _residual(values, cols, ptr, diag, x, rhs, out, lanes)
     wanted = tol * np.sqrt(squares)
     size = np.where(squares > 0, np.sqrt(squares), 1.0)
     taken, last = 0, np.inf
@@ -248,7 +265,7 @@ def _solve_columns(matrix, factor, rhs, tol, max_iter):
         if np.all(norms <= wanted) or taken >= max_iter or stalled:
             return x, norms / size, taken
         last = worst
-        rho = start(*low, scale, out, r)
+        rho = _start(*low, scale, out, r, lanes)
         need = np.where(norms > wanted, wanted / np.maximum(norms, 1e-300), 1.0)
         goal = np.where(norms > wanted, rho * need**2, np.inf)
         y[:] = 0.0
@@ -256,11 +273,11 @@ def _solve_columns(matrix, factor, rhs, tol, max_iter):
         # Below what is wanted, so that rounding in the update cannot undo it.
         below = np.where(norms > wanted, (0.9 * wanted) ** 2, np.inf)
         steps = max_iter - taken
-        taken += cycle(
-            low, up, scale, excess, p, y, r, rho, goal, below, steps, (t, h, q)
+        taken += _cycle(
+            low, up, scale, excess, p, y, r, rho, goal, below, steps, (t, h, q), lanes
         )
-        finish(*up, scale, y, t, x)
-        squares = residual(values, cols, ptr, diag, x, rhs, out)
+        _finish(*up, scale, y, t, x, lanes)
+        squares = _residual(values, cols, ptr, diag, x, rhs, out, lanes)
 
 
 def mic_cg(values, cols, ptr, diag, rhs, tol, max_iter):

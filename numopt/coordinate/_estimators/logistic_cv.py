@@ -33,9 +33,10 @@ class SparseLogisticRegressionCV(CrossValidated, ProbabilisticClassifier):
         logarithmic scale, as in scikit-learn.
     l1_ratio : float, default=1.0
         Share of the L1 norm, between 0 and 1.
-    {cv}
+    {folds}
     scoring : {"accuracy", "neg_log_loss"}, default="accuracy"
         What the chosen ``C`` maximises in the mean; ties go to the smaller ``C``.
+    {n_jobs}
     {fit_intercept}
     {class_weight}
     {cv_stopping}

@@ -143,7 +143,8 @@ class LassoCV(SparseRegressorCV):
     Parameters
     ----------
     {cv_grid}
-    {cv}
+    {folds}
+    {n_jobs}
     {fit_intercept}
     {positive}
     {weights}
@@ -212,7 +213,8 @@ class ElasticNetCV(SparseRegressorCV):
     l1_ratio : float, default=0.5
         Share of the L1 norm, between 0 and 1.
     {cv_grid}
-    {cv}
+    {folds}
+    {n_jobs}
     {fit_intercept}
     {positive}
     {weights}
@@ -294,7 +296,8 @@ class GroupLassoCV(PathRegressorCV):
         The grid itself; None makes one from the full data.
     weights : array-like of shape (n_groups,), default=None
         Penalty weights of the groups, None for ones.
-    {cv}
+    {folds}
+    {n_jobs}
     {fit_intercept}
     {cv_stopping}
 

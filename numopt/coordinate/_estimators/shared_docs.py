@@ -33,10 +33,12 @@ PARTS = {
         verbose : int, default=0
             1 shows a progress bar, 2 logs each pass.
         """,
-    "cv": """
+    "folds": """
         cv : int, cross-validation generator or iterable, default=None
             Splits by scikit-learn's rules; None is 5 folds, unshuffled, stratified for
             classes.
+        """,
+    "n_jobs": """
         n_jobs : int, default=None
             Folds at a time, in threads.
         """,

@@ -120,7 +120,7 @@ def _forward_4(low_values, low_cols, low_ptr, p, t, excess, h, q):
 
 @jit_kernel
 def _backward(up_values, up_cols, up_ptr, p, t, lanes):
-    """T = (I + U)^-1 p; the length of ``lanes`` is the number of columns, a constant."""
+    """T = (I + U)^-1 p; the length of ``lanes`` is the (constant) column count."""
     if len(lanes) == 1:
         _backward_1(up_values, up_cols, up_ptr, p, t)
     else:

@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = attach(
         "_solvers.rounding": ("round_plan",),
         "_solvers.sensitivity": ("PlanGradient",),
         "_solvers.sinkhorn": ("sinkhorn", "sinkhorn2"),
+        "_solvers.unbalanced": ("UnbalancedResult", "sinkhorn_unbalanced"),
         "_estimators": ("SinkhornTransport",),
     },
 )
@@ -35,3 +36,4 @@ if TYPE_CHECKING:
     from numopt.ot._solvers.rounding import round_plan
     from numopt.ot._solvers.sensitivity import PlanGradient
     from numopt.ot._solvers.sinkhorn import sinkhorn, sinkhorn2
+    from numopt.ot._solvers.unbalanced import UnbalancedResult, sinkhorn_unbalanced

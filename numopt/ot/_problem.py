@@ -11,6 +11,7 @@ Solvers work in scaled units, phi = f / eps + log a and gamma = g / eps + log b.
 
 import dataclasses
 import functools
+import math
 from typing import Any, Self
 
 from numopt import _validation as v
@@ -19,7 +20,13 @@ from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt.exceptions import InfeasibleError
 from numopt.typing import Array, Namespace
 
-__all__ = ["CoreProblem", "TransportProblem", "column_potentials", "row_potentials"]
+__all__ = [
+    "CoreProblem",
+    "TransportProblem",
+    "UnbalancedProblem",
+    "column_potentials",
+    "row_potentials",
+]
 
 #: Relative difference of the two sums that is put down to rounding.
 SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
@@ -68,7 +75,7 @@ class TransportProblem:
             raise ValueError(
                 "`a` and `b` must have the same sum, got sum(a) = "
                 f"{mass_a:.9g} and sum(b) = {mass_b:.9g}; normalise them, or use "
-                "an unbalanced method if the difference is meant"
+                "sinkhorn_unbalanced if the difference is meant"
             )
         mass = 0.5 * (mass_a + mass_b)
         a, b = a * (mass / mass_a), b * (mass / mass_b)
@@ -170,14 +177,8 @@ class CoreProblem:
         b = xp.astype(b, xp.float64, copy=False)
         b = b if self.columns is None else xp.take(b, self.columns, axis=0)
         b = b / xp.sum(b, axis=0)
-        positive = b > 0
-        log_b = xp.where(
-            positive,
-            xp.log(xp.where(positive, b, xp.ones_like(b))),
-            xp.full_like(b, LOG_ZERO),
-        )
         a, log_a = self.a[:, None], self.log_a[:, None]
-        return dataclasses.replace(self, a=a, log_a=log_a, b=b, log_b=log_b)
+        return dataclasses.replace(self, a=a, log_a=log_a, b=b, log_b=_log(b, xp))
 
     def errors(self, c: Array) -> Array:
         """L1 marginal error ``||P^T 1 - b||_1``; rows are exact after a pass."""
@@ -193,6 +194,127 @@ class CoreProblem:
         g = eps * (gamma - self.log_b)
         sum_ = functools.partial(self.xp.sum, axis=0)
         return sum_(self.a * f) + sum_(self.b * g) - eps * (sum_(c) - 1.0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class UnbalancedProblem:
+    """Validated data of transport with penalised marginals, in float64.
+
+    ``rho`` are the penalties of the two marginals; inf keeps one exactly.
+    """
+
+    a: Array
+    b: Array
+    M: Array
+    log_a: Array
+    log_b: Array
+    eps: float
+    rho: tuple[float, float]
+    cost_range: float
+
+    @classmethod
+    def from_arrays(
+        cls, a: Any, b: Any, M: Any, reg: Any, reg_m: Any
+    ) -> tuple[Self, Any]:
+        """Validate; returns the problem and the dtype of the input."""
+        reg = v.check_real("reg", reg, low=0, include_low=False)
+        rho = _penalties(reg_m)
+        xp, (a, b, M) = v.float_arrays(a=a, b=b, M=M)
+        v.check_ndim("M", M, 2)
+        dtype = M.dtype
+        a, b = _weights("a", a, M.shape[0], M, xp), _weights("b", b, M.shape[1], M, xp)
+        v.check_shape("M", M, (a.shape[0], b.shape[0]), why="(len(a), len(b))")
+        low, high = v.check_values("M", M, allow_posinf=True)
+        a, b, M = (xp.astype(x, xp.float64, copy=False) for x in (a, b, M))
+        if high == math.inf:
+            finite = xp.where(xp.isfinite(M), M, xp.full_like(M, low))
+            high = float(to_numpy(xp.max(finite)))
+        if math.isinf(rho[0]) and math.isinf(rho[1]):
+            raise ValueError(
+                "`reg_m` must be finite for one marginal, got inf for both: that is "
+                "the balanced problem of `sinkhorn`"
+            )
+        return (
+            cls(
+                a=a,
+                b=b,
+                M=_contiguous(M, xp),
+                log_a=_log(a, xp),
+                log_b=_log(b, xp),
+                eps=reg,
+                rho=rho,
+                cost_range=high - low,
+            ),
+            dtype,
+        )
+
+    @property
+    def xp(self) -> Namespace:
+        """Array namespace (looked up: results are pickled, modules cannot be)."""
+        return array_namespace(self.M)
+
+    def isolated(self, side: int) -> Array:
+        """Mask of points without a finite cost."""
+        return ~self.xp.any(self.xp.isfinite(self.M), axis=1 - side)
+
+    def connected(self) -> "UnbalancedProblem":
+        """Return the problem without the weight of isolated points."""
+        xp = self.xp
+        rows, columns = self.isolated(0), self.isolated(1)
+        if not bool(xp.any(rows)) and not bool(xp.any(columns)):
+            return self
+        for name, rho in zip(("row", "column"), self.rho, strict=True):
+            weights, lonely = (self.a, rows) if name == "row" else (self.b, columns)
+            if math.isinf(rho) and bool(xp.any(lonely & (weights > 0))):
+                raise InfeasibleError(
+                    f"`M` must leave every {name} with an exact marginal a finite "
+                    "cost: infeasible support"
+                )
+        a = xp.where(rows, xp.zeros_like(self.a), self.a)
+        b = xp.where(columns, xp.zeros_like(self.b), self.b)
+        M = xp.where(rows[:, None] | columns[None, :], xp.zeros_like(self.M), self.M)
+        return dataclasses.replace(
+            self, a=a, b=b, M=M, log_a=_log(a, xp), log_b=_log(b, xp)
+        )
+
+    def target(self, side: int, potential: Array) -> Array:
+        """Marginal that is optimal for a potential: ``a exp(-f / rho)``."""
+        weights, rho = (self.a, self.b)[side], self.rho[side]
+        return weights * self.xp.exp(-potential / rho)
+
+    def dual_value(self, f: Array, g: Array, eps: float, total: Array) -> Array:
+        """Dual objective, with the mass ``total`` of the plan."""
+        xp = self.xp
+        value = -eps * (total - xp.sum(self.a) * xp.sum(self.b))
+        for weights, potential, rho in (
+            (self.a, f, self.rho[0]),
+            (self.b, g, self.rho[1]),
+        ):
+            # rho (1 - exp(-f / rho)) is f in the limit
+            gain = potential if math.isinf(rho) else -rho * xp.expm1(-potential / rho)
+            value = value + xp.sum(weights * gain)
+        return value
+
+
+def _penalties(reg_m: Any) -> tuple[float, float]:
+    """Return the penalties of both marginals; a number serves both."""
+    pair = reg_m if isinstance(reg_m, tuple | list) else (reg_m, reg_m)
+    if len(pair) != 2:
+        raise ValueError(
+            v.message("reg_m", "a number or a pair", f"{len(pair)} entries")
+        )
+    first, second = (
+        v.check_real("reg_m", rho, low=0, include_low=False, allow_inf=True)
+        for rho in pair
+    )
+    return first, second
+
+
+def _log(w: Array, xp: Namespace) -> Array:
+    """Logarithm of weights, LOG_ZERO for empty points."""
+    positive = w > 0
+    log_w = xp.log(xp.where(positive, w, xp.ones_like(w)))
+    return xp.where(positive, log_w, xp.full_like(w, LOG_ZERO))
 
 
 def row_potentials(g: Array, b: Array, M: Array, eps: float) -> Array:

@@ -1,0 +1,484 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Unbalanced transport: Newton's method on the strictly concave semi-dual."""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+from numopt import _validation as v
+from numopt._iterate.loop import Solver, iterate
+from numopt._iterate.result import SolverResult
+from numopt._iterate.stopping import Stop, warn_not_converged
+from numopt._numerics.cg import cg
+from numopt.ot._kernels import gibbs_plan, normal_product, relaxed_pass
+from numopt.ot._problem import (
+    UnbalancedProblem,
+    column_potentials,
+    row_potentials,
+)
+from numopt.ot._solvers.state import host
+from numopt.typing import Array, Callback
+
+__all__ = ["UnbalancedResult", "sinkhorn_unbalanced"]
+
+#: Largest eps of the annealing, as a fraction of the range of the cost, and its factor.
+FIRST_EPS, FACTOR = 1 / 30, 4.0
+#: Error at which an intermediate eps is left, and below which Newton steps start.
+LEVEL_TOL, GATE = 1e-2, 0.5
+SWEEPS, MAX_TRIALS, MAX_CG = 5, 12, 500
+#: Longest Newton step, in units of eps; exp(-LARGEST) is as good as zero.
+LONGEST, LARGEST = 20.0, 700.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class UnbalancedResult(SolverResult):
+    r"""Solution of an unbalanced transport problem.
+
+    Parameters
+    ----------
+    n_iter : int
+        Full passes over the cost plus Newton steps.
+    converged : bool
+        Whether ``marginal_error <= tol``.
+    message : str
+        Why the solver stopped and, on failure, what to try.
+    status : str
+        "converged", "max_iter", "callback" or "stalled".
+    history : dict of str to ndarray
+        One entry a step: "n_iter", "time", "objective" (the dual value), "residual"
+        and "eps".
+    f, g : array of shape (n,) and (m,)
+        Dual potentials, ``P_ij = a_i b_j exp((f_i + g_j - M_ij) / reg)``.
+    dual_value : float
+        Value of the dual problem, a lower bound on ``value``.
+    marginal_error : float
+        L1 violation of the optimality conditions ``P 1 = a exp(-f / reg_m)`` and
+        ``P^T 1 = b exp(-g / reg_m)``, relative to the transported mass. With an
+        infinite ``reg_m`` it is the error of that marginal.
+    reg : float
+        Entropic regularisation.
+    reg_m : tuple of two float
+        Penalties of the marginals.
+    n_newton, n_cg : int
+        Newton steps, conjugate gradient iterations.
+    problem : object
+        The validated data.
+
+    See Also
+    --------
+    sinkhorn_unbalanced : The function that makes it.
+
+    Examples
+    --------
+    >>> from numopt.ot import sinkhorn_unbalanced
+    >>> result = sinkhorn_unbalanced([1.0], [2.0], [[0.5]], 0.1, 1.0)
+    >>> round(result.mass, 4), result.converged
+    (1.1331, True)
+    """
+
+    f: Array
+    g: Array
+    dual_value: float
+    marginal_error: float
+    reg: float
+    reg_m: tuple[float, float]
+    n_newton: int
+    n_cg: int
+    problem: UnbalancedProblem
+
+    @functools.cached_property
+    def plan(self) -> Array:
+        """Transport plan (n, m), built on first use and kept."""
+        p = self.problem
+        z = (self.f[:, None] + self.g[None, :] - p.M) / p.eps
+        return p.xp.exp(z) * p.a[:, None] * p.b[None, :]
+
+    @property
+    def mass(self) -> float:
+        """Mass that is transported."""
+        return host(self.problem.xp.sum(self.plan))
+
+    @functools.cached_property
+    def value_linear(self) -> float:
+        """Transport cost ``<P, M>``."""
+        p, xp = self.problem, self.problem.xp
+        cost = xp.where(xp.isfinite(p.M), p.M, xp.zeros_like(p.M))
+        return host(xp.sum(self.plan * cost))
+
+    @property
+    def value(self) -> float:
+        """Objective of the returned plan; an infinite ``reg_m`` adds nothing."""
+        p, xp = self.problem, self.problem.xp
+        rows, columns = xp.sum(self.plan, axis=1), xp.sum(self.plan, axis=0)
+        # KL(P | a b^T) without 0 log 0: log(P / a b) = (f + g - M) / eps.
+        linear = host(xp.sum(rows * self.f) + xp.sum(columns * self.g))
+        total = host(xp.sum(p.a)) * host(xp.sum(p.b))
+        entropy = linear - p.eps * (self.mass - total)
+        penalties = (
+            rho * _divergence(sums, weights, xp)
+            for sums, weights, rho in zip(
+                (rows, columns), (p.a, p.b), self.reg_m, strict=True
+            )
+            if math.isfinite(rho)
+        )
+        return entropy + sum(penalties)
+
+
+def _divergence(x: Array, y: Array, xp: Any) -> float:
+    """KL(x | y), where points of no weight have no mass."""
+    safe = x > 0
+    ratio = xp.where(safe, x / xp.where(safe, y, xp.ones_like(y)), xp.ones_like(x))
+    return host(xp.sum(x * xp.log(ratio) - x + y))
+
+
+def sinkhorn_unbalanced(
+    a: Array | None,
+    b: Array | None,
+    M: Array,
+    reg: float,
+    reg_m: float | tuple[float, float],
+    *,
+    tol: float = 1e-9,
+    max_iter: int = 1000,
+    warmstart: Any = None,
+    callback: Callback | None = None,
+    verbose: int = 0,
+    warn: bool = True,
+) -> UnbalancedResult:
+    r"""Solve entropic transport whose marginals may be missed at a price.
+
+    .. math::
+        \min_{P \ge 0} \langle P, M \rangle + \varepsilon\,\mathrm{KL}(P \,|\, a b^T)
+        + \rho_1 \mathrm{KL}(P 1 \,|\, a) + \rho_2 \mathrm{KL}(P^T 1 \,|\, b)
+
+    where :math:`\varepsilon` is ``reg``, :math:`\rho` is ``reg_m`` and KL(p|q) =
+    sum p log(p/q) - p + q.
+
+    Parameters
+    ----------
+    a : array of shape (n,) or None
+        Source weights, non-negative, of any total; None means uniform of total 1.
+    b : array of shape (m,) or None
+        Target weights, likewise.
+    M : array of shape (n, m)
+        Cost; negative entries are allowed, ``inf`` forbids a pair.
+    reg : float
+        Entropic regularisation, positive, in the units of ``M``.
+    reg_m : float or tuple of two float
+        Penalties of the two marginals, positive, in the units of ``M``; ``inf`` keeps
+        a marginal exactly. Mass is not moved further than about the sum of the two.
+    tol : float, default=1e-9
+        L1 violation of the optimality conditions, relative to the transported mass,
+        at which the solver stops.
+    max_iter : int, default=1000
+        Bound on full passes plus Newton steps.
+    warmstart : UnbalancedResult or tuple (f, g), default=None
+        Potentials to start from.
+    callback : callable, default=None
+        Called with an ``IterationInfo`` after every step; a true answer stops.
+    verbose : int, default=0
+        0 silent, 1 progress bar, 2 log lines.
+    warn : bool, default=True
+        Issue a ConvergenceWarning when ``tol`` was not reached.
+
+    Returns
+    -------
+    UnbalancedResult
+        Potentials, values, certificate and the plan on demand.
+
+    Raises
+    ------
+    ValueError
+        When a value is invalid or shapes do not match.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When ``tol`` was not reached; the result is finite all the same.
+
+    See Also
+    --------
+    sinkhorn : Both marginals exact.
+
+    Notes
+    -----
+    For fixed g the best f is ``rho_1 / (rho_1 + eps)`` times that of balanced
+    transport. What is left is strictly concave in g; it is solved by Newton-CG on
+    levels of decreasing ``reg``, after a few sweeps with the translation of Séjourné
+    et al., which removes their slowest mode. The plan is held densely.
+
+    References
+    ----------
+    Chizat, Peyré, Schmitzer & Vialard (2018), Scaling algorithms for unbalanced
+    optimal transport problems, Math. Comp. 87. Séjourné, Vialard & Peyré (2022),
+    Faster unbalanced optimal transport: translation invariant Sinkhorn and 1-D
+    Frank-Wolfe, AISTATS, Proposition 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numopt.ot import sinkhorn_unbalanced
+    >>> x, y = np.array([0.0, 1.0]), np.array([0.1, 5.0])  # an outlier at 5
+    >>> result = sinkhorn_unbalanced(None, None, (x[:, None] - y) ** 2, 0.05, 0.5)
+    >>> result.plan.sum(axis=0).round(2).tolist()
+    [0.65, 0.0]
+    """
+    tol = v.check_real("tol", tol, low=0)
+    max_iter = v.check_int("max_iter", max_iter, low=1)
+    v.check_callback(callback)
+    verbose = v.check_int("verbose", verbose, low=0, high=2)
+    problem, dtype = UnbalancedProblem.from_arrays(a, b, M, reg, reg_m)
+    fields = iterate(
+        UnbalancedSolver(max_iter),
+        problem.connected(),
+        tol=tol,
+        max_iter=max_iter,
+        callback=callback,
+        verbose=verbose,
+        warm_start=_start(warmstart, problem),
+        warn=False,
+    )
+    if warn and fields["status"] not in ("converged", "callback"):
+        warn_not_converged("sinkhorn_unbalanced", fields["message"])
+    xp = problem.xp
+    f, g = _extended(problem, fields["g"])
+    fields["dual_value"] = host(
+        problem.dual_value(f, g, problem.eps, fields.pop("total"))
+    )
+    fields["f"], fields["g"] = xp.astype(f, dtype), xp.astype(g, dtype)
+    cast = {k: xp.astype(getattr(problem, k), dtype) for k in ("a", "b", "M")}
+    return UnbalancedResult(
+        reg=problem.eps,
+        reg_m=problem.rho,
+        problem=dataclasses.replace(problem, **cast),
+        **fields,
+    )
+
+
+def _start(warmstart: Any, problem: UnbalancedProblem) -> Array | None:
+    """Column potentials of a warm start; the row potentials follow from them."""
+    if warmstart is None:
+        return None
+    if isinstance(warmstart, UnbalancedResult):
+        warmstart = warmstart.f, warmstart.g
+    try:
+        _, g = warmstart
+    except (TypeError, ValueError) as error:
+        kind = type(warmstart).__name__
+        raise TypeError(
+            v.message("warmstart", "an UnbalancedResult or (f, g)", kind)
+        ) from error
+    xp, (g, _) = v.float_arrays(g=g, M=problem.M)
+    v.check_shape("warmstart", g, (problem.M.shape[1],), why="(its g)")
+    v.check_values("warmstart", g)
+    return xp.astype(g, xp.float64, copy=False)
+
+
+@dataclasses.dataclass
+class _Point:
+    """Column potentials, the rows that are best for them, and what follows."""
+
+    g: Array
+    f: Array
+    phi: Array
+    c: Array
+    target: Array
+    error: float
+    value: float
+
+
+@dataclasses.dataclass
+class _State:
+    """The point at one eps, and counts of work."""
+
+    eps: float
+    point: _Point
+    n_passes: int = 0
+    n_newton: int = 0
+    n_cg: int = 0
+    sweeps: int = 0
+    stopped: Stop | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class UnbalancedSolver(Solver[UnbalancedProblem, _State]):
+    """Levels of decreasing eps; sweeps, then Newton steps at each."""
+
+    budget: int
+    name: str = "sinkhorn_unbalanced"
+
+    def init(self, problem: UnbalancedProblem, warm_start: Any) -> _State:
+        """Start at a large eps from zero, or at eps from a warm start."""
+        eps, g = problem.eps, warm_start
+        if g is None:
+            g = problem.xp.zeros_like(problem.b)
+            while eps * FACTOR < problem.cost_range * FIRST_EPS:
+                eps *= FACTOR
+        return _State(eps, _evaluate(problem, eps, g), n_passes=1)
+
+    def step(self, problem: UnbalancedProblem, state: _State) -> _State:
+        """Go to the next eps, or take a Newton step, or a sweep."""
+        last = state.eps <= problem.eps
+        if not last and state.point.error < LEVEL_TOL:
+            smaller = state.eps / FACTOR
+            state.eps = problem.eps if smaller < 1.3 * problem.eps else smaller
+            state.sweeps = 0
+            self._move_to(problem, state, state.point.g)
+        elif state.sweeps >= SWEEPS and state.point.error < GATE:
+            if not self._newton_step(problem, state):
+                state.sweeps = 0
+                if state.point.error < 1e-13:
+                    state.stopped = Stop("stalled", "the error is round-off")
+        else:
+            state.sweeps += 1
+            self._move_to(problem, state, _swept(problem, state))
+        return state
+
+    def _move_to(self, problem: UnbalancedProblem, state: _State, g: Array) -> None:
+        """Evaluate at g."""
+        state.point = _evaluate(problem, state.eps, g)
+        state.n_passes += 1
+
+    def _newton_step(self, problem: UnbalancedProblem, state: _State) -> bool:
+        """Inexact Newton step on the semi-dual; False when none was accepted.
+
+        Minus the Hessian is ``diag(target / rho_2 + c / eps) - kappa / eps P^T
+        diag(1 / P 1) P`` with ``kappa = rho_1 / (rho_1 + eps)``.
+        """
+        xp, point, eps = problem.xp, state.point, state.eps
+        direction, n_cg = _newton_direction(problem, eps, point)
+        state.n_newton += 1
+        state.n_cg += n_cg
+        slope = host(xp.sum((point.target - point.c) * direction))
+        if not 0.0 < slope < math.inf:
+            return False
+        t = min(1.0, LONGEST * eps / max(host(xp.max(xp.abs(direction))), 1e-300))
+        noise = 1e-13 * (abs(point.value) + eps)
+        for _ in range(MAX_TRIALS):
+            trial = _evaluate(problem, eps, point.g + t * direction)
+            state.n_passes += 1
+            gain = trial.value - point.value
+            if gain > noise:
+                accepted = gain >= 1e-4 * t * slope
+            else:
+                accepted = trial.error < 0.9 * point.error
+            if accepted:
+                state.point = trial
+                return True
+            t *= 0.25
+        return False
+
+    def measure(self, problem: UnbalancedProblem, state: _State) -> dict[str, Any]:
+        """Return dual value and error; before the last eps the error counts as 2."""
+        last = state.eps <= problem.eps
+        return {
+            "objective": state.point.value,
+            "residual": state.point.error if last else max(2.0, state.point.error),
+            "n_iter": state.n_passes + state.n_newton,
+            "eps": state.eps,
+        }
+
+    def current(self, state: _State) -> tuple[Array, Array]:
+        """Return the potentials."""
+        return state.point.f, state.point.g
+
+    def stop(self, problem: UnbalancedProblem, state: _State) -> Stop | None:
+        """Return the reason the solver gave up for, if it did."""
+        return state.stopped
+
+    def finish(self, problem: UnbalancedProblem, state: _State) -> dict[str, Any]:
+        """Return the column potentials at reg; all else follows from them."""
+        if state.eps > problem.eps:
+            state.eps = problem.eps
+            self._move_to(problem, state, state.point.g)
+        point = state.point
+        return {
+            "g": point.g,
+            "total": problem.xp.sum(point.c),
+            "marginal_error": point.error,
+            "n_newton": state.n_newton,
+            "n_cg": state.n_cg,
+        }
+
+
+def _share(rho: float, eps: float) -> float:
+    """Fraction of the balanced potential: rho / (rho + eps)."""
+    return 1.0 if math.isinf(rho) else rho / (rho + eps)
+
+
+def _evaluate(problem: UnbalancedProblem, eps: float, g: Array) -> _Point:
+    """Best row potentials for g, column sums, dual value and error, in one pass.
+
+    Moving phi from log a (that is f = 0) by the fraction kappa of the way to the
+    balanced potential is the unbalanced row update.
+    """
+    xp = problem.xp
+    one_pass = relaxed_pass.for_namespace(xp)
+    gamma, kappa = problem.log_b + g / eps, _share(problem.rho[0], eps)
+    phi, c = one_pass(problem.M, gamma, problem.log_a, problem.log_a, 1.0 / eps, kappa)
+    f = eps * (phi - problem.log_a)
+    target, total = problem.target(1, g), xp.sum(c)
+    error = xp.sum(xp.abs(target - c)) / total
+    value = problem.dual_value(f, g, eps, total)
+    return _Point(g, f, phi, c, target, host(error), host(value))
+
+
+def _swept(problem: UnbalancedProblem, state: _State) -> Array:
+    """Column update, then the translation that is best for both potentials."""
+    xp, point, eps = problem.xp, state.point, state.eps
+    ratio = xp.where(point.c > 0, problem.b / point.c, xp.ones_like(point.c))
+    present = problem.b > 0
+    step = xp.log(xp.where(present, ratio, xp.ones_like(ratio)))
+    g = _share(problem.rho[1], eps) * (point.g + eps * step)
+    rho_a, rho_b = problem.rho
+    if math.isinf(rho_a) or math.isinf(rho_b):
+        return g
+    excess = xp.log(xp.sum(problem.target(0, point.f)) / xp.sum(problem.target(1, g)))
+    return g - excess / (1.0 / rho_a + 1.0 / rho_b)
+
+
+def _newton_direction(
+    problem: UnbalancedProblem, eps: float, point: _Point
+) -> tuple[Array, int]:
+    """Solve with the Hessian by preconditioned conjugate gradients."""
+    xp = problem.xp
+    plan = gibbs_plan.for_namespace(xp)(
+        problem.M, problem.log_b + point.g / eps, point.phi, 1.0 / eps
+    )
+    product = normal_product.for_namespace(xp)
+    rows = problem.target(0, point.f)
+    positive = rows > 0
+    inverse = xp.where(
+        positive, 1.0 / xp.where(positive, rows, xp.ones_like(rows)), rows
+    )
+    diagonal = point.target / problem.rho[1] + point.c / eps
+    diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
+    kappa = _share(problem.rho[0], eps)
+    solved = cg(
+        lambda x: diagonal * x - (kappa / eps) * product(plan, inverse, x),
+        point.target - point.c,
+        tol=min(0.1, max(point.error**0.5, 1e-4)),
+        max_iter=MAX_CG,
+        diagonal=diagonal,
+    )
+    return solved.x, solved.n_iter
+
+
+def _extended(problem: UnbalancedProblem, g: Array) -> tuple[Array, Array]:
+    """Potentials of all points, by the closed form of each side.
+
+    That of an isolated point is infinite; here it is as large as exp can tell.
+    """
+    xp, eps, (rho_a, rho_b) = problem.xp, problem.eps, problem.rho
+    f = _share(rho_a, eps) * row_potentials(g, problem.b, problem.M, eps)
+    closed = column_potentials(f, problem.a, problem.M, eps)
+    g = xp.where(problem.b > 0, g, _share(rho_b, eps) * closed)
+    for side, rho in ((0, rho_a), (1, rho_b)):
+        if math.isfinite(rho):
+            lonely = problem.isolated(side)
+            if side == 0:
+                f = xp.where(lonely, xp.full_like(f, LARGEST * rho), f)
+            else:
+                g = xp.where(lonely, xp.full_like(g, LARGEST * rho), g)
+    return f, g

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = attach(
         "_solvers.certify": ("kmeans_certificate", "kmeans_lower_bound"),
         "_solvers.kmeans": ("kmeans_sdp",),
         "_solvers.lowrank": ("nlr_kmeans",),
+        "_solvers.path": ("kmeans_sdp_path",),
         "_solvers.iterated": ("ila_sdp",),
         "_solvers.adjusted": ("la_sdp", "misclustering_error"),
         "_solvers.results": (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from numopt.cluster._solvers.iterated import ila_sdp
     from numopt.cluster._solvers.kmeans import kmeans_sdp
     from numopt.cluster._solvers.lowrank import nlr_kmeans
+    from numopt.cluster._solvers.path import kmeans_sdp_path
     from numopt.cluster._solvers.results import (
         ClusterCertificate,
         KMeansSDPResult,

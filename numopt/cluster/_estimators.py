@@ -190,6 +190,7 @@ class SDPKMeans(
         return self
 
     def _distances(self, X: Any) -> np.ndarray:
+        """Squared distances of new rows to the centres."""
         check_is_fitted(self)
         if not hasattr(self, "cluster_centers_"):
             raise AttributeError("a similarity has no centres; use `labels_`")
@@ -451,6 +452,7 @@ class LikelihoodAdjustedSDP(ClusterMixin, BaseEstimator):
         return scores / scores.sum(axis=1, keepdims=True)
 
     def _log_density(self, X: Any) -> np.ndarray:
+        """Log-density of the mixture at every row."""
         scores = self._log_joint(X)
         top = scores.max(axis=1)
         return top + np.log(np.exp(scores - top[:, None]).sum(axis=1))

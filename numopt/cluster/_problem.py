@@ -176,6 +176,7 @@ class KMeansProblem:
 
     @classmethod
     def _from_sparse(cls, X: Any) -> "KMeansProblem":
+        """Validate and scale a sparse matrix; its mean is kept apart."""
         if X.dtype.kind not in "fiub":
             _refuse_kind(X.dtype)
         if 0 in X.shape:
@@ -194,6 +195,7 @@ class KMeansProblem:
     def _from_rows(
         cls, rows: Any, center: Array, length: float, raw: float, dtype: Any
     ) -> "KMeansProblem":
+        """The problem of centred rows; ``raw`` is the sum of squares before."""
         norms = rows.square_norms()
         total = float(array_namespace(norms).sum(norms))
         eps = float(np.finfo(np.float64).eps)
@@ -325,12 +327,14 @@ def _dense_float64(X: Any, name: str = "X") -> tuple[Any, Array]:
 
 
 def _refuse_kind(dtype: Any, name: str = "X") -> None:
+    """Refuse a dtype that holds no real numbers."""
     if dtype.kind == "c":
         raise ValueError(f"Complex data not supported: `{name}` has dtype {dtype}")
     raise TypeError(message(name, "an array of real numbers", f"dtype {dtype}"))
 
 
 def _largest(name: str, X: Array) -> float:
+    """Largest magnitude of finite entries."""
     try:
         low, high = check_values(name, X)
     except ValueError as error:
@@ -344,4 +348,5 @@ def _largest(name: str, X: Array) -> float:
 
 
 def _power_of_two(value: float) -> float:
+    """The power of two above a positive value; 1 for zero."""
     return 2.0 ** math.frexp(value)[1] if value > 0 else 1.0

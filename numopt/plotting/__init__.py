@@ -8,27 +8,31 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
-        "_cluster": ("CertifiedInertiaDisplay", "MembershipDisplay"),
+        "_cluster": ("CertifiedInertiaDisplay", "GapDisplay", "MembershipDisplay"),
         "_completion": (
             "PhaseTransitionDisplay",
             "ResidualMapDisplay",
             "SingularValueDisplay",
         ),
         "_convergence": ("ConvergenceDisplay",),
-        "_coordinate": ("PathDisplay",),
+        "_coordinate": ("BlockRulesDisplay", "PathDisplay"),
         "_sbl": ("RelevanceDisplay",),
         "_transport": ("TransportPlanDisplay",),
     },
 )
 
 if TYPE_CHECKING:
-    from numopt.plotting._cluster import CertifiedInertiaDisplay, MembershipDisplay
+    from numopt.plotting._cluster import (
+        CertifiedInertiaDisplay,
+        GapDisplay,
+        MembershipDisplay,
+    )
     from numopt.plotting._completion import (
         PhaseTransitionDisplay,
         ResidualMapDisplay,
         SingularValueDisplay,
     )
     from numopt.plotting._convergence import ConvergenceDisplay
-    from numopt.plotting._coordinate import PathDisplay
+    from numopt.plotting._coordinate import BlockRulesDisplay, PathDisplay
     from numopt.plotting._sbl import RelevanceDisplay
     from numopt.plotting._transport import TransportPlanDisplay

@@ -8,7 +8,7 @@ import numpy as np
 from numopt._array.namespace import to_numpy
 from numopt.plotting._axes import figure_and_axes
 
-__all__ = ["CertifiedInertiaDisplay", "MembershipDisplay"]
+__all__ = ["CertifiedInertiaDisplay", "GapDisplay", "MembershipDisplay"]
 
 
 class CertifiedInertiaDisplay:
@@ -92,6 +92,91 @@ class CertifiedInertiaDisplay:
         self.ax_.plot(place, self.lower_bound, "_", label="lower bound")
         self.ax_.set_xticks(place, self.names)
         self.ax_.set_ylabel("inertia of the best partition lies in the bar")
+        self.ax_.legend()
+        return self
+
+
+class GapDisplay:
+    """Relative gap between inertia and bound against the number of clusters.
+
+    It is recommended to use `from_path` to create the display.
+
+    Parameters
+    ----------
+    n_clusters : array_like of int, shape (n_results,)
+        Numbers of clusters.
+    gap : array_like of shape (n_results,)
+        Relative gaps; where one is at most ``floor`` the partition counts as proved.
+    floor : float, default=1e-6
+        Smallest gap drawn.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes drawn on.
+    figure_ : matplotlib Figure
+        Figure of the axes.
+    lines_ : list of matplotlib Line2D
+        The curve of the gaps, and the marks of proved partitions.
+
+    Examples
+    --------
+    >>> from numopt.cluster import kmeans_sdp_path
+    >>> from numopt.plotting import GapDisplay
+    >>> path = kmeans_sdp_path([[0.0], [0.1], [5.0], [5.1]], [1, 2])
+    >>> len(GapDisplay.from_path(path).lines_)
+    2
+    """
+
+    def __init__(self, n_clusters: Any, gap: Any, *, floor: float = 1e-6) -> None:
+        self.n_clusters = np.asarray(n_clusters)
+        self.gap = np.asarray(gap, dtype=float)
+        self.floor = floor
+
+    @classmethod
+    def from_path(cls, path: dict[int, Any], *, ax: Any = None) -> Self:
+        """Draw what `kmeans_sdp_path` returns.
+
+        Parameters
+        ----------
+        path : dict of int to KMeansSDPResult
+            Results by number of clusters.
+        ax : matplotlib Axes, default=None
+            Axes to draw on.
+
+        Returns
+        -------
+        GapDisplay
+            The display, drawn.
+        """
+        return cls(list(path), [result.gap for result in path.values()]).plot(ax=ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the gaps on a logarithmic axis.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on.
+
+        Returns
+        -------
+        GapDisplay
+            The display itself.
+        """
+        self.figure_, self.ax_ = figure_and_axes(ax)
+        height = np.maximum(self.gap, self.floor)
+        proved = self.gap <= self.floor
+        self.lines_ = [
+            *self.ax_.plot(self.n_clusters, height, "o-", label="gap"),
+            *self.ax_.plot(
+                self.n_clusters[proved], height[proved], "*", ms=12, label="proved"
+            ),
+        ]
+        self.ax_.set_yscale("log")
+        self.ax_.set_xticks(self.n_clusters)
+        self.ax_.set_xlabel("number of clusters")
+        self.ax_.set_ylabel("gap relative to the inertia")
         self.ax_.legend()
         return self
 

@@ -10,6 +10,7 @@ from numopt.cluster import kmeans_certificate, kmeans_lower_bound
 from numopt.cluster._kernels import filtered_ritz
 from numopt.cluster._problem import KMeansProblem
 from numopt.cluster._solvers import dual
+from numopt.cluster._solvers.blocks import deal_blocks, swap_rows
 from numopt.cluster._solvers.dual import ClippedDual
 from numopt.cluster._solvers.spectral import eigenvalue_sum
 from numopt.datasets import make_spherical_mixture
@@ -167,6 +168,19 @@ def test_admm_improves_and_keeps_the_labels():
     independent = dense_dual_value(X, B, 3)
     assert second.lower_bound == pytest.approx(independent, rel=1e-6)
     assert second.lower_bound <= independent * (1 + 1e-10)
+
+
+def test_swaps_raise_the_inertia_of_blocks():
+    X, labels = make_spherical_mixture(600, 4, 4, distance=3.0, random_state=0)
+    problem = KMeansProblem.from_data(X)
+    blocks = deal_blocks(problem, labels, 4, 3)
+    swapped = swap_rows(problem, labels, blocks, np.random.default_rng(0))
+    np.testing.assert_array_equal(np.sort(np.concatenate(swapped)), np.arange(600))
+    totals = [
+        sum(inertia(X[index], labels[index]) for index in one)
+        for one in (blocks, swapped)
+    ]
+    assert totals[0] < totals[1] <= inertia(X, labels)
 
 
 def test_blocks_bound_large_data():

@@ -11,6 +11,7 @@ from numopt.cluster import (
     SDPKMeans,
     kmeans_certificate,
     kmeans_sdp,
+    kmeans_sdp_path,
     misclustering_error,
     nlr_kmeans,
 )
@@ -143,6 +144,47 @@ def test_similarity_bound_against_brute_force():
         best = min(best, np.trace(G) - np.sum(H * (G @ H)))
     assert result.lower_bound <= best + 1e-9
     assert result.inertia >= best - 1e-9
+
+
+def test_value_of_scs():
+    """An independent conic solver at 1e-7 gives the same value of the relaxation."""
+    pytest.importorskip("scs")
+    from benchmarks.bench_cluster import scs_solver
+
+    X, _ = make_spherical_mixture(40, 3, 4, distance=3.0, random_state=0)
+    solution = scs_solver(X, 3, 1e-7).solve()
+    centred = X - X.mean(axis=0)
+    G = centred @ centred.T
+    value = np.trace(G) + np.linalg.norm(G, 2) * solution["info"]["pobj"]
+    ours = kmeans_sdp(X, 3, gap_tol=1e-6, random_state=0)
+    assert ours.gap > 1e-3  # the relaxation is loose here: its value is what is tested
+    assert ours.lower_bound == pytest.approx(value, rel=1e-4)
+    assert ours.sdp_value == pytest.approx(value, rel=1e-4)
+
+
+def test_path_is_monotone_and_repeats():
+    X = load("ruspini")
+    path, again = (kmeans_sdp_path(X, [5, 2, 3, 4], gap_tol=1e-4) for _ in range(2))
+    assert list(path) == [2, 3, 4, 5]
+    for K, result in path.items():
+        assert result.inertia == pytest.approx(OPTIMA["ruspini"][K], rel=1e-6)
+        assert result.lower_bound == again[K].lower_bound
+        np.testing.assert_array_equal(result.labels, again[K].labels)
+    assert path[4].certificate.optimal
+    with pytest.raises(TypeError, match="init"):
+        kmeans_sdp_path(X, [2], init=np.zeros(75, int))
+    with pytest.raises(ValueError, match="n_clusters"):
+        kmeans_sdp_path(X, [])
+
+
+def test_inertia_belongs_to_the_returned_labels():
+    """Also when clusters run empty on the way (many duplicates, many clusters)."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 3, (120, 2)).astype(float) + 1e-3 * rng.random((120, 2))
+    for seed in range(5):
+        result = kmeans_sdp(X, 12, method="certificate", random_state=seed)
+        assert result.inertia == pytest.approx(inertia(X, result.labels), rel=1e-9)
+        assert np.bincount(result.labels, minlength=12).min() > 0
 
 
 def test_sparse_data():

@@ -14,6 +14,7 @@ SMALL_ORDER = 600
 
 @functools.cache
 def _controller() -> Any:
+    """The one controller: creating it scans all loaded libraries."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

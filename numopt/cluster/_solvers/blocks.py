@@ -14,11 +14,13 @@ from numopt.cluster._solvers.dual import ClippedDual, DualBound, best_clipped_bo
 from numopt.cluster._solvers.fantope import FantopeSolver, FantopeStart
 from numopt.cluster._solvers.primal import canonical_labels
 
-__all__ = ["block_bound", "deal_blocks"]
+__all__ = ["block_bound", "deal_blocks", "swap_rows"]
 
 BLOCK_ROWS = 300
 BLOCK_GAP = 1e-3
 BLOCK_ITERATIONS = 150
+#: Exchanges of rows between blocks that are tried.
+SWAPS_PER_ROW = 5
 
 
 def deal_blocks(
@@ -44,6 +46,57 @@ def deal_blocks(
     return [np.sort(np.concatenate(parts)) for parts in blocks]
 
 
+def swap_rows(
+    problem: KMeansProblem,
+    labels: np.ndarray,
+    blocks: list[np.ndarray],
+    rng: np.random.Generator,
+) -> list[np.ndarray]:
+    """Exchange rows of one cluster between blocks while their inertia grows.
+
+    The sum of the blocks' inertias is that of all rows less what the means of a
+    cluster differ from block to block; blocks that each resemble the whole lose least.
+    """
+    points = _host_points(problem)
+    if points is None or len(blocks) < 2:
+        return blocks
+    part = np.empty(labels.size, np.int64)
+    for b, index in enumerate(blocks):
+        part[index] = b
+    K = int(labels.max()) + 1
+    cell = part * K + labels
+    counts = np.bincount(cell, minlength=len(blocks) * K).astype(float)
+    sums = np.zeros((len(blocks) * K, points.shape[1]))
+    np.add.at(sums, cell, points)
+    by_label = [np.flatnonzero(labels == k) for k in range(K)]
+    first = rng.integers(labels.size, size=SWAPS_PER_ROW * labels.size)
+    for i in first:
+        mates = by_label[labels[i]]
+        j = mates[rng.integers(mates.size)]
+        a, b = cell[i], cell[j]
+        if a == b:
+            continue
+        # Within-inertia is ||x||^2 - ||sum||^2 / count: smaller sums are better.
+        change = points[j] - points[i]
+        square = float(change @ change)
+        rise = (2 * float(sums[a] @ change) + square) / counts[a]
+        rise += (-2 * float(sums[b] @ change) + square) / counts[b]
+        if rise < 0:
+            sums[a] += change
+            sums[b] -= change
+            part[i], part[j] = part[j], part[i]
+            cell[i], cell[j] = b, a
+    return [np.flatnonzero(part == b) for b in range(len(blocks))]
+
+
+def _host_points(problem: KMeansProblem) -> np.ndarray | None:
+    """Dense rows on the host; None where rows are sparse or live elsewhere."""
+    rows = problem.rows
+    if isinstance(rows, DenseRows) and isinstance(rows.X, np.ndarray):
+        return rows.X
+    return None
+
+
 def block_bound(
     problem: KMeansProblem,
     labels: np.ndarray,
@@ -54,7 +107,8 @@ def block_bound(
     n_blocks = max(1, math.ceil(problem.n / max(BLOCK_ROWS, 4 * n_clusters)))
     value = slack = 0.0
     with calm_blas(BLOCK_ROWS):
-        for index in deal_blocks(problem, labels, n_clusters, n_blocks):
+        blocks = deal_blocks(problem, labels, n_clusters, n_blocks)
+        for index in swap_rows(problem, labels, blocks, rng):
             found = _bound_of_block(problem, index, labels[index], n_clusters, rng)
             value += max(found.value, 0.0)
             slack += found.slack

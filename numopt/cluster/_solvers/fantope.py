@@ -219,6 +219,7 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         return pairs
 
     def _round(self, problem: KMeansProblem, state: FantopeState) -> None:
+        """Take the partition that Z rounds to when it is better."""
         state.rounded = state.steps
         if self.rows is None:
             return

@@ -139,6 +139,7 @@ def make_group_result(
     centers = means * problem.length + to_numpy(problem.center)[None, :]
 
     def back(values: np.ndarray) -> Array:
+        """Move host values to the library and device of the data."""
         return problem.xp.asarray(values, device=device(problem.like))
 
     return LASDPResult(

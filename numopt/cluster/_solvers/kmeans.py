@@ -256,6 +256,7 @@ def _partition(
 
 
 def _labels_of_init(init: Any, n: int, n_clusters: int) -> np.ndarray:
+    """Labels to start from, of an array or of a result."""
     labels = check_labels("init", getattr(init, "labels", init), n)
     if labels.max() >= n_clusters:
         raise ValueError(
@@ -269,6 +270,7 @@ def _labels_of_init(init: Any, n: int, n_clusters: int) -> np.ndarray:
 
 
 def _warn_few_points(found: int, wanted: int) -> None:
+    """Say that fewer clusters came out than were asked for."""
     from numopt.exceptions import ConvergenceWarning
 
     warnings.warn(

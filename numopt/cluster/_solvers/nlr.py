@@ -61,6 +61,7 @@ class LowRankSolver(Solver[KMeansProblem, LowRankState]):
         return LowRankState(U, y, beta, 1 / self._lipschitz(beta), f, value, gradient)
 
     def _lipschitz(self, beta: float) -> float:
+        """A bound on the curvature of the augmented Lagrangian."""
         return 2 + 3 * beta * self.root_n**2
 
     def _sphere(self, xp: Any, V: Array) -> Array:
@@ -112,6 +113,7 @@ class LowRankSolver(Solver[KMeansProblem, LowRankState]):
         return state
 
     def _update_multiplier(self, state: LowRankState) -> None:
+        """Move y along the residual; raise the penalty when that helps little."""
         state.y = state.y + state.beta * state.f
         if state.infeasibility > 0.5 * state.last_infeasibility:
             state.beta = min(1.5 * state.beta, LARGEST_PENALTY / self.root_n**2)

@@ -83,6 +83,7 @@ def closed_form(
 
 
 def exact_bound(value: float) -> DualBound:
+    """The bound of a partition that is optimal without a proof."""
     return DualBound(value, 0.0, math.nan)
 
 
@@ -93,6 +94,7 @@ def wants_admm(
     gap_tol: float,
     max_dense: int,
 ) -> bool:
+    """Whether the relaxation is to be solved."""
     if problem.gap(best.inertia, best.bound.value) <= gap_tol:
         return False
     return method == "admm" or (method == "auto" and problem.n <= max_dense)
@@ -101,6 +103,7 @@ def wants_admm(
 def wants_blocks(
     problem: KMeansProblem, best: Incumbent, method: str, gap_tol: float
 ) -> bool:
+    """Whether bounds of blocks of rows are to be tried."""
     gap = problem.gap(best.inertia, best.bound.value)
     if problem.rows is None or gap <= gap_tol:
         return False
@@ -108,6 +111,7 @@ def wants_blocks(
 
 
 def check_dense(method: str, n: int, max_dense: int) -> None:
+    """Refuse matrices that are larger than ``max_dense`` allows."""
     if method == "admm" and n > max_dense:
         need = 6 * 8 * n * n / 2**30
         raise ValueError(
@@ -153,6 +157,7 @@ def improve_by_admm(
 def improve_by_blocks(
     problem: KMeansProblem, best: Incumbent, rng: np.random.Generator
 ) -> None:
+    """Keep the bound of blocks of rows where it is better."""
     bound = blocks.block_bound(problem, best.labels, best.n_clusters, rng)
     if bound.value > best.bound.value:
         best.bound, best.method = bound, "blocks"
@@ -187,6 +192,7 @@ def status_fields(
 def make_certificate(
     problem: KMeansProblem, best: Incumbent, gap_tol: float
 ) -> ClusterCertificate:
+    """Report the incumbent in the units of the data."""
     unit, value = problem.unit, best.bound.value
     gap = problem.gap(best.inertia, value)
     dual = best.bound.dual

@@ -95,6 +95,7 @@ def seed_centers(
 
 
 def _distances(rows: DenseRows | SparseRows, norms: Array, chosen: np.ndarray) -> Array:
+    """Squared distances of all rows to chosen ones."""
     xp = array_namespace(norms)
     index = xp.asarray(chosen, device=device(norms))
     if isinstance(rows, DenseRows):
@@ -109,6 +110,7 @@ def _distances(rows: DenseRows | SparseRows, norms: Array, chosen: np.ndarray) -
 def _assign(
     rows: DenseRows | SparseRows, norms: Array, centers: Array
 ) -> tuple[Array, Array, Array, Array]:
+    """Labels, distances, sums and sizes of the nearest centres."""
     if isinstance(rows, DenseRows):
         return _kernels.lloyd_step(rows.X, centers)
     scores = np.sum(centers**2, axis=1)[None, :] - 2 * rows.times(centers)

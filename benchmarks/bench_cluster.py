@@ -8,6 +8,7 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.common import PeerBenchmark
 from numopt.cluster import kmeans_certificate, kmeans_sdp
+from numopt.datasets import make_spherical_mixture
 
 
 def _iris():

@@ -10,7 +10,7 @@ from numopt._lazy import attach
 
 __version__ = "0.1.0.dev0"
 
-FAMILIES = ("cluster", "completion", "coordinate", "ot", "sbl")
+FAMILIES = ("bilevel", "cluster", "completion", "coordinate", "ot", "sbl")
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = attach(
 
 if TYPE_CHECKING:
     from numopt import (
+        bilevel,
         cluster,
         completion,
         coordinate,

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``maid-qn`` and ``maid-bb``: corrected values, clean curvature, triage."""
+
+import dataclasses
+import math
+
+from numopt._array.namespace import array_namespace
+from numopt.bilevel._problem.arrays import dot, max_abs, norm
+from numopt.bilevel._problem.protocols import BilevelProblem
+from numopt.bilevel._solvers.directions import barzilai_borwein, clean_pair, two_loop
+from numopt.bilevel._solvers.outer import OuterSolver, OuterState
+from numopt.bilevel._solvers.point import Point
+from numopt.typing import Array
+
+__all__ = ["QuasiNewton"]
+
+#: Bounds may take this share of the predicted decrease.
+KAPPA = 0.25
+#: Interpolated steps shrink by a factor in this interval.
+SHRINK = (0.1, 0.6)
+#: A step shrunk below this was blamed on the step too often: the slope is wrong.
+SHORTEST = 1e-7
+#: Full memory pays below this many hyper-parameters.
+SMALL = 50
+
+
+@dataclasses.dataclass
+class QuasiNewton(OuterSolver):
+    """Descent along ``-B z`` with a line search on corrected values and bounds.
+
+    A failed test is blamed on the step, when even the favourable ends of the two
+    intervals fail, and on the accuracy otherwise.
+    """
+
+    spectral: bool = False
+
+    name = "maid-qn"
+
+    # ----------------------------------------------------------------- accuracy
+    def settle(self, state: OuterState) -> None:
+        """Refine until the hypergradient is relatively accurate.
+
+        Its error, about ``||J|| (||s|| + L_g e) / mu + L_J e ||q||``, is to be at most
+        tau ``||z||`` (or a tenth of what ``gtol`` asks for).
+        """
+        for _ in range(30):
+            point = state.point
+            delta, eps = self._wanted(state)
+            if point.s_norm > delta:
+                before = point.s_norm
+                self.evaluator.solve_adjoint(point, 0.7 * delta)
+                if not point.s_norm < before:
+                    break
+            elif point.e > eps:
+                refined = self.evaluator.refine(point, 0.7 * eps)
+                if not refined.e < point.e:
+                    break
+                state.point = refined
+                state.eps = min(state.eps, 0.7 * eps * self.options.nu_up)
+            else:
+                break
+
+    def _wanted(self, state: OuterState) -> tuple[float, float]:
+        """Adjoint residual and distance that make the hypergradient accurate."""
+        point, oracle = state.point, self.oracle
+        z = self.evaluator.gradient(point)
+        size, length = norm(self.projected(state, point.theta, z)), norm(point.q)
+        error = max(state.tau * size, 0.1 * self.options.gtol * state.z_scale)
+        J, L_J = oracle.cross_norm_seen, oracle.cross_bounds(point.x, point.theta)[1]
+        delta = error * oracle.curvature(point.theta) / max(J, 1e-300)
+        eps = delta / max(oracle.L_g, 1e-300)
+        return delta, min(eps, error / max(L_J * length, 1e-300))
+
+    def _noise(self, point: Point) -> float:
+        """Estimated error of the hypergradient."""
+        oracle = self.oracle
+        size = point.s_norm + oracle.L_g * point.e
+        return oracle.cross_norm_seen * size / oracle.curvature(point.theta)
+
+    # --------------------------------------------------------------------- step
+    def step(self, problem: BilevelProblem, state: OuterState) -> OuterState:
+        """One accepted step, or a reason to stop."""
+        direction = self._direction(state)
+        found = self._search(state, direction)
+        if found is None:
+            return state
+        old, z_old = state.point, self.evaluator.gradient(state.point)
+        noise = self._noise(old)
+        state.n_collapses = 0
+        self.accept(state, found)
+        self.settle(state)
+        state.upper_end = state.point.value + state.point.bound
+        s = state.point.theta - old.theta
+        y = self.evaluator.gradient(state.point) - z_old
+        if clean_pair(s, y, noise + self._noise(state.point)):
+            state.pairs.append((s, y))
+            del state.pairs[: -self._memory(s)]
+            state.stretch = 1.0
+        elif norm(y) <= 2 * (noise + self._noise(state.point)):
+            # The curvature drowned in the errors of the gradients: smaller errors and
+            # a longer step bring it up.
+            state.tau *= 0.2
+            state.stretch *= 4.0
+        return state
+
+    def _memory(self, s: Array) -> int:
+        size = math.prod(s.shape)
+        return max(self.options.memory, size) if size <= SMALL else self.options.memory
+
+    def _direction(self, state: OuterState) -> Array:
+        """Descent direction, projected, no longer than ``max_step``."""
+        point = state.point
+        z = self.projected(state, point.theta, self.evaluator.gradient(point))
+        length = norm(z)
+        size = math.prod(z.shape)
+        if not state.pairs:
+            step0 = self.options.step0
+            scale = math.sqrt(size) / max(length, 1e-300) if step0 is None else step0
+            d = -scale * z
+        elif self.spectral:
+            d = barzilai_borwein(z, state.pairs)
+        else:
+            d = two_loop(z, state.pairs)
+            if state.low is not None:
+                xp = array_namespace(z)
+                d = xp.where(z == 0, xp.zeros_like(d), d)
+        if not dot(z, d) < -1e-10 * length * norm(d):
+            state.pairs.clear()
+            state.stretch = 1.0
+            d = -(math.sqrt(size) / max(length, 1e-300)) * z
+        return d * min(state.stretch, self.options.max_step / max(max_abs(d), 1e-300))
+
+    def _search(self, state: OuterState, direction: Array) -> Point | None:
+        """Line search with triage; None after a collapse."""
+        t = 1.0
+        last: tuple[float, Point] | None = None
+        for _ in range(3 * self.options.max_bt):
+            point = state.point
+            theta = self.clip(state, point.theta + t * direction)
+            move = theta - point.theta
+            pred = -dot(self.evaluator.gradient(point), move)
+            if not pred > 0 or norm(move) == 0.0 or t < SHORTEST:
+                break
+            trial = self._trial(state, theta, pred, last, t)
+            gap = trial.value - point.value
+            bounds = trial.bound + point.bound
+            if gap + bounds <= -self.options.lam * pred:
+                state.step = t
+                self._relax(state, clean=last is None)
+                return trial
+            state.n_failures += 1
+            if gap - bounds > -self.options.lam * pred:
+                last = (t, trial)
+                t *= min(max(0.5 * pred / (gap + pred), SHRINK[0]), SHRINK[1])
+            else:
+                last = (t, trial)
+                if not self._sharpen(state, pred, bounds):
+                    state.pairs.clear()
+                    self.collapse(state, precision=True)
+                    return None
+        state.pairs.clear()
+        self.collapse(state, precision=False)
+        state.eps *= 0.1
+        return None
+
+    def _trial(
+        self,
+        state: OuterState,
+        theta: Array,
+        pred: float,
+        last: tuple[float, Point] | None,
+        t: float,
+    ) -> Point:
+        """Corrected value at a trial point, the adjoint as good as the test needs."""
+        point = state.point
+        x = point.x
+        if last is not None:
+            t_last, failed = last
+            x = x + (t / t_last) * (failed.x - x)
+        trial = self.evaluator.trial(theta, x, point.q, state.eps)
+        tiny = 1e-15 * norm(trial.gx)
+        wanted = KAPPA * pred / max(trial.e, 1e-300)
+        self.evaluator.solve_adjoint(trial, max(wanted, tiny))
+        return trial
+
+    def _sharpen(self, state: OuterState, pred: float, bounds: float) -> bool:
+        """Shrink the accuracies in one go; False where rounding forbids it."""
+        factor = min(math.sqrt(KAPPA * pred / bounds), 0.7)
+        point = state.point
+        floor = self.oracle.floor(point.x, point.theta)
+        if state.eps <= floor and point.e <= floor:
+            return False
+        state.eps = max(factor * min(state.eps, max(point.e, state.eps)), floor)
+        old = point.bound
+        wanted = factor * point.s_norm
+        if point.bound > KAPPA * pred / 2:
+            refined = self.evaluator.refine(point, state.eps)
+            self.evaluator.solve_adjoint(refined, wanted)
+            state.point = refined
+            state.upper_end = refined.value + refined.bound
+        return state.point.bound < old or state.eps > floor
+
+    def _relax(self, state: OuterState, *, clean: bool) -> None:
+        if clean:
+            state.eps *= self.options.nu_up
+            state.delta *= self.options.nu_up

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Outer algorithms: certified descent, work, equivariance, reasons to stop."""
+
+import numpy as np
+import pytest
+
+import numopt.bilevel as bl
+from numopt._array.namespace import to_numpy
+from numopt.exceptions import ConvergenceWarning
+from tests.bilevel.problems import Plain, published_quadratic, ready_problems, table
+
+METHODS = ("maid-qn", "maid-bb", "maid")
+PROBLEMS = ready_problems()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["quadratic", "ridge", "logistic"])
+def test_accepted_steps_truly_decrease(name, method):
+    problem = PROBLEMS[name]
+    values = []
+
+    def record(info):
+        theta = np.array(info.theta)
+        truth = bl.hypergradient(problem, theta, tol=1e-11).value
+        assert abs(truth - info.value) <= info.value_bound + 1e-9
+        values.append(truth)
+
+    bl.maid(
+        problem,
+        problem.theta0,
+        method=method,
+        max_iter=8,
+        callback=record,
+        warn=False,
+        eps0=0.5,
+    )
+    assert len(values) > 1
+    assert np.all(np.diff(values) < 1e-12)
+
+
+@pytest.mark.parametrize("seed", [29, 1, 2])
+def test_work_on_the_published_quadratic(seed):
+    problem = published_quadratic(seed)
+    start = bl.hypergradient(problem, problem.theta0, tol=1e-9).value
+    for gap, most in ((1e-2, 200), (1e-6, 1200)):
+        target = problem.f_star + gap * (start - problem.f_star)
+        result = bl.maid(
+            problem, problem.theta0, f_target=target, gtol=0.0, ftol=0.0, warn=False
+        )
+        assert result.converged
+        assert result.value + result.value_bound <= target
+        assert result.value - result.value_bound >= problem.f_star - 1e-9
+        assert result.n_lower_grad + result.n_hvp <= most
+
+
+def test_published_method_needs_far_more():
+    problem = published_quadratic(29)
+    target = problem.f_star + 1e-2 * 4440.0
+    options = {"f_target": target, "gtol": 0.0, "ftol": 0.0, "warn": False}
+    slow = bl.maid(
+        problem, problem.theta0, method="maid", eps0=0.1, max_work=3000, **options
+    )
+    fast = bl.maid(problem, problem.theta0, **options)
+    assert fast.converged
+    assert not slow.converged
+    assert np.all(np.diff(slow.history["value"]) < 0)
+
+
+def test_history_has_one_row_per_accepted_iterate():
+    result = bl.maid(PROBLEMS["ridge"], PROBLEMS["ridge"].theta0)
+    wanted = {"value", "value_bound", "eps", "delta", "step", "gradient_norm", "work"}
+    assert wanted | {"time", "n_iter"} <= set(result.history)
+    assert all(len(column) == result.n_iter + 1 for column in result.history.values())
+    assert result.history["work"][-1] == result.n_lower_grad + result.n_hvp
+    assert np.all(np.diff(result.history["work"]) > 0)
+
+
+def test_permutation_of_theta():
+    X, y = table()
+    order = np.array([3, 0, 4, 1, 2])
+    results = []
+    for columns in (np.arange(5), order):
+        one = X[:, columns]
+        problem = bl.RidgeProblem(one[:40], y[:40], one[40:], y[40:], "features")
+        results.append(bl.maid(problem, problem.theta0, max_iter=5, warn=False))
+    np.testing.assert_allclose(results[1].theta, results[0].theta[order], rtol=1e-6)
+
+
+def test_relabelled_groups():
+    X, y = table()
+    groups = np.array([0, 0, 1, 1, 2])
+    swap = np.array([2, 0, 1])
+    results = []
+    for labels in (groups, swap[groups]):
+        problem = bl.RidgeProblem(X[:40], y[:40], X[40:], y[40:], labels)
+        results.append(bl.maid(problem, problem.theta0, max_iter=5, warn=False))
+    np.testing.assert_allclose(results[1].theta[swap], results[0].theta, rtol=1e-6)
+
+
+def test_ridge_finds_the_minimiser_of_a_fine_grid():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(60, 20))
+    y = X @ (0.3 * rng.normal(size=20)) + rng.normal(size=60)
+    problem = bl.RidgeProblem(X[:30], y[:30], X[30:], y[30:])
+    result = bl.maid(problem, problem.theta0, gtol=1e-8, ftol=0.0, warn=False)
+    grid = np.linspace(*problem.bounds, 4000)
+    losses = [bl.hypergradient(problem, [t], tol=1e-8).value for t in grid[::40]]
+    near = grid[40 * int(np.argmin(losses))]
+    fine = np.linspace(near - 0.5, near + 0.5, 201)
+    losses = [bl.hypergradient(problem, [t], tol=1e-8).value for t in fine]
+    best = fine[int(np.argmin(losses))]
+    assert np.exp(result.theta[0] - best) == pytest.approx(1.0, abs=0.01)
+
+
+def test_bounds_hold_and_bind():
+    ready = PROBLEMS["ridge"]
+    high = float(ready.theta0[0]) - 2.0
+    problem = bl.BilevelProblem(ready.lower, ready.upper, bounds=(-3.0, high))
+    result = bl.maid(problem, np.full(3, high - 0.5))
+    assert result.converged
+    assert result.theta.max() <= high
+    assert result.theta.min() >= -3.0
+    assert np.any(result.theta == high) or np.any(result.theta == -3.0)
+
+
+def test_optimal_start_takes_no_step():
+    problem = published_quadratic(5, n=40, m=4)
+    result = bl.maid(problem, problem.theta_star)
+    assert result.converged
+    assert result.n_iter == 0
+
+
+def test_flat_upper_level():
+    class Flat:
+        lipschitz = 0.0
+
+        def value_grad(self, x, theta):
+            return 1.0, 0 * x, None
+
+    problem = bl.BilevelProblem(PROBLEMS["ridge"].lower, Flat())
+    theta0 = PROBLEMS["ridge"].theta0
+    result = bl.maid(problem, theta0)
+    assert result.converged
+    assert result.n_iter == 0
+    np.testing.assert_array_equal(result.theta, theta0)
+
+
+def test_callback_stops_and_inputs_stay():
+    problem = PROBLEMS["ridge"]
+    theta0 = np.array(problem.theta0)
+    theta0.flags.writeable = False
+    seen = []
+    result = bl.maid(problem, theta0, callback=lambda info: seen.append(info) or True)
+    assert not result.converged
+    assert "callback" in result.message
+    assert len(seen) == 1
+    assert seen[0].theta.shape == theta0.shape
+    assert {"value", "value_bound", "gradient_norm", "work"} <= set(seen[0].metrics)
+
+
+def test_limits_warn():
+    problem = published_quadratic(0, n=40, m=4)
+    with pytest.warns(ConvergenceWarning, match="max_work"):
+        result = bl.maid(problem, problem.theta0, max_work=1)
+    assert result.status == "max_iter"
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        bl.maid(problem, problem.theta0, max_iter=1)
+
+
+def test_wrong_derivative_suggests_check_problem():
+    ready = PROBLEMS["logistic"]
+
+    class Wrong(Plain):
+        def __init__(self, lower):
+            super().__init__(lower)
+            self.cross_vjp = lambda x, theta, q: -lower.cross_vjp(x, theta, q)
+
+    problem = bl.BilevelProblem(Wrong(ready.lower), ready.upper)
+    result = bl.maid(problem, ready.theta0, warn=False, max_step=0.1)
+    assert not result.converged
+    assert "check_problem" in result.message
+    with pytest.raises(ValueError, match=r"lower\.cross_vjp"):
+        bl.check_problem(problem, ready.theta0)
+
+
+@pytest.mark.parametrize("schedule", ["geometric", "quadratic", "cubic", [0.1, 0.01]])
+def test_hoag_reduces_the_value(schedule):
+    problem = PROBLEMS["ridge"]
+    result = bl.hoag(problem, problem.theta0, schedule=schedule, warn=False)
+    assert result.value < result.history["value"][0]
+    best = bl.maid(problem, problem.theta0).value
+    assert result.value == pytest.approx(best, rel=0.05)
+
+
+def test_array_libraries(backend):
+    xp = backend.xp
+    rng = np.random.default_rng(0)
+    X, w = rng.normal(size=(30, 4)), np.array([1.0, 0.0, 0.0, 1.0])
+    y = X @ w + rng.normal(size=30)
+    groups = np.array([0, 0, 1, 1])
+    data = X[:20], y[:20], X[20:], y[20:]
+    desired = bl.RidgeProblem(*data, groups)
+    problem = bl.RidgeProblem(*backend.arrays(*data), groups)
+    host = bl.maid(desired, desired.theta0)
+    result = bl.maid(problem, problem.theta0)
+    assert result.theta.dtype == xp.float64
+    np.testing.assert_allclose(to_numpy(result.theta), host.theta, rtol=1e-6)
+    np.testing.assert_allclose(to_numpy(result.x), host.x, rtol=1e-6, atol=1e-9)
+
+
+def test_logistic_on_array_libraries(backend):
+    X, y = table(n=40, p=3)
+    labels = (y > 0).astype(int)
+    data = X[:25], labels[:25], X[25:], labels[25:]
+    desired = bl.LogisticProblem(*data, "features")
+    problem = bl.LogisticProblem(
+        backend.asarray(data[0]), data[1], backend.asarray(data[2]), data[3], "features"
+    )
+    options = {"max_iter": 3, "warn": False}
+    host = bl.maid(desired, desired.theta0, **options)
+    result = bl.maid(problem, problem.theta0, **options)
+    np.testing.assert_allclose(to_numpy(result.theta), host.theta, rtol=1e-5)

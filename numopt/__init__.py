@@ -10,7 +10,7 @@ from numopt._lazy import attach
 
 __version__ = "0.1.0.dev0"
 
-FAMILIES = ("bilevel", "cluster", "completion", "coordinate", "ot", "sbl")
+FAMILIES = ("bilevel", "cluster", "completion", "coordinate", "dmmv", "ot", "sbl")
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         completion,
         coordinate,
         datasets,
+        dmmv,
         exceptions,
         ot,
         plotting,

@@ -166,9 +166,9 @@ anneal_sparse = sequential_kernel(
     ``anneal_sparse(indptr, indices, data, table, k_low, k_high, lower, upper, k,
     edge_start, edge_end, strength, tau, exponent, hot, cold, steps, seed) -> k``.
     Column j of the matrix is ``data[indptr[j]:indptr[j+1]]``; the neighbours of
-    variable j are ``edge_end[edge_start[j]:edge_start[j+1]]``. Half of the proposals change
-    one variable, half exchange the levels of two neighbours. The state of least energy
-    is returned.
+    variable j are ``edge_end[edge_start[j]:edge_start[j+1]]``. Half of the proposals
+    change one variable, half exchange the levels of two neighbours. The state of least
+    energy is returned.
     """,
     numpy="numopt.dmmv._kernels_cpu.sparse:anneal_sparse",
 )

@@ -18,6 +18,9 @@ DELTA = 0.99
 #: A transformation beyond this has lost integers in float64.
 LARGEST_ENTRY = 2.0**40
 MAX_STEPS = 100_000
+#: Length that a unit step adds, relative to the longest column: bounds the condition
+#: number that float64 has to cope with, and keeps moves inside the box.
+DAMPING = 1e-7
 #: Lattice moves leave a box of few levels almost always.
 FEWEST_LEVELS = 8
 LARGEST_LATTICE = 200
@@ -135,7 +138,8 @@ def wants_lattice(core: Core, lattice: Any) -> bool:
 def reduced_basis(core: Core, row_weights: np.ndarray | None = None) -> Basis:
     """Return reduced directions, or unit steps with a warning when that fails."""
     A = core.At.T if row_weights is None else core.At.T * row_weights[:, None]
-    U, reason = _reduce(A, DELTA, MAX_STEPS)
+    damping = DAMPING * np.max(np.linalg.norm(A, axis=0))
+    U, reason = _reduce(np.vstack([A, damping * np.eye(core.n)]), DELTA, MAX_STEPS)
     if U is None:
         warnings.warn(
             f"lattice reduction gave up ({reason}); unit moves are used",

@@ -181,7 +181,7 @@ def minimize_max_violation(
         bound=bound,
         tol=v.check_real("tol", tol, low=0),
         time_limit=time_limit,
-        seed=_seed(random_state),
+        seed=seed_of(random_state),
     )
     start = None if x0 is None else _check_start(problem, x0)
     with thread_context(n_jobs):
@@ -205,7 +205,7 @@ def _rounds(max_iter: int | None, time_limit: float | None) -> int:
     return DEFAULT_ROUNDS if time_limit is None else 2**62
 
 
-def _seed(random_state: Any) -> int:
+def seed_of(random_state: Any) -> int:
     if random_state is None:
         return 0
     return int(as_generator(random_state).integers(2**31))

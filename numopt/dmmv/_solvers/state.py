@@ -131,11 +131,15 @@ Rounds = Callable[[Search, Options], Iterator[None]]
 
 @dataclasses.dataclass(frozen=True)
 class SearchSolver(Solver[MinMaxProblem, Search]):
-    """Run a method round by round from the rounded least squares, or from x0."""
+    """Run a method round by round from the rounded least squares, or from x0.
+
+    The final state is appended to ``kept`` for callers that want the relaxation too.
+    """
 
     rounds: Rounds
     options: Options
     name: str
+    kept: list[Search] | None = None
 
     def init(self, problem: MinMaxProblem, warm_start: Any) -> Search:
         """Start from the centre of the core, and from level indices if given."""
@@ -193,6 +197,8 @@ class SearchSolver(Solver[MinMaxProblem, Search]):
 
     def finish(self, problem: MinMaxProblem, state: Search) -> dict[str, Any]:
         """Return the fields of MinMaxResult."""
+        if self.kept is not None:
+            self.kept.append(state)
         x = state.core.to_x(state.k)
         residual = problem.distances(x)
         worst = problem.weights * np.abs(residual)

@@ -7,9 +7,14 @@ from typing import Any, Self
 import numpy as np
 
 from numopt import _validation as v
-from numopt._array.namespace import is_array, namespace_name, numpy_namespace
+from numopt._array.namespace import (
+    array_namespace,
+    namespace_name,
+    to_numpy,
+)
 from numopt._array.sparse import is_sparse
 from numopt.coordinate._problem.datafits import Datafit
+from numopt.coordinate._problem.design import DeviceDesign
 
 __all__ = ["LinearData", "check_design"]
 
@@ -18,7 +23,8 @@ __all__ = ["LinearData", "check_design"]
 class LinearData:
     """Design ``X`` (n, p), encoded targets ``y`` and sample weights.
 
-    ``X`` is a dense array of either order or a ``csc_array``; float32 is kept.
+    ``X`` is a dense array of either order, a ``csc_array`` or a ``DeviceDesign``;
+    float32 is kept. All else lies on the host, in float64.
     ``weights`` is None for equal weights, else float64 (n,); ``total`` is their sum.
     """
 
@@ -32,10 +38,10 @@ class LinearData:
         cls, X: Any, y: Any, datafit: Datafit, sample_weight: Any = None
     ) -> Self:
         """Validate; never copies a dense float design."""
-        X = check_design("X", X)
+        array_namespace(X, y, sample_weight)
+        X = check_design("X", X, elsewhere=True)
         n = X.shape[0]
-        _, (y,) = v.float_arrays(y=y)
-        _only_numpy("y", y)
+        y = to_numpy(v.float_arrays(y=y)[1][0])
         v.check_ndim("y", y, 1)
         v.check_shape("y", y, (n,), why="(one a row of X)")
         v.check_values("y", y)
@@ -47,7 +53,12 @@ class LinearData:
     @property
     def is_sparse(self) -> bool:
         """Whether the design is sparse."""
-        return not isinstance(self.X, np.ndarray)
+        return not isinstance(self.X, np.ndarray | DeviceDesign)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the design is an array of another library."""
+        return isinstance(self.X, DeviceDesign)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -61,7 +72,9 @@ class LinearData:
 
     def copy_columns(self, index: np.ndarray, out: np.ndarray) -> None:
         """Write dense columns to the rows of ``out``, of shape (k, n)."""
-        if self.X.flags.f_contiguous and self.X.dtype == out.dtype:
+        if isinstance(self.X, DeviceDesign):
+            out[...] = to_numpy(self.X.take(index)).T
+        elif self.X.flags.f_contiguous and self.X.dtype == out.dtype:
             np.take(self.X.T, index, axis=0, out=out, mode="clip")
         else:
             out[...] = self.X[:, index].T
@@ -74,25 +87,45 @@ class LinearData:
 
     def correlate(self, residual: np.ndarray) -> np.ndarray:
         """Return ``X^T residual``, of shape (p,) or (K, p)."""
+        if isinstance(self.X, DeviceDesign):
+            return np.asarray(self.X.correlate(residual), dtype=np.float64).T
         flat = residual.astype(self.X.dtype, copy=False)
         if not self.is_sparse and self.X.flags.c_contiguous and flat.ndim == 1:
             return np.asarray(flat @ self.X, dtype=np.float64)
         return np.asarray(self.X.T @ flat, dtype=np.float64).T
 
+    def dense_columns(self, index: np.ndarray) -> np.ndarray:
+        """Return some columns on the host, of shape (n, k), in float64."""
+        if self.is_sparse:
+            return np.asarray(self.X[:, index].toarray(), dtype=np.float64)
+        columns = np.empty((index.size, self.shape[0]))
+        self.copy_columns(index, columns)
+        return columns.T
 
-def check_design(name: str, X: Any) -> Any:
-    """Return a validated dense or CSC design in float32 or float64."""
+    def like_design(self, values: Any) -> Any:
+        """Return host values in the library, precision and place of the design."""
+        if not isinstance(self.X, DeviceDesign) or np.ndim(values) == 0:
+            return values
+        return self.X.send(values)
+
+
+def check_design(name: str, X: Any, *, elsewhere: bool = False) -> Any:
+    """Return a validated dense or CSC design in float32 or float64.
+
+    With ``elsewhere`` arrays of other libraries become a ``DeviceDesign``.
+    """
     if is_sparse(X):
         return _check_sparse(name, X)
-    if is_array(X) and getattr(X, "dtype", None) == np.float16:
+    if isinstance(X, np.ndarray) and X.dtype == np.float16:
         X = np.asarray(X, dtype=np.float32)
-    _, (X,) = v.float_arrays(**{name: X})
-    _only_numpy(name, X)
+    xp, (X,) = v.float_arrays(**{name: X})
+    if not elsewhere:
+        _only_numpy(name, X)
     v.check_ndim(name, X, 2)
     # One pass when all is well; the careful check names the culprit.
-    if not np.isfinite(X.sum()):
+    if not bool(xp.isfinite(xp.sum(X))):
         v.check_values(name, X)
-    return X
+    return X if isinstance(X, np.ndarray) else DeviceDesign(X)
 
 
 def _check_sparse(name: str, X: Any) -> Any:
@@ -119,8 +152,7 @@ def check_sample_weight(sample_weight: Any, n: int) -> np.ndarray | None:
     if np.ndim(sample_weight) == 0:
         value = v.check_real("sample_weight", sample_weight, low=0, include_low=False)
         return np.full(n, value)
-    _, (weights,) = v.float_arrays(sample_weight=sample_weight)
-    _only_numpy("sample_weight", weights)
+    weights = to_numpy(v.float_arrays(sample_weight=sample_weight)[1][0])
     v.check_shape("sample_weight", weights, (n,), why="(one a row of X)")
     _, high = v.check_values("sample_weight", weights, nonnegative=True)
     if high == 0:
@@ -129,10 +161,7 @@ def check_sample_weight(sample_weight: Any, n: int) -> np.ndarray | None:
 
 
 def _only_numpy(name: str, x: Any) -> None:
+    """Refuse arrays of other libraries."""
     if not isinstance(x, np.ndarray):
-        from numopt._array.namespace import array_namespace
-
         space = namespace_name(array_namespace(x))
-        raise TypeError(
-            v.message(name, f"a {namespace_name(numpy_namespace)} array", space)
-        )
+        raise TypeError(v.message(name, "a numpy array", space))

@@ -47,9 +47,7 @@ class NullModel:
         free = ones
         coef = start
         if columns is not None and columns.size:
-            block = data.X[:, columns]
-            block = block if isinstance(block, np.ndarray) else block.toarray()
-            free = np.hstack([np.asarray(block, dtype=np.float64), ones])
+            free = np.hstack([data.dense_columns(columns), ones])
             coef, z = _newton(data, datafit, free)
         theta = -datafit.gradient(data.y, z)
         intercept: Any = 0.0

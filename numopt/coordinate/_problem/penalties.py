@@ -109,7 +109,7 @@ class SeparablePenalty(Penalty):
         size = int(np.max(index, initial=-1)) + 1
         weights = getattr(self, "weights", None)
         for bound in (weights, getattr(self, "lower", None)):
-            if np.ndim(bound) == 1:
+            if bound is not None and np.ndim(bound) == 1:
                 size = len(bound)
         return ScalarTerms(*(term[index] for term in self.terms(size)))
 

@@ -8,7 +8,7 @@ import numpy as np
 from numopt import _validation as v
 from numopt._array.random import as_generator
 from numopt._iterate.loop import iterate
-from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._problem.data import LinearData, check_design
 from numopt.coordinate._problem.datafits import Datafit
 from numopt.coordinate._problem.duality import certify, kkt_violation
 from numopt.coordinate._problem.null import NullModel
@@ -166,7 +166,7 @@ def bcd_solve(
     block_size = v.check_int("block_size", block_size, low=1)
     tol = v.check_real("tol", tol, low=0.0, include_low=False)
     max_iter = v.check_int("max_iter", max_iter, low=0)
-    data = LinearData.from_arrays(X, y, datafit, sample_weight)
+    data = LinearData.from_arrays(check_design("X", X), y, datafit, sample_weight)
     problem = _linear_problem(
         data,
         datafit,
@@ -205,14 +205,15 @@ class LinearProblem(BlockProblem):
         null: NullModel,
     ) -> None:
         super().__init__(model, composite)
+        self.linear = model
         self.data, self.datafit, self.penalty, self.null = data, datafit, penalty, null
 
     def _coef(self) -> np.ndarray:
         w = self.model.w
-        return w.reshape(self.model.outputs, -1) if self.datafit.multi_output else w
+        return w.reshape(self.linear.outputs, -1) if self.datafit.multi_output else w
 
     def _intercept(self) -> Any:
-        b = self.model.intercept
+        b = self.linear.intercept
         return b if self.datafit.multi_output else float(b[0])
 
     def objective(self) -> float:

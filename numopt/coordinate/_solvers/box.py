@@ -164,7 +164,12 @@ def solve_quadratic(
         v.check_shape("x0", start, c.shape, why="(the shape of c)")
         v.check_values("x0", start)
         start = np.clip(start, _like(lower, c), _like(upper, c))
-    shared = {"max_iter": max_iter, "tol": tol, "verbose": verbose, "warn": warn}
+    shared: dict[str, Any] = {
+        "max_iter": max_iter,
+        "tol": tol,
+        "verbose": verbose,
+        "warn": warn,
+    }
     shared["callback"] = v.check_callback(callback)
 
     def solve(c: np.ndarray, start: np.ndarray) -> CoordinateResult:

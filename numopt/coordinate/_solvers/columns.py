@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The working set: gathered columns, their Gram matrix and an updatable factor."""
 
-from typing import Any
-
 import numpy as np
 
-from numopt._array.namespace import numpy_namespace
-from numopt.coordinate._kernels.descent import sparse_gram
 from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._solvers.column_stores import (
+    ColumnStore,
+    DeviceStore,
+    SparseStore,
+)
 from numopt.coordinate._solvers.inner import PADDING, Factor
 
 __all__ = ["GramCache"]
@@ -15,19 +16,24 @@ __all__ = ["GramCache"]
 #: Room for columns at the start.
 FIRST_ROOM = 1024
 #: What is kept of every stored column: its coefficient, product with the targets, ridge
-#: term on the Gram diagonal, mean and squared norm.
-FIELDS = ("w", "c", "ridge", "means", "squares")
+#: term on the Gram diagonal and squared norm.
+FIELDS = ("w", "c", "ridge", "squares")
 
 
 class GramCache:
     """Columns of the working set and all that is cached about them.
 
     Columns are multiplied by the square root of the sample weights and, with
-    ``center``, centred; sparse columns stay sparse and are centred implicitly. Arrays
-    have spare capacity; ``size`` columns are in use, the first ``gram_size`` of them
-    with their Gram matrix; ``passes`` counts the passes over the others so far. The
-    cache serves a whole path.
+    ``center``, centred. Dense columns on the host are kept in ``columns``, others in a
+    store of their own; then ``columns`` is None. Arrays have spare capacity; ``size``
+    columns are in use, the first ``gram_size`` of them with their Gram matrix;
+    ``passes`` counts the passes over the others so far. The cache serves a whole path.
     """
+
+    w: np.ndarray
+    c: np.ndarray
+    ridge: np.ndarray
+    squares: np.ndarray
 
     def __init__(self, data: LinearData, *, center: bool) -> None:
         self.data = data
@@ -37,7 +43,10 @@ class GramCache:
         self.member = np.zeros(data.shape[1], bool)
         self.root = None if data.weights is None else np.sqrt(data.weights)
         self._capacity = 0
-        self._sparse: Any = None
+        self._store: ColumnStore | None = None
+        if data.is_sparse or data.is_elsewhere:
+            kind = SparseStore if data.is_sparse else DeviceStore
+            self._store = kind(data, center, self.root)
         # Pages are taken on first use: room is cheap, growing is not.
         self._allocate(min(max(data.shape[1], 1), FIRST_ROOM))
 
@@ -52,7 +61,7 @@ class GramCache:
         for name in FIELDS:
             setattr(self, name, np.zeros(capacity))
         self.columns = (
-            None if self.data.is_sparse else np.empty((n, capacity), order="F")
+            np.empty((n, capacity), order="F") if self._store is None else None
         )
         if not m:
             self.factor = Factor.empty(largest, capacity)
@@ -77,9 +86,10 @@ class GramCache:
         m, total = self.size, self.size + new.size
         if total > self._capacity:
             self._allocate(max(total, 2 * self._capacity))
-        if self.columns is None:
-            self._load_sparse(new, m, total)
+        if self._store is not None:
+            self._store.append(new)
         else:
+            assert self.columns is not None
             self._load_dense(self.columns.T[m:total], new)
             fresh = self.columns.T[m:total]
             self.squares[m:total] = np.einsum("ij,ij->i", fresh, fresh)
@@ -111,11 +121,12 @@ class GramCache:
             m = self._drop(g + np.flatnonzero(keep), self.index[g:][~keep])
         if m == g:
             return
-        if self.columns is None:
-            block = self._sparse_gram(g, m)
+        if self._store is not None:
+            block = self._store.gram(g, m, m)
             self.G[:m, g:m] = block
             self.G[g:m, :g] = block[:g].T
         else:
+            assert self.columns is not None
             fresh = self.columns[:, g:m]
             self.G[:g, g:m] = self.columns[:, :g].T @ fresh
             self.G[g:m, :g] = self.G[:g, g:m].T
@@ -136,53 +147,20 @@ class GramCache:
         self.size = m
         return m
 
-    def _load_sparse(self, new: np.ndarray, m: int, total: int) -> None:
-        """Append weighted columns; their means are kept apart."""
-        from scipy.sparse import csr_array, hstack
-
-        block = csr_array(self.data.X[:, new])
-        if self.center:
-            ones = np.ones(self.data.shape[0])
-            sums = np.asarray(self.data.weighted(ones) @ block)
-            self.means[m:total] = sums / self.data.total
-        if self.root is not None:
-            block = csr_array(block.multiply(self.root[:, None]))
-        block = csr_array(block, dtype=np.float64)
-        parts = [block] if self._sparse is None else [self._sparse, block]
-        self._sparse = hstack(parts, format="csr")
-
     def products(self, lo: int, hi: int) -> np.ndarray:
         """Return the products of the columns lo:hi with each other."""
-        if self.columns is not None:
-            block = self.columns[:, lo:hi]
-            return block.T @ block
-        block = self._sparse[:, lo:hi]
-        gram = np.asarray((block.T @ block).toarray())
-        if self.center:
-            gram -= self.data.total * np.outer(self.means[lo:hi], self.means[lo:hi])
-        return gram
-
-    def _sparse_gram(self, g: int, m: int) -> np.ndarray:
-        """Products of the columns g:m with all."""
-        stored = self._sparse
-        gram = sparse_gram.for_namespace(numpy_namespace)(
-            stored.data, stored.indices, stored.indptr, m, g
-        )
-        if self.center:
-            gram -= self.data.total * np.outer(self.means[:m], self.means[g:m])
-        return gram
+        if self._store is not None:
+            return self._store.gram(lo, hi, hi)[lo:]
+        assert self.columns is not None
+        block = self.columns[:, lo:hi]
+        return block.T @ block
 
     def predict(self, w: np.ndarray) -> np.ndarray:
         """Return weighted, centred columns times w, of shape (n,)."""
+        if self._store is not None:
+            return self._store.predict(w)
+        assert self.columns is not None
         used = np.flatnonzero(w)
-        if self.data.is_sparse:
-            if self._sparse is None:
-                return np.zeros(self.data.shape[0])
-            z = self._sparse @ w
-            if self.center:
-                shift = self.means[: w.size] @ w
-                z -= shift if self.root is None else shift * self.root
-            return z
         if 2 * used.size < w.size:
             return self.columns[:, used] @ w[used]
         return self.columns[:, : w.size] @ w

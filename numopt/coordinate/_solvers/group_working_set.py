@@ -62,6 +62,7 @@ class GroupProblem:
     ) -> "GroupProblem":
         """Centre the targets and correlate them with the design."""
         groups = penalty.group_terms(data.shape[1])
+        assert groups is not None
         target = data.y
         if fit_intercept:
             target = target - float(data.weighted(target).sum()) / data.total

@@ -16,14 +16,12 @@ REUSE = 0.2
 
 
 def gather(data: LinearData, index: np.ndarray) -> Any:
-    """Return columns of the design, dense in Fortran order or CSR."""
+    """Return columns of the design on the host, dense in Fortran order or CSR."""
     if data.is_sparse:
         from scipy.sparse import csr_array
 
         return csr_array(data.X[:, index], dtype=np.float64)
-    columns = np.empty((index.size, data.shape[0]))
-    data.copy_columns(index, columns)
-    return columns.T
+    return data.dense_columns(index)
 
 
 @dataclasses.dataclass

@@ -128,7 +128,7 @@ class ScalarUnits(Units):
 
     def free(self) -> np.ndarray:
         """Which coordinates have no L1 term."""
-        return np.atleast_2d(self.terms.l1 == 0).any(axis=0)
+        return np.asarray(np.atleast_2d(self.terms.l1 == 0).any(axis=0))
 
     def members(self, units: np.ndarray) -> np.ndarray:
         """Coordinates of some units."""

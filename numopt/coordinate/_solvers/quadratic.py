@@ -7,7 +7,7 @@ on the Gram matrix only.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,6 +34,22 @@ MANY_NEW = 10.0
 #: Fewest columns that a pass may add, and the most of that: as many as take the time of
 #: a pass to multiply with each other.
 FIRST_SIZE, LARGE_FIRST = 64, 512
+
+
+class SquaresProblem(Protocol):
+    """What all problems with squares have, whatever their penalty."""
+
+    @property
+    def data(self) -> LinearData:
+        """Design, targets and weights."""
+
+    @property
+    def fit_intercept(self) -> bool:
+        """Whether columns and targets are centred."""
+
+    @property
+    def target(self) -> np.ndarray:
+        """The targets, centred with an intercept."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -147,7 +163,7 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         self, problem: QuadraticProblem, cache: GramCache, new: np.ndarray
     ) -> None:
         """Store columns, with their Gram matrix only where descent needs it."""
-        if problem.data.is_sparse or not np.all(problem.terms.l1[new] > 0):
+        if cache.columns is None or not np.all(problem.terms.l1[new] > 0):
             cache.extend(new, problem.start[new])
         else:
             cache.load(new, problem.start[new])
@@ -195,7 +211,7 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         )
 
 
-def recover_intercept(problem: QuadraticProblem, coef: np.ndarray) -> float:
+def recover_intercept(problem: SquaresProblem, coef: np.ndarray) -> float:
     """Return the intercept of the centred model."""
     data = problem.data
     if not problem.fit_intercept:
@@ -229,7 +245,7 @@ def inner_solve(problem: QuadraticProblem, state: QuadraticState, n_new: int) ->
     )
 
 
-def refresh(problem: QuadraticProblem, state: QuadraticState) -> None:
+def refresh(problem: SquaresProblem, state: QuadraticState) -> None:
     """Recompute residual and correlation from scratch, which removes drift."""
     cache, data = state.cache, problem.data
     fitted = cache.predict(cache.w[: cache.size])

@@ -90,7 +90,7 @@ def _affordable(problem: StoredProblem, cache: GramCache, slope: np.ndarray) -> 
     if m == g:
         return 0
     n = cache.data.shape[0]
-    used = np.count_nonzero(problem.near(cache.index, cache.w[:m], slope))
+    used = int(np.sum(problem.near(cache.index, cache.w[:m], slope)))
     rate = RATE if 8.0 * n * used < CACHE else FAR_RATE
     passes = int((m - g) * (m + g) / (2.0 * rate * max(used, 1))) - cache.passes
     return max(passes, CYCLE) if m > MANY * n and m - g > FEW else passes

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from numopt import _validation as v
+from numopt._array.namespace import to_numpy
 from numopt._iterate.loop import iterate
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit, Quadratic
@@ -50,7 +51,7 @@ def solve_auto(
     start = check_start("coef_init", coef_init, data, datafit)
     options = {
         "max_iter": max_iter,
-        "tol": effective_tol(data, tol),
+        "tol": tol,
         "callback": callback,
         "verbose": verbose,
         "warn": warn,
@@ -70,7 +71,8 @@ def solve_data(
     options: dict[str, Any],
 ) -> CoordinateResult:
     """Choose the method; validated arguments."""
-    p = data.shape[1]
+    p, asked = data.shape[1], options["tol"]
+    options = options | {"tol": effective_tol(data, asked)}
     terms, groups = penalty.terms(p), penalty.group_terms(p)
     null = NullModel.fit(data, datafit, fit_intercept, free_columns(penalty, p))
     squares = isinstance(datafit, Quadratic)
@@ -107,6 +109,13 @@ def solve_data(
             fit_intercept=fit_intercept,
         )
         fields = iterate(ProximalGradient(), general, warm_start=warm, **options)
+    if options["tol"] > asked:
+        fields["message"] += (
+            f"; `tol` was raised from {asked:.1e} to {options['tol']:.1e}, "
+            "what float32 data can certify"
+        )
+    for name in ("coef", "intercept"):
+        fields[name] = data.like_design(fields[name])
     return CoordinateResult(**fields)
 
 
@@ -141,7 +150,7 @@ def check_start(
     """Return initial coefficients or None."""
     if coef is None:
         return None
-    coef = np.array(coef, dtype=np.float64)
+    coef = np.array(to_numpy(coef), dtype=np.float64)
     p = data.shape[1]
     shape = (int(data.y.max()) + 1, p) if datafit.multi_output else (p,)
     v.check_shape(name, coef, shape)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Columns of a working set that do not lie on the host as a dense array."""
+
+import abc
+from typing import Any
+
+import numpy as np
+
+from numopt._array.namespace import numpy_namespace, to_numpy
+from numopt.coordinate._kernels.descent import sparse_gram
+from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._problem.design import DeviceDesign
+
+__all__ = ["ColumnStore", "DeviceStore", "SparseStore"]
+
+
+class ColumnStore(abc.ABC):
+    """Weighted, centred columns: what is appended, and products of what is stored."""
+
+    @abc.abstractmethod
+    def append(self, new: np.ndarray) -> None:
+        """Store more columns of the design."""
+
+    @abc.abstractmethod
+    def gram(self, lo: int, hi: int, size: int) -> np.ndarray:
+        """Products of the columns lo:hi with the first ``size <= hi`` columns."""
+
+    @abc.abstractmethod
+    def predict(self, w: np.ndarray) -> np.ndarray:
+        """Columns times coefficients of all of them."""
+
+
+class SparseStore(ColumnStore):
+    """Sparse columns in one CSR matrix; centring is implicit."""
+
+    def __init__(self, data: LinearData, center: bool, root: np.ndarray | None) -> None:
+        self.data, self.center, self.root = data, center, root
+        self._stored: Any = None
+        self._means = np.empty(0)
+
+    def append(self, new: np.ndarray) -> None:
+        """Append weighted columns; their means are kept apart."""
+        from scipy.sparse import csr_array, hstack
+
+        block = csr_array(self.data.X[:, new])
+        if self.center:
+            ones = np.ones(self.data.shape[0])
+            sums = np.asarray(self.data.weighted(ones) @ block)
+            self._means = np.concatenate((self._means, sums / self.data.total))
+        if self.root is not None:
+            block = csr_array(block.multiply(self.root[:, None]))
+        block = csr_array(block, dtype=np.float64)
+        parts = [block] if self._stored is None else [self._stored, block]
+        self._stored = hstack(parts, format="csr")
+
+    def gram(self, lo: int, hi: int, size: int) -> np.ndarray:
+        """Only the products of entries in one row are formed."""
+        stored = self._stored
+        if stored.shape[1] > hi:
+            stored = stored[:, :hi]
+        product = sparse_gram.for_namespace(numpy_namespace)(
+            stored.data, stored.indices, stored.indptr, hi, lo
+        )[:size]
+        if self.center:
+            means = self._means
+            product -= self.data.total * np.outer(means[:size], means[lo:hi])
+        return product
+
+    def predict(self, w: np.ndarray) -> np.ndarray:
+        """Columns times coefficients."""
+        if self._stored is None:
+            return np.zeros(self.data.shape[0])
+        z = np.asarray(self._stored @ w)
+        if self.center:
+            shift = self._means @ w
+            z -= shift if self.root is None else shift * self.root
+        return z
+
+
+class DeviceStore(ColumnStore):
+    """Dense columns beside their design; only products of columns come to the host."""
+
+    def __init__(self, data: LinearData, center: bool, root: np.ndarray | None) -> None:
+        assert isinstance(data.X, DeviceDesign)
+        self.data, self.center, self.design = data, center, data.X
+        self._root = None if root is None else self.design.send(root)
+        self._stored: Any = None
+
+    def append(self, new: np.ndarray) -> None:
+        """Append weighted, centred columns."""
+        design, data = self.design, self.data
+        block = design.take(new)
+        if self.center:
+            weights = np.ones(data.shape[0]) if data.weights is None else data.weights
+            means = design.send(weights / data.total) @ block
+            block = block - means[None, :]
+        if self._root is not None:
+            block = block * self._root[:, None]
+        parts = [block] if self._stored is None else [self._stored, block]
+        self._stored = design.xp.concat(parts, axis=1)
+
+    def gram(self, lo: int, hi: int, size: int) -> np.ndarray:
+        """Products on the device, brought to the host."""
+        stored = self._stored
+        product = stored[:, :size].T @ stored[:, lo:hi]
+        return np.asarray(to_numpy(product), dtype=np.float64)
+
+    def predict(self, w: np.ndarray) -> np.ndarray:
+        """Columns times coefficients."""
+        if self._stored is None:
+            return np.zeros(self.data.shape[0])
+        z = self._stored @ self.design.send(w)
+        return np.asarray(to_numpy(z), dtype=np.float64)

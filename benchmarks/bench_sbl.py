@@ -2,7 +2,6 @@
 """Sparse Bayesian regression against its peers: time ratios and coefficient errors."""
 
 import functools
-import time
 import warnings
 from typing import NamedTuple
 
@@ -104,53 +103,15 @@ class Regression(PeerBenchmark):
         return error(self.fit().coef_, self.data.x)
 
 
-class Kronecker:
-    """Sweeps of the Kronecker solver; the dictionary has ``size ** 3`` atoms."""
+class Overhead(PeerBenchmark):
+    """The estimator against its solver on data that are centred already."""
 
-    params = [(20, 60, 200)]
-    param_names = ("size",)
+    params = [tuple(WORKLOADS)]
+    param_names = ("workload",)
 
-    def setup(self, size):
-        rng = np.random.default_rng(0)
-        self.H = [rng.standard_normal((12, size)) for _ in range(3)]
-        self.y = rng.standard_normal(12**3)
+    def track_ratio_solver(self, workload):
+        from numopt.sbl import SBLRegressor, sbl
 
-    def time_ten_sweeps(self, size):
-        from numopt.sbl import kronecker_sbl
-
-        kronecker_sbl(
-            self.H, self.y, method="mm", max_iter=10, prune_tol=1e-300,
-            return_dense=False, warn=False,
-        )  # fmt: skip
-
-
-def table(workloads=None, names=PEERS, pairs=3):
-    """Yield rows of CPU-time ratios, peer over ours, and errors of coefficients."""
-    from numopt.sbl import SBLRegressor
-
-    warnings.simplefilter("ignore")
-    for workload in workloads or WORKLOADS:
-        data = problem(workload)
-        ours = SBLRegressor().fit(data.A, data.y)
-        for name in names:
-            other, samples = peer(name).fit(data.A, data.y), []
-            for _ in range(pairs):
-                mine = _cpu(lambda d=data: SBLRegressor().fit(d.A, d.y), 10)
-                theirs = _cpu(lambda d=data, o=other: o.fit(d.A, d.y), 1)
-                samples.append(mine / theirs)
-            row = {"workload": workload, "peer": name}
-            row["version"] = peers.version("sklearn")
-            ratio = float(np.median(samples))
-            row["ratio"] = ratio
-            row["spread"] = 0.5 * (max(samples) - min(samples)) / ratio
-            if data.x is not None:
-                row["error"] = float(f"{error(ours.coef_, data.x):.3g}")
-                row["error_peer"] = float(f"{error(other.coef_, data.x):.3g}")
-            yield row
-
-
-def _cpu(run, repeats):
-    started = time.process_time()
-    for _ in range(repeats):
-        run()
-    return (time.process_time() - started) / repeats
+        A, y, _ = problem(workload)
+        A, y = A - A.mean(axis=0), y - y.mean()
+        return self.ratio(lambda: SBLRegressor().fit(A, y), lambda: sbl(A, y))

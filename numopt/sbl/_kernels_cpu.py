@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from numopt._kernels.jit import jit_kernel
+from numopt._kernels.jit import jit_finite, jit_kernel
 
 __all__ = ["column_moments", "evidence_ascent"]
 
@@ -61,16 +61,24 @@ def _mean_square(Q, j):
     return total / Q.shape[0]
 
 
-@jit_kernel
+@jit_finite
 def _best_addition(S, Q, position, floor):
     """Inactive atom of the largest |q|^2/s, which is also that of the largest gain."""
-    best, found = 1.0, -1
-    for j in range(S.size):
-        if S[j] > floor and position[j] < 0:
-            qq = _mean_square(Q, j)
-            if qq > best * S[j]:
-                best, found = qq / S[j], j
-    return best, found
+    p, L = S.size, Q.shape[0]
+    score = np.zeros(p)
+    for k in range(L):
+        for j in range(p):
+            score[j] += _square(Q[k, j])
+    best = 0.0
+    for j in range(p):
+        usable = (S[j] > floor) & (position[j] < 0)
+        score[j] = score[j] / max(S[j], floor) if usable else 0.0
+        best = max(best, score[j])
+    if best > L:
+        for j in range(p):
+            if score[j] == best:
+                return best / L, j
+    return 1.0, -1
 
 
 @jit_kernel

@@ -120,17 +120,29 @@ def _published(method, snr_db, seeds, **options):
 
 
 def test_svd_reproduces_the_paper():
-    """He and Joseph 2024, released results: 25 dB, unknown noise, SRR .896."""
-    errors, rates, _ = _published("svd", 25, 10)
-    assert 1.0e-4 < np.median(errors) < 3.4e-4
-    assert np.mean(rates) > 0.896 - 0.06  # of ten trials; few hard ones decide
+    """He and Joseph 2024, released results: mean error 3.35e-4, SRR .896 at 25 dB."""
+    errors, rates, _ = _published("svd", 25, 30)
+    assert np.mean(errors) == pytest.approx(3.35e-4, rel=0.5)
+    assert np.mean(rates) == pytest.approx(0.896, abs=0.05)
+
+
+@pytest.mark.slow
+def test_am_reproduces_the_paper():
+    """He and Joseph 2024, released results: SRR .691 at 25 dB.
+
+    Their mean error 2.05e-2 is made by few failures; ours must not be larger.
+    """
+    errors, rates, _ = _published("am", 25, 30)
+    assert np.mean(errors) < 2.05e-2
+    assert np.mean(rates) > 0.691 - 0.05
 
 
 def test_auto_is_better_than_the_paper():
-    errors, rates, noises = _published("auto", 25, 8)
-    assert np.mean(errors) < 3.35e-4
-    assert np.mean(rates) > 0.91
-    assert np.median(noises) == pytest.approx(1.0, abs=0.03)
+    """Half of the published mean error, and the prototype's SRR .95 within .05."""
+    errors, rates, noises = _published("auto", 25, 20)
+    assert np.mean(errors) < 0.75 * 3.35e-4
+    assert np.mean(rates) == pytest.approx(0.95, abs=0.05)
+    assert np.median(noises) == pytest.approx(1.0, abs=0.02)
 
 
 @pytest.mark.slow
@@ -140,19 +152,29 @@ def test_auto_is_better_than_the_paper():
 )
 def test_auto_over_noise_levels(snr_db, error, rate):
     errors, rates, _ = _published("auto", snr_db, 30)
-    assert np.mean(errors) < 1.5 * error
-    assert np.mean(rates) > rate - 0.05
+    assert np.mean(errors) == pytest.approx(error, rel=0.5)
+    assert np.mean(rates) == pytest.approx(rate, abs=0.05)
 
 
-@pytest.mark.parametrize(("snr_db", "published"), [(12, 0.049), (20, 0.0029)])
-def test_radio_channel_beats_the_best_published_curve(snr_db, published):
-    """He and Joseph 2024, pattern-coupled curve, mean of 50 channels."""
+@pytest.mark.parametrize("coupling", [None, [0.8, None, 0.8]])
+@pytest.mark.parametrize(
+    ("snr_db", "published", "expected"),
+    [(4, 0.312, 0.024), (12, 0.049, 0.0038), (20, 0.0029, 0.0006)],
+)
+def test_radio_channel_beats_the_best_published_curve(
+    snr_db, published, expected, coupling
+):
+    """He and Joseph 2024, pattern-coupled curve, mean of 50 channels; here of 12.
+
+    The medians are those of an independent prototype of the same protocol, to 60 %.
+    """
     errors = []
-    for seed in range(4):
+    for seed in range(12):
         data = make_irs_mimo(snr_db=snr_db, random_state=seed)
-        result = kronecker_sbl(data.factors, data.y, warn=False)
+        result = kronecker_sbl(data.factors, data.y, coupling=coupling, warn=False)
         errors.append(data.nmse(result.coef))
-    assert np.median(errors) < published
+    assert np.mean(errors) < published
+    assert np.median(errors) == pytest.approx(expected, rel=0.6)
 
 
 @pytest.mark.parametrize("method", ["auto", "mm", "svd"])

@@ -43,6 +43,7 @@ def products(A: Any) -> Products:
 
 
 def _by_columns(f: Any) -> Any:
+    """Product with a matrix from a product with vectors."""
     return lambda X: np.stack([f(x) for x in X.T], axis=1)
 
 
@@ -202,8 +203,14 @@ def _conjugate_gradients(
 ) -> np.ndarray:
     """Solve for all columns; complex systems in their real form of twice the size."""
     if right.dtype.kind != "c":
-        options = {"tol": CG_TOL, "max_iter": CG_MAX_ITER, "x0": start}
-        return cg(system, right, diagonal=diagonal, **options).x
+        return cg(
+            system,
+            right,
+            tol=CG_TOL,
+            max_iter=CG_MAX_ITER,
+            diagonal=diagonal,
+            x0=start,
+        ).x
     m = right.shape[0]
 
     def stack(X: np.ndarray) -> np.ndarray:

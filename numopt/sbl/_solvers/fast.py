@@ -152,7 +152,9 @@ class FastSolver(Solver[SBLProblem, FastState]):
             if code == 0:
                 return
             if code == 1:
-                _make_rows(problem, state, self.mean, _promising(state, problem.rows))
+                _make_rows(
+                    problem, state, self.mean, _promising(state, problem.shape[0])
+                )
             else:
                 _reserve(state, 2 * state.act.size)
 
@@ -241,7 +243,7 @@ def compress(Y: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return np.ascontiguousarray(U * (s * ratio)), Vh / ratio
 
 
-def _promising(state: FastState, rows: float) -> np.ndarray:
+def _promising(state: FastState, rows: int) -> np.ndarray:
     """Atom that waits for its Gram row, and others likely to enter soon."""
     missing = state.slot < 0
     p = state.S.size

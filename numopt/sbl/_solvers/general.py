@@ -8,7 +8,7 @@ import numpy as np
 
 from numopt._array.namespace import array_namespace, namespace_key, namespace_name
 from numopt._array.sparse import is_sparse
-from numopt._iterate.loop import Solver, iterate
+from numopt._iterate.loop import iterate
 from numopt._validation import (
     check_callback,
     check_choice,
@@ -251,7 +251,7 @@ def solve(
     if not has_signal(problem):
         return SBLResult(**zero_fields(problem, options.noise_var))
     dtype, limit = problem.Y.dtype, options.max_iter
-    solver: Solver[Any, Any]
+    solver: Any
     name = f"sbl(method={method!r})"
     if method == "fast":
         problem = _in_double(problem)

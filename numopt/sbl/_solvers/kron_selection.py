@@ -56,10 +56,11 @@ def _losses(model: KronModel, i: int) -> np.ndarray:
     Infinite for those that are zero already and for the last one of a problem.
     """
     alive = to_numpy(model.h[i]) > 0
-    if model.K[i] is None:
+    K = model.K[i]
+    if K is None:
         losses = to_numpy(_downdated(model, i))
     else:
-        losses = _decomposed(model, i)
+        losses = _decomposed(model, i, K)
     lonely = np.sum(alive, axis=1, keepdims=True) < 2
     return np.where(alive & ~lonely, losses, math.inf)
 
@@ -82,9 +83,9 @@ def _downdated(model: KronModel, i: int) -> Array:
     return xp.sum(xp.log(left) + weight * energy / left, axis=2)
 
 
-def _decomposed(model: KronModel, i: int) -> np.ndarray:
+def _decomposed(model: KronModel, i: int, K: Array) -> np.ndarray:
     """Losses of the few smallest coupled hyper-parameters, each by its eigenbasis."""
-    xp, h, K = model.xp, model.h[i], model.K[i]
+    xp, h = model.xp, model.h[i]
     host = to_numpy(h)
     order = np.argsort(np.where(host > 0, host, math.inf), axis=1, kind="stable")
     order = order[:, :CANDIDATES]

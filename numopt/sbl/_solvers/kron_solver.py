@@ -68,11 +68,7 @@ class KronSolver(Solver[KronProblem, KronState]):
     phase_limit: int
     prune_tol: float
     noise_var: float | None = None
-
-    @property
-    def name(self) -> str:
-        """Name for messages."""
-        return f"kronecker_sbl(method={self.method!r})"
+    name: str = "kronecker_sbl"
 
     @property
     def literal(self) -> bool:

@@ -241,9 +241,10 @@ def kronecker_sbl(
         return _result(problem, _zero(problem, noise), many, batched, return_dense)
     threshold = PRUNE[method] if prune_tol is None else prune_tol
     warms = (warm_iter, *(w for w in WARM_STARTS if w != warm_iter))[:n_starts]
+    name = f"kronecker_sbl(method={method!r})"
     best: dict[str, Any] = {}
     for warm in warms if method == "auto" else (0,):
-        solver = KronSolver(method, price, warm, tol, max_iter, threshold, noise)
+        solver = KronSolver(method, price, warm, tol, max_iter, threshold, noise, name)
         one = iterate(
             solver,
             problem,
@@ -258,7 +259,7 @@ def kronecker_sbl(
         if not best or one["score"] > best["score"]:
             best = one
     if warn and best["status"] not in ("converged", "callback"):
-        warn_not_converged(solver.name, best["message"])
+        warn_not_converged(name, best["message"])
     return _result(problem, best, many, batched, return_dense)
 
 

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Relevance vectors, equation discovery and Kronecker dictionaries against peers."""
+
+import functools
+import itertools
+import math
+
+import numpy as np
+
+from benchmarks import peers
+from benchmarks.common import PeerBenchmark
+
+
+def sinc(n, seed=0):
+    """Noisy sinc on a grid, its truth, and the width of the kernel."""
+    x = np.linspace(-10, 10, n)[:, None]
+    truth = np.sinc(x[:, 0] / np.pi)
+    noise = 0.1 * np.random.default_rng(seed).standard_normal(n)
+    return x, truth + noise, truth, 0.1
+
+
+def relevance(n):
+    """Ours, fastrvm and the root mean square errors of both."""
+    from numopt.sbl import RVMRegressor
+
+    fastrvm = peers.require("fastrvm")
+    x, y, truth, gamma = sinc(n)
+
+    def ours():
+        return RVMRegressor(gamma=gamma).fit(x, y)
+
+    def theirs():
+        return fastrvm.RVR(gamma=gamma, fit_intercept=True).fit(x, y)
+
+    errors = [
+        float(np.sqrt(np.mean((model().predict(x) - truth) ** 2)))
+        for model in (ours, theirs)
+    ]
+    return ours, theirs, errors
+
+
+@functools.cache
+def lorenz(noise, n=2000, degree=5, seed=0):
+    """Monomials of a Lorenz trajectory, its noisy derivatives and the true terms."""
+    from scipy.integrate import solve_ivp
+
+    def field(_, u):
+        x, y, z = u
+        return [10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z]
+
+    t = np.linspace(0, 20, n)
+    path = solve_ivp(field, (0, 20), [-8, 8, 27], t_eval=t, rtol=1e-9).y
+    slopes = np.array(field(0, path))
+    slopes = slopes + noise * np.random.default_rng(seed).standard_normal(slopes.shape)
+    powers = [
+        p for p in itertools.product(range(degree + 1), repeat=3) if sum(p) <= degree
+    ]
+    library = np.stack([np.prod(path.T**p, axis=1) for p in powers], axis=1)
+    true = [
+        {(1, 0, 0), (0, 1, 0)},
+        {(1, 0, 0), (0, 1, 0), (1, 0, 1)},
+        {(1, 1, 0), (0, 0, 1)},
+    ]
+    return library, slopes, [{powers.index(p) for p in terms} for terms in true]
+
+
+def discovery(noise):
+    """Ours, STLSQ, and the numbers of wrong terms of both."""
+    from numopt.sbl import SBLRegressor
+
+    optimizers = peers.require("pysindy.optimizers")
+    library, slopes, true = lorenz(noise)
+
+    def ours():
+        model = SBLRegressor(fit_intercept=False)
+        return np.array([model.fit(library, s).coef_ for s in slopes])
+
+    def theirs():
+        return optimizers.STLSQ(threshold=0.1).fit(library, slopes.T).coef_
+
+    wrong = [
+        sum(
+            len(set(np.flatnonzero(c)) ^ terms)
+            for c, terms in zip(m(), true, strict=True)
+        )
+        for m in (ours, theirs)
+    ]
+    return ours, theirs, wrong
+
+
+@functools.cache
+def separable(seed=0):
+    from numopt.datasets import make_kronecker_sparse
+
+    return make_kronecker_sparse(
+        (8, 12, 15), (15, 15, 15), 3, snr_db=25, random_state=seed
+    )
+
+
+def dense_step(A, y, gamma, noise):
+    """One E-step by the dense formulas: covariance of the data, mean, covariance."""
+    C = (A * gamma) @ A.T
+    C[np.diag_indices_from(C)] += noise
+    gain = np.linalg.solve(C, A * gamma).T
+    cov = -gain @ (A * gamma)
+    cov[np.diag_indices_from(cov)] += gamma
+    return gain @ y, np.diagonal(cov)
+
+
+def kronecker_step():
+    """The same posterior by the factors, and by the dense formulas."""
+    from numopt.sbl import kron_posterior
+
+    data = separable()
+    gammas = [np.ones(H.shape[1]) for H in data.factors]
+    A = functools.reduce(np.kron, data.factors)
+    gamma = np.ones(A.shape[1])
+    noise = data.noise_var
+    return (
+        lambda: kron_posterior(data.factors, data.y, gammas, noise),
+        lambda: dense_step(A, data.y, gamma, noise),
+    )
+
+
+def solve(data, method, **options):
+    """Time one whole Kronecker solve, as a callable."""
+    from numopt.sbl import kronecker_sbl
+
+    return lambda: kronecker_sbl(
+        data.factors, data.y, method=method, warn=False, **options
+    )
+
+
+def sweeps(size, method="mm", count=10):
+    """Ten iterations on ``size ** 3`` atoms and 12 ** 3 measurements."""
+    from numopt.sbl import kronecker_sbl
+
+    rng = np.random.default_rng(0)
+    H = [rng.standard_normal((12, size)) for _ in range(3)]
+    y = rng.standard_normal(12**3)
+    return lambda: kronecker_sbl(
+        H, y, method=method, max_iter=count, prune_tol=0.0, return_dense=False,
+        warn=False,
+    )  # fmt: skip
+
+
+class Kronecker(PeerBenchmark):
+    """Kronecker solver against dense formulas and against itself."""
+
+    def track_ratio_dense_formula(self):
+        return self.ratio(*kronecker_step())
+
+    def track_ratio_auto_to_svd(self):
+        return self.ratio(solve(separable(), "auto"), solve(separable(), "svd"))
+
+    def track_ratio_growth_of_atoms(self):
+        return self.ratio(sweeps(200), sweeps(20))
+
+
+class Relevance(PeerBenchmark):
+    """``RVMRegressor`` against fastrvm."""
+
+    params = [(800, 2000)]
+    param_names = ("points",)
+
+    def track_ratio_fastrvm(self, points):
+        ours, theirs, _ = relevance(points)
+        return self.ratio(ours, theirs)
+
+
+class Discovery(PeerBenchmark):
+    """``SBLRegressor`` against STLSQ on 56 monomials of a Lorenz trajectory."""
+
+    params = [(0.1, 1.0, 5.0, 10.0)]
+    param_names = ("noise",)
+
+    def track_ratio_stlsq(self, noise):
+        ours, theirs, _ = discovery(noise)
+        return self.ratio(ours, theirs)
+
+    def track_wrong_terms(self, noise):
+        return discovery(noise)[2][0]
+
+
+def largest_problem(limit, rows=24, seed=0):
+    """Largest number of atoms whose solve allocates less than ``limit`` bytes.
+
+    Columns double from 64 a factor; the allocations are those of NumPy.
+    """
+    import tracemalloc
+
+    from numopt.sbl import kronecker_sbl
+
+    rng, columns, best = np.random.default_rng(seed), 64, 0
+    while True:
+        H = [rng.standard_normal((rows, columns)) for _ in range(3)]
+        y = functools.reduce(np.kron, [F[:, 5] for F in H])
+        y = y + 0.01 * np.std(y) * rng.standard_normal(y.size)
+        tracemalloc.start()
+        result = kronecker_sbl(
+            H, y, method="mm", max_iter=3, return_dense=False, warn=False
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        # The posterior on the surviving support is part of the result.
+        held = math.prod(len(s) for s in result.support)
+        if peak > limit:
+            return best
+        best = {"atoms": columns**3, "peak": peak, "support": held}
+        columns = columns * 5 // 4

@@ -1,56 +1,53 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Ratings-like completion to a common objective, against cmfrec; scaling of a sweep."""
+"""Completion: ratings against cmfrec, imputation against scikit-learn, scaling."""
 
 import functools
+import time
 
 import numpy as np
 
 from benchmarks import peers
 from benchmarks.common import PeerBenchmark
 
-#: Both are run until their objective is within this of the best known.
-GAP = 1e-2
-ALPHA = 5.0
+#: Ratings: shape, ridge, and sweeps of the peer (its default).
+SHAPE, ALPHA, SWEEPS = (10_000, 3_000), 5.0, 10
 PEERS = {
-    "cmfrec-cholesky": ("cmfrec", {"use_cg": False}),
-    "cmfrec-cg": ("cmfrec", {"use_cg": True, "max_cg_steps": 3}),
+    "cmfrec Cholesky": {"use_cg": False},
+    "cmfrec CG": {"use_cg": True, "max_cg_steps": 3},
 }
 RANKS = (10, 32, 64)
+DTYPES = ("float32", "float64")
+#: Tables: rank and share of the entries removed.
+TABLES = {"breast_cancer": (15, 0.2), "digits": (30, 0.3)}
+IMPUTERS = ("IterativeImputer", "KNNImputer")
 
 
 @functools.cache
-def ratings(n_obs=1_000_000, dtype="float32", seed=0):
-    """Return 10 000 x 3 000 entries with power-law counts: rank 16 plus noise."""
+def truth(n_obs=1_000_000, shape=SHAPE, seed=0):
+    """Entries with power-law counts of a rank-16 matrix plus noise, and its factors."""
     from numopt.datasets import make_low_rank
 
-    rows, cols, values, _, _ = make_low_rank(
-        10_000, 3_000, 16, n_obs=n_obs, noise=0.5, power_law=0.8, min_per_line=0,
+    rows, cols, values, U, V = make_low_rank(
+        *shape, 16, n_obs=n_obs, noise=0.5, power_law=0.8, min_per_line=0,
         random_state=seed,
     )  # fmt: skip
-    return rows.astype(np.int32), cols.astype(np.int32), values.astype(dtype)
+    return rows.astype(np.int32), cols.astype(np.int32), values, U, V
 
 
-def objective(entries, P, Q, mean):
-    """Squared loss plus ridge for factors with the bias in the last column."""
-    from numopt.completion._kernels_cpu.sparse import predict_entries
-
-    rows, cols, values = entries
-    order = np.argsort(rows, kind="stable")
-    indptr = np.searchsorted(rows[order], np.arange(P.shape[0] + 1))
-    P, Q = (np.ascontiguousarray(a, np.float64) for a in (P, Q))
-    guess = predict_entries(indptr, cols[order], P, Q)
-    left = values[order].astype(np.float64) - mean - guess
-    return np.sum(left**2) + ALPHA * (np.sum(P**2) + np.sum(Q**2))
+def ratings(n_obs=1_000_000, dtype="float32", shape=SHAPE):
+    """Triplets of ``truth`` in a dtype."""
+    rows, cols, values, _, _ = truth(n_obs, shape)
+    return rows, cols, values.astype(dtype)
 
 
-def fit(entries, k, *, sweeps=100, target=0.0, inner="auto"):
+def fit(entries, k, *, sweeps=100, target=0.0, shape=SHAPE, **options):
     """Fit until the objective is at the target."""
     from numopt.completion import complete
 
     return complete(
-        entries, k, shape=(10_000, 3_000), alpha=ALPHA, bias="both", method="als",
-        max_iter=sweeps, tol=1e-9, inner=inner, random_state=0, warn=False,
-        callback=lambda info: info.objective <= target,
+        entries, k, shape=shape, alpha=ALPHA, bias="both", method="als",
+        max_iter=sweeps, tol=1e-12, random_state=0, warn=False,
+        callback=lambda info: info.objective <= target, **options,
     )  # fmt: skip
 
 
@@ -69,67 +66,143 @@ def fit_cmfrec(entries, k, sweeps, *, use_cg, **options):
     return model.fit(frame)
 
 
-def cmfrec_objective(entries, model):
-    """Objective of cmfrec's factors, in our terms."""
-    P, Q = np.zeros((10_000, model.A_.shape[1] + 1)), np.zeros((3_000, 0))
-    Q = np.zeros((3_000, model.B_.shape[1] + 1))
+def factors_of(model):
+    """[U, b], [V, c] and the mean of cmfrec's model; zeros where it has no data."""
+    P = np.zeros((SHAPE[0], model.A_.shape[1] + 1))
+    Q = np.zeros((SHAPE[1], model.B_.shape[1] + 1))
     users, items = np.asarray(model.user_mapping_), np.asarray(model.item_mapping_)
     P[users, :-1], P[users, -1] = model.A_, model.user_bias_
     Q[items, :-1], Q[items, -1] = model.B_, model.item_bias_
-    return objective(entries, P, Q, model.glob_mean_)
+    return P, Q, model.glob_mean_
 
 
-def sweeps_needed(entries, k, target, limit=60, **options):
-    """Fewest sweeps after which cmfrec is at the target (doubling, then halving)."""
-    low, high = 0, 4
-    while True:
-        model = fit_cmfrec(entries, k, high, **options)
-        if cmfrec_objective(entries, model) <= target:
-            break
-        if high >= limit:
-            return None
-        low, high = high, min(2 * high, limit)
-    while high - low > 1:
-        middle = (low + high) // 2
-        model = fit_cmfrec(entries, k, middle, **options)
-        if cmfrec_objective(entries, model) <= target:
-            high = middle
-        else:
-            low = middle
-    return high
+def predict(P, Q, mean, rows, cols):
+    """Predictions of [U, b] and [V, c] at places."""
+    parts = []
+    for lo in range(0, rows.size, 1 << 17):
+        p, q = P[rows[lo : lo + (1 << 17)]], Q[cols[lo : lo + (1 << 17)]]
+        dots = np.einsum("ij,ij->i", p[:, :-1], q[:, :-1])
+        parts.append(mean + dots + p[:, -1] + q[:, -1])
+    return np.concatenate(parts)
+
+
+def cmfrec_objective(entries, model):
+    """Objective of cmfrec's factors, in our terms."""
+    P, Q, mean = factors_of(model)
+    left = entries[2].astype(np.float64) - predict(P, Q, mean, *entries[:2])
+    return np.sum(left**2) + ALPHA * (np.sum(P**2) + np.sum(Q**2))
+
+
+def error(P, Q, mean):
+    """Root mean square error against the noiseless matrix at random places."""
+    rng = np.random.default_rng(7)
+    rows, cols = (rng.integers(0, extent, 100_000) for extent in SHAPE)
+    U, V = truth()[3:]
+    exact = np.einsum("ij,ij->i", U[rows], V[cols])
+    return float(np.sqrt(np.mean((predict(P, Q, mean, rows, cols) - exact) ** 2)))
+
+
+def our_factors(result):
+    """[U, b], [V, c] and the mean of a result."""
+    return (
+        np.column_stack([result.row_factors, result.row_bias]),
+        np.column_stack([result.col_factors, result.col_bias]),
+        result.intercept,
+    )
+
+
+@functools.cache
+def table_with_holes(name):
+    """Return a table, the same with holes, and where they are."""
+    from sklearn import datasets
+
+    _, share = TABLES[name]
+    X = getattr(datasets, f"load_{name}")().data
+    if name == "breast_cancer":
+        X = (X - X.mean(axis=0)) / X.std(axis=0)
+    lost = np.random.default_rng(0).random(X.shape) < share
+    return X, np.where(lost, np.nan, X), lost
+
+
+def imputer(name, table):
+    """Ours or one of scikit-learn's, with defaults but the rank."""
+    if name == "numopt":
+        from numopt.completion import LowRankImputer
+
+        return LowRankImputer(rank=TABLES[table][0])
+    impute = peers.require("sklearn.impute")
+    peers.require("sklearn.experimental.enable_iterative_imputer")
+    options = {"random_state": 0} if name == "IterativeImputer" else {}
+    return getattr(impute, name)(**options)
+
+
+def imputation_error(name, table):
+    """Root mean square error of the entries removed."""
+    X, holes, lost = table_with_holes(table)
+    filled = imputer(name, table).fit_transform(holes)
+    return float(np.sqrt(np.mean((filled - X)[lost] ** 2)))
+
+
+def alternate(ours, peer, pairs):
+    """CPU-time ratios of a few alternating pairs, for runs of minutes."""
+    samples = []
+    for k in range(pairs):
+        taken = {}
+        for f in (ours, peer) if k % 2 == 0 else (peer, ours):
+            start = time.process_time()
+            f()
+            taken[f] = time.process_time() - start
+        samples.append(taken[ours] / taken[peer])
+    return peers.Ratio(tuple(samples))
 
 
 class ToObjective(PeerBenchmark):
-    """Time to the same objective, preparation of the data included, one thread."""
+    """Time to the objective that ten sweeps of cmfrec reach, ingest included."""
 
-    params = [RANKS, ("float32", "float64")]
+    params = [RANKS, DTYPES]
     param_names = ("rank", "dtype")
 
-    def setup(self, rank, dtype):
-        self.entries = ratings(dtype=dtype)
-        best = fit(self.entries, rank, sweeps=60).objective
-        self.target = (1 + GAP) * best
-
-    def _against(self, name, rank):
-        module, options = PEERS[name]
-        peers.require(module)
-        sweeps = sweeps_needed(self.entries, rank, self.target, **options)
-        if sweeps is None:
-            raise NotImplementedError(f"{name} does not reach the objective")
+    def _against(self, name, rank, dtype):
+        peers.require("cmfrec")
+        entries, options = ratings(dtype=dtype), PEERS[name]
+        target = cmfrec_objective(entries, fit_cmfrec(entries, rank, SWEEPS, **options))
         return self.ratio(
-            lambda: fit(self.entries, rank, target=self.target),
-            lambda: fit_cmfrec(self.entries, rank, sweeps, **options),
+            lambda: fit(entries, rank, target=target),
+            lambda: fit_cmfrec(entries, rank, SWEEPS, **options),
         )
 
     def track_ratio_cmfrec_cholesky(self, rank, dtype):
-        return self._against("cmfrec-cholesky", rank)
+        return self._against("cmfrec Cholesky", rank, dtype)
 
     def track_ratio_cmfrec_cg(self, rank, dtype):
-        return self._against("cmfrec-cg", rank)
+        return self._against("cmfrec CG", rank, dtype)
+
+
+class Imputation(PeerBenchmark):
+    """Fit and fill a table with holes, defaults but the rank."""
+
+    params = [tuple(TABLES)]
+    param_names = ("table",)
+
+    def _against(self, name, table):
+        holes = table_with_holes(table)[1]
+        return self.ratio(
+            lambda: imputer("numopt", table).fit_transform(holes),
+            lambda: imputer(name, table).fit_transform(holes),
+        )
+
+    def track_ratio_iterative(self, table):
+        return self._against("IterativeImputer", table)
+
+    def track_ratio_knn(self, table):
+        return self._against("KNNImputer", table)
+
+    def track_error(self, table):
+        return imputation_error("numopt", table)
 
 
 class Sweep:
-    """Ten exact or conjugate-gradient sweeps as data and rank grow."""
+    """Ten sweeps as data and rank grow."""
 
     params = [(500_000, 1_000_000, 2_000_000), (16, 32, 64)]
     param_names = ("n_obs", "rank")

@@ -6,7 +6,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from numopt._array.namespace import array_namespace, device, is_array, to_numpy
+from numopt._array.namespace import (
+    array_namespace,
+    device,
+    is_array,
+    namespace_key,
+    to_numpy,
+)
 from numopt._array.sparse import is_sparse
 from numopt._validation import check_choice, check_int, float_arrays, message
 from numopt.completion._kernels.ingest import group_by
@@ -45,11 +51,15 @@ class Side:
 
     def line_ids(self) -> Array:
         """Line of each observation, in the dtype of ``indices``."""
-        xp = array_namespace(self.indptr)
-        ids = xp.arange(
-            self.n_lines, dtype=self.indices.dtype, device=device(self.indices)
+        xp, dtype = array_namespace(self.indptr), self.indices.dtype
+        if namespace_key(xp) == "numpy":
+            return xp.repeat(xp.arange(self.n_lines, dtype=dtype), self.counts)
+        # The length of a repetition by an array is not known in advance everywhere.
+        places = xp.arange(
+            self.indices.shape[0], dtype=xp.int64, device=device(self.indices)
         )
-        return xp.repeat(ids, self.counts)
+        found = xp.searchsorted(self.indptr, places, side="right") - 1
+        return xp.astype(found, dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +117,10 @@ class Observations:
             full=self.full and weights.shape[0] == 0,
         )
 
-    def subset(self, keep: Array) -> "Observations":
-        """Return the observations at the row-major positions ``keep`` (sorted)."""
+    def subset(self, kept: np.ndarray) -> "Observations":
+        """Return the observations where the row-major host mask ``kept`` is true."""
         xp = self.xp
+        keep = self.entries(kept)
         rows = xp.take(self.by_row.line_ids(), keep)
         cols = xp.take(self.by_row.indices, keep)
         values = xp.take(self.by_row.values, keep)
@@ -117,11 +128,16 @@ class Observations:
         weights = xp.take(weights, keep) if self.weighted else weights
         return _assemble(rows, cols, values, weights, self.shape)
 
+    def entries(self, mask: np.ndarray) -> Array:
+        """Row-major positions where a host mask is true, beside the data."""
+        where = device(self.by_row.values)
+        return self.xp.asarray(np.flatnonzero(mask), device=where)
+
     def weighted_mean(self) -> float:
         """Return the weighted mean of the observed values."""
         xp, v, w = self.xp, self.by_row.values, self.by_row.weights
         if not self.weighted:
-            return float(to_numpy(xp.mean(v, dtype=xp.float64)))
+            return float(to_numpy(xp.mean(xp.astype(v, xp.float64))))
         w = xp.astype(w, xp.float64)
         return float(to_numpy(xp.sum(w * v) / xp.sum(w)))
 
@@ -190,7 +206,7 @@ def _drop_unweighted(
         raise ValueError(message("weights", "finite and non-negative", bad))
     if low > 0:
         return None, rows, cols, values, weights
-    keep = xp.nonzero(weights > 0)[0]
+    keep = _places(weights > 0)
     if keep.shape[0] == 0:
         raise ValueError(message("weights", "positive somewhere", "all zero"))
     return (keep, *(xp.take(a, keep) for a in (rows, cols, values, weights)))
@@ -209,6 +225,12 @@ def _sorted(
     weights = xp.take(weights, order) if weights.shape[0] else weights
     rows, cols, values = (xp.take(a, order) for a in (rows, cols, values))
     return _assemble(rows, cols, values, weights, size), order
+
+
+def _places(mask: Array) -> Array:
+    """Positions of the true entries; the host counts them, as their number is data."""
+    xp = array_namespace(mask)
+    return xp.asarray(np.flatnonzero(to_numpy(mask)), device=device(mask))
 
 
 def _in_order(xp: Namespace, rows: Array, cols: Array) -> bool:
@@ -262,7 +284,7 @@ def _merge_duplicates(
     group = xp.cumulative_sum(xp.astype(start, xp.int64)) - 1
     values = found.by_row.values
     w = found.by_row.weights if found.weighted else xp.ones_like(values)
-    bounds = xp.nonzero(start)[0]
+    bounds = _places(start)
     total = _run_sums(xp, w, bounds)
     mean = _run_sums(xp, w * values, bounds) / total
     dtype = values.dtype
@@ -398,7 +420,7 @@ def _from_dense(X: Any, shape: Any, weights: Any, name: str) -> tuple[Any, ...]:
     _refuse_shape(shape, X.shape)
     m, n = X.shape
     flat = xp.reshape(X, (-1,))
-    seen = xp.nonzero(~xp.isnan(flat))[0]
+    seen = _places(~xp.isnan(flat))
     values = xp.take(flat, seen)
     if W is not None:
         if tuple(W.shape) == (m, n):

@@ -47,8 +47,8 @@ def split_entries(
     N = problem.n_observed
     rng = as_generator(random_state)
     held = rng.permutation(N) < max(1, round(share * N))
-    places = xp.asarray(np.flatnonzero(held))
-    return problem.subset(xp.asarray(np.flatnonzero(~held))), Holdout(
+    places = problem.entries(held)
+    return problem.subset(~held), Holdout(
         xp.take(problem.by_row.line_ids(), places),
         xp.take(problem.by_row.indices, places),
         xp.take(problem.by_row.values, places),

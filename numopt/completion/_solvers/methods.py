@@ -10,7 +10,7 @@ from numopt._array.namespace import to_numpy
 from numopt._array.random import as_generator
 from numopt.completion._problem import Observations
 from numopt.completion._solvers.als import ALS
-from numopt.completion._solvers.classic import AltMin, SoftImpute
+from numopt.completion._solvers.altmin import AltMin
 from numopt.completion._solvers.factors import (
     join,
     relative_residual,
@@ -22,6 +22,7 @@ from numopt.completion._solvers.gradient import ScaledGD, SubGM
 from numopt.completion._solvers.heldout import Holdout, split_entries
 from numopt.completion._solvers.options import Options
 from numopt.completion._solvers.robust import RobustGaussNewton
+from numopt.completion._solvers.soft_impute import SoftImpute
 from numopt.completion._solvers.vb import VariationalBayes
 
 __all__ = ["RUNNERS", "direct"]

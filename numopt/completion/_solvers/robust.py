@@ -165,7 +165,7 @@ class RobustGaussNewton(Solver[Observations, _RobustState]):
             if last is not None and np.array_equal(mask, last):
                 break
             last = mask
-            kept = problem.subset(xp.asarray(np.flatnonzero(~mask)))
+            kept = problem.subset(~mask)
             found = iterate(
                 solver, kept, tol=self.tol, max_iter=solver.total_steps, warn=False,
                 warm_start=(P, Q),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Soft-impute, and alternating minimisation with inexact half steps."""
+"""Alternating minimisation whose half steps are as exact as the subspaces settle."""
 
 import dataclasses
 import math
@@ -7,120 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from numopt._array.namespace import array_namespace, device, to_numpy
+from numopt._array.namespace import to_numpy
 from numopt._array.random import as_generator
 from numopt._iterate.loop import Solver
 from numopt.completion._kernels.als import cg_lines, ridge_lines
 from numopt.completion._problem import Observations, Penalty
-from numopt.completion._solvers.factors import (
-    join,
-    relative_residual,
-    residuals,
-    weighted_square,
-)
+from numopt.completion._solvers.factors import join, relative_residual
 from numopt.completion._solvers.spectral import clip_rows, truncated_svd
 from numopt.typing import Array
 
-__all__ = ["AltMin", "SoftImpute"]
+__all__ = ["AltMin"]
 
 #: Accuracy of a half step relative to the movement of the subspace, and its bounds.
 EPS_SHARE, EPS_LOW, EPS_HIGH = 0.1, 1e-12, 1e-1
-
-
-@dataclasses.dataclass
-class _Filled:
-    U: Array
-    s: Array
-    V: Array
-    objective: float = math.inf
-    residual: float = math.inf
-
-
-@dataclasses.dataclass(frozen=True)
-class SoftImpute(Solver[Observations, _Filled]):
-    """Fill the unknown entries by the model, soft-threshold the singular values."""
-
-    rank: int
-    alpha: float
-
-    name = "soft_impute"
-
-    def init(self, problem: Observations, warm_start: Any) -> _Filled:
-        """Start from zero, or from given factors."""
-        xp, values = problem.xp, problem.by_row.values
-        m, n = problem.shape
-        make = {"dtype": values.dtype, "device": device(values)}
-        if warm_start is not None:
-            product = warm_start[0][:, :-1] @ warm_start[1][:, :-1].T
-            A, s, Bt = xp.linalg.svd(product, full_matrices=False)
-            k = self.rank
-            state = _Filled(A[:, :k], s[:k], Bt[:k, :].T)
-        else:
-            k = self.rank
-            state = _Filled(
-                xp.zeros((m, k), **make), xp.zeros((k,), **make),
-                xp.zeros((n, k), **make),
-            )  # fmt: skip
-        state.objective = self._objective(problem, state)
-        return state
-
-    def _objective(self, problem: Observations, state: _Filled) -> float:
-        xp = array_namespace(state.s)
-        r = residuals(problem, join(state.U * state.s), join(state.V))
-        nuclear = float(to_numpy(xp.sum(state.s)))
-        return weighted_square(problem, r) + 2 * self.alpha * nuclear
-
-    def step(self, problem: Observations, state: _Filled) -> _Filled:
-        """X <- soft threshold of X + P(Y - X)."""
-        xp = problem.xp
-        m, n = problem.shape
-        side = problem.by_row
-        r = residuals(problem, join(state.U * state.s), join(state.V))
-        if problem.weighted:
-            # The step 1 / max weight keeps the surrogate above the objective.
-            top = xp.max(side.weights)
-            r = r * side.weights / top
-            alpha = self.alpha / float(to_numpy(top))
-        else:
-            alpha = self.alpha
-        rows = xp.astype(side.line_ids(), xp.int64)
-        places = rows * n + xp.astype(side.indices, xp.int64)
-        flat = xp.reshape((state.U * state.s) @ state.V.T, (-1,))
-        import array_api_extra as xpx
-
-        filled = xp.reshape(xpx.at(flat)[places].add(r), (m, n))
-        A, s, Bt = xp.linalg.svd(filled, full_matrices=False)
-        k = self.rank
-        kept = xp.maximum(s[:k] - alpha, xp.zeros_like(s[:k]))
-        before = state.objective
-        state.U, state.s, state.V = A[:, :k], kept, Bt[:k, :].T
-        state.objective = self._objective(problem, state)
-        state.residual = abs(before - state.objective) / max(before, 1e-300)
-        return state
-
-    def measure(self, problem: Observations, state: _Filled) -> dict[str, Any]:
-        """Objective and its relative decrease."""
-        return {
-            "objective": state.objective,
-            "residual": state.residual,
-            "rank": self.rank,
-        }
-
-    def current(self, state: _Filled) -> Any:
-        """The singular triplets."""
-        return state.U, state.s, state.V
-
-    def finish(self, problem: Observations, state: _Filled) -> dict[str, Any]:
-        """Balanced factors."""
-        xp = problem.xp
-        root = xp.sqrt(state.s)
-        P, Q = join(state.U * root), join(state.V * root)
-        return {
-            "P": P,
-            "Q": Q,
-            "objective": state.objective,
-            "relative_residual": relative_residual(problem, P, Q),
-        }
 
 
 @dataclasses.dataclass

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measure the completion rows: ``python -m benchmarks.table_completion``.
+
+Rows already stored stay; ``--parts`` measures some of them again.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import bench_completion as bench
+from benchmarks import peers
+
+#: Sizes of the scaling rows: entries and shape, counts a line unchanged.
+SMALL = (1_000_000, (10_000, 3_000))
+DOUBLE = (2_000_000, (20_000, 6_000))
+LARGE = (10_000_000, (100_000, 30_000))
+
+
+def row(workload, peer, version, result, **fields):
+    """One row of the table."""
+    return {
+        "workload": workload, "peer": peer, "version": version, "threads": 1,
+        "ratio": result.median, "spread": result.spread, "pairs": len(result.samples),
+        **fields,
+    }  # fmt: skip
+
+
+def imputation():
+    """Time and error against scikit-learn's imputers."""
+    for table, (rank, share) in bench.TABLES.items():
+        holes = bench.table_with_holes(table)[1]
+        for name in bench.IMPUTERS:
+            result = peers.measure(
+                lambda t=table, h=holes: bench.imputer("numopt", t).fit_transform(h),
+                lambda t=table, h=holes, n=name: bench.imputer(n, t).fit_transform(h),
+                clock=time.process_time,
+            )
+            yield row(
+                f"{table}, {share:.0%} lost, rank {rank}", name,
+                peers.version("sklearn"), result,
+                error=bench.imputation_error("numopt", table),
+                error_peer=bench.imputation_error(name, table),
+            )  # fmt: skip
+
+
+def ratings(ranks=bench.RANKS, dtypes=bench.DTYPES, pairs=3):
+    """Time to the objective of ten sweeps of cmfrec."""
+    for rank in ranks:
+        for dtype in dtypes:
+            entries = bench.ratings(dtype=dtype)
+            bench.fit(entries, rank, sweeps=2)
+            for name, options in bench.PEERS.items():
+                model = bench.fit_cmfrec(entries, rank, bench.SWEEPS, **options)
+                target = bench.cmfrec_objective(entries, model)
+                found = bench.fit(entries, rank, target=target)
+                result = bench.alternate(
+                    lambda e=entries, k=rank, t=target: bench.fit(e, k, target=t),
+                    lambda e=entries, k=rank, o=options: bench.fit_cmfrec(
+                        e, k, bench.SWEEPS, **o
+                    ),
+                    pairs,
+                )
+                yield row(
+                    f"ratings 1e6, rank {rank}, {dtype}, to equal objective", name,
+                    peers.version("cmfrec"), result, sweeps=found.n_iter,
+                    sweeps_peer=bench.SWEEPS,
+                    error=bench.error(*bench.our_factors(found)),
+                    error_peer=bench.error(*bench.factors_of(model)),
+                )  # fmt: skip
+
+
+def sweeps(size, k, count):
+    """Fit ``count`` sweeps and return nothing."""
+    n_obs, shape = size
+    bench.fit(bench.ratings(n_obs, "float32", shape), k, sweeps=count, shape=shape)
+
+
+def scaling():
+    """Time per entry and rank as either doubles; ten sweeps, ingest included."""
+    for workload, ours, peer, times in (
+        ("2e6 entries against 1e6, rank 32", (DOUBLE, 32), (SMALL, 32), 2),
+        ("rank 64 against 32, 1e6 entries", (SMALL, 64), (SMALL, 32), 2),
+        ("rank 128 against 64, 1e6 entries", (SMALL, 128), (SMALL, 64), 2),
+    ):
+        sweeps(*ours, 1)
+        sweeps(*peer, 1)
+        raw = bench.alternate(
+            lambda o=ours: sweeps(*o, 10), lambda p=peer: sweeps(*p, 10), 3
+        )
+        result = peers.Ratio(tuple(s / times for s in raw.samples))
+        yield row(f"time per (entry x rank): {workload}", "numopt", None, result)
+
+
+def large():
+    """Ten sweeps of 1e7 entries: time per entry against 1e6, and peak memory."""
+    entries = bench.ratings(LARGE[0], "float32", LARGE[1])
+    size = sum(a.nbytes for a in entries)
+    sweeps(SMALL, 32, 1)
+    bench.truth.cache_clear()
+    before = _peak()
+    start = time.process_time()
+    bench.fit(entries, 32, sweeps=10, shape=LARGE[1])
+    taken = time.process_time() - start
+    peak = max(_peak() - before, 0)
+    small = []
+    for _ in range(3):
+        start = time.process_time()
+        sweeps(SMALL, 32, 10)
+        small.append(time.process_time() - start)
+    result = peers.Ratio(tuple(taken / 10 / s for s in small))
+    yield row(
+        "time per entry: 1e7 entries against 1e6, rank 32, ten sweeps", "numopt", None,
+        result, memory_over_triplets=peak / size,
+    )  # fmt: skip
+
+
+def _peak():
+    """Peak resident memory of this process, in bytes."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def fold_in():
+    """Fold-in of 1e5 rows over one sweep of the same entries."""
+    shape = (100_000, 3_000)
+    entries = bench.ratings(1_000_000, "float32", shape)
+    model = bench.fit(entries, 32, sweeps=2, shape=shape)
+
+    def one_sweep():
+        bench.fit(entries, 32, sweeps=1, shape=shape)
+
+    result = bench.alternate(lambda: model.fold_in(entries), one_sweep, 5)
+    yield row("fold-in of 1e5 rows against a fit of one sweep", "numopt", None, result)
+
+
+def movielens():
+    """Mean error over five 80/20 splits, and time, against cmfrec at its best."""
+    from numopt.completion import MatrixCompletionRegressor
+    from numopt.datasets import load_movielens
+
+    data = load_movielens()
+    X = np.column_stack([data.rows, data.cols])
+    models = {
+        "defaults": {"random_state": 0},
+        "ridge 12, bias ridge 4, rank 30": {
+            "rank": 30, "alpha": 12.0, "alpha_bias": 4.0, "alpha_scaling": "constant",
+            "max_iter": 60, "random_state": 0,
+        },
+    }  # fmt: skip
+    for name, options in models.items():
+        errors, ratios, theirs = [], [], []
+        for seed in range(5):
+            held = np.random.default_rng(seed).random(data.values.size) < 0.2
+            start = time.process_time()
+            model = MatrixCompletionRegressor(**options)
+            model.fit(X[~held], data.values[~held])
+            ours = time.process_time() - start
+            guess = model.predict(X[held])
+            errors.append(np.sqrt(np.mean((guess - data.values[held]) ** 2)))
+            taken, other = _cmfrec_movielens(X, data.values, held)
+            theirs.append(np.sqrt(np.mean((other - data.values[held]) ** 2)))
+            ratios.append(ours / taken)
+        yield row(
+            f"MovieLens small, five 80/20 splits, {name}", "cmfrec Cholesky, rank 30",
+            peers.version("cmfrec"), peers.Ratio(tuple(ratios)),
+            error=float(np.mean(errors)), error_peer=float(np.mean(theirs)),
+        )  # fmt: skip
+
+
+def _cmfrec_movielens(X, values, held):
+    """CPU time and predictions of cmfrec, rank 30 and ridge 12."""
+    import pandas as pd
+
+    cmfrec = peers.require("cmfrec")
+    frame = pd.DataFrame(
+        {"UserId": X[~held, 0], "ItemId": X[~held, 1], "Rating": values[~held]}
+    )
+    start = time.process_time()
+    model = cmfrec.CMF(
+        k=30, lambda_=12.0, use_cg=False, niter=15, nthreads=1, verbose=False,
+        random_state=1,
+    ).fit(frame)  # fmt: skip
+    taken = time.process_time() - start
+    return taken, model.predict(X[held, 0], X[held, 1])
+
+
+PARTS = {
+    part.__name__: part
+    for part in (imputation, movielens, ratings, fold_in, scaling, large)
+}
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table_completion")
+    parser.add_argument("--parts", nargs="*", choices=tuple(PARTS), default=PARTS)
+    parser.add_argument("--ranks", nargs="*", type=int, default=bench.RANKS)
+    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
+    options = parser.parse_args(argv)
+    path = options.out / "completion.json"
+    old = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = {(r["workload"], r["peer"]): r for r in old}
+    names = ("numopt", "numpy", "scipy", "numba", "sklearn")
+    report = {
+        "machine": f"{platform.machine()}, {platform.system()}, one thread, CPU time",
+        "python": platform.python_version(),
+        "versions": [peers.version(name) for name in names],
+    }
+    with peers.threads(1):
+        for part in options.parts:
+            given = {"ranks": options.ranks} if part == "ratings" else {}
+            for new in PARTS[part](**given):
+                rows[new["workload"], new["peer"]] = new
+                print(new, flush=True)
+                report["rows"] = list(rows.values())
+                path.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

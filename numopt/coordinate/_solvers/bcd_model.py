@@ -11,7 +11,12 @@ import numpy as np
 
 from numopt._array.sparse import as_csr
 from numopt.coordinate._problem.data import LinearData
-from numopt.coordinate._problem.datafits import Datafit, Logistic, Quadratic
+from numopt.coordinate._problem.datafits import (
+    Datafit,
+    Logistic,
+    Multinomial,
+    Quadratic,
+)
 
 __all__ = ["LinearModel", "QuadraticModel", "SmoothModel"]
 
@@ -105,6 +110,17 @@ class LinearModel(SmoothModel):
         if fit_intercept:
             self._settle_intercept()
 
+    @property
+    def _curvature_bound(self) -> float:
+        """Bound of the second derivative of the loss."""
+        limit = self.datafit.lipschitz
+        if limit is None:
+            raise ValueError(
+                "the rule needs a datafit with a bounded second derivative, got "
+                f"{type(self.datafit).__name__}"
+            )
+        return limit
+
     def _column_squares(self) -> np.ndarray:
         if isinstance(self.X, np.ndarray):
             return np.einsum("ij,ij,i->j", self.X, self.X, self.share)
@@ -166,7 +182,7 @@ class LinearModel(SmoothModel):
     def gram(self) -> np.ndarray | None:
         """Majorising matrix of one output, without ridge; None when too large."""
         if self._gram is None and self.features <= GRAM_LIMIT:
-            root = np.sqrt(self.share * self.datafit.lipschitz)
+            root = np.sqrt(self.share * self._curvature_bound)
             if isinstance(self.X, np.ndarray):
                 scaled = self.X * root[:, None]
                 self._gram = scaled.T @ scaled
@@ -190,6 +206,7 @@ class LinearModel(SmoothModel):
         self, outputs: np.ndarray, columns: np.ndarray, curvature: np.ndarray
     ) -> np.ndarray:
         """Softmax Hessian ``p_k (delta_kl - p_l)`` on coordinates of all outputs."""
+        assert isinstance(self.datafit, Multinomial)
         P = self.datafit.probabilities(self.z)[:, outputs]
         own = outputs[:, None] == outputs
         weighted = columns * P
@@ -202,7 +219,7 @@ class LinearModel(SmoothModel):
         outputs, features = self._places(b)
         H = self.gram()
         if H is None:
-            limit = self.share * self.datafit.lipschitz
+            limit = self.share * self._curvature_bound
             columns = self._columns(features)
             columns = columns if isinstance(columns, np.ndarray) else columns.toarray()
             H = columns.T @ (columns * limit[:, None])
@@ -226,7 +243,7 @@ class LinearModel(SmoothModel):
         for k in np.unique(outputs):
             mine = outputs == k
             product[:, k] = self._columns(features[mine]) @ d[used[mine]]
-        product *= (self.share * self.datafit.lipschitz)[:, None]
+        product *= (self.share * self._curvature_bound)[:, None]
         return np.asarray(self.X.T @ product).T.ravel() + self.ridge * d
 
     def row_sums(self) -> np.ndarray | None:
@@ -277,7 +294,7 @@ class LinearModel(SmoothModel):
         columns = self._columns(self._places(b)[1])
         columns = columns if isinstance(columns, np.ndarray) else columns.toarray()
         reach = float(np.sqrt(np.max(np.sum(columns**2, axis=1), initial=0.0)))
-        top = float(np.linalg.eigvalsh(self.bound(b))[-1]) / self.datafit.lipschitz
+        top = float(np.linalg.eigvalsh(self.bound(b))[-1]) / self._curvature_bound
         return LOGISTIC_THIRD * reach * top
 
 

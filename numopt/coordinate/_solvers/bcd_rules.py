@@ -109,7 +109,8 @@ class Rule:
             if self.blocks is not None and self._constants is not None:
                 top = float(np.max(self._constants))
             return np.full(self.model.size, max(top, 1e-300))
-        if self.selection == "GSL" and self.blocks is not None:
+        if self.selection == "GSL" and self._constants is not None:
+            assert self.blocks is not None
             scale = np.empty(self.model.size)
             for constant, b in zip(self._constants, self.blocks, strict=True):
                 scale[b] = constant
@@ -123,8 +124,9 @@ class Rule:
         if self.blocks is None:
             scaled = self.block_size * lipschitz
             sums = self.model.row_sums()
-            smaller = sums is not None and sums.sum() < scaled.sum()
-            return sums if smaller else scaled
+            if sums is None or sums.sum() >= scaled.sum():
+                return scaled
+            return sums
         diagonal = np.empty(self.model.size)
         for b in self.blocks:
             sums = np.abs(self.model.bound(b)).sum(axis=1)
@@ -154,11 +156,14 @@ class Rule:
         if self.selection == "random":
             return int(self.rng.integers(self.count))
         if self.selection == "lipschitz":
+            assert self._constants is not None
             share = self._constants / self._constants.sum()
             return int(self.rng.choice(self.count, p=share))
         return int(np.argmax(self._block_scores()))
 
     def _block_scores(self) -> np.ndarray:
+        """Scores of the fixed blocks."""
+        assert self.blocks is not None
         g = self.model.full_gradient()
         if self.selection == "GSC":
             return np.asarray(
@@ -178,6 +183,7 @@ class Rule:
     def _model_decrease(self, b: np.ndarray, g: np.ndarray) -> float:
         """Decrease of the block model with its whole matrix (GS-q)."""
         w, part, H = self.model.w[b], self.composite, self.model.bound(b)
+        assert isinstance(part, Separable)
         bounds = part.l1[b], part.lower[b], part.upper[b]
         tol = 1e-6 * float(np.max(np.abs(g), initial=0.0))
         new = minimise_block(H, g, w, *bounds, max(tol, 1e-300), 1000)
@@ -206,6 +212,7 @@ class Rule:
                 [self.model.third(self.everything[i : i + 1]) for i in range(g.size)]
             )
             h = self.model.lipschitz
+            assert h is not None
             scores = g * g / (h + np.sqrt(h * h + 2.0 * third * np.abs(g)))
         else:
             scores = self._scores(g)
@@ -224,6 +231,7 @@ class Rule:
             return np.asarray([self._queue.pop() for _ in range(take)])
         share = None
         if self.selection == "lipschitz":
+            assert self.model.lipschitz is not None
             share = self.model.lipschitz / self.model.lipschitz.sum()
         return self.rng.choice(self.model.size, self.block_size, replace=False, p=share)
 

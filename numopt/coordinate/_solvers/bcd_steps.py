@@ -178,11 +178,12 @@ class BlockDescent(Solver[BlockProblem, DescentState]):
         if partition == "variable" or self.strategy.selection == "all":
             return None
         if partition == "groups":
+            assert isinstance(problem.composite, Grouped)
             return problem.composite.blocks()
-        if partition == "trees":
-            return tree_partition(model.A)
-        if partition == "red_black":
-            return color_partition(model.A)
+        if partition in ("trees", "red_black"):
+            assert isinstance(model, QuadraticModel)
+            cut = tree_partition if partition == "trees" else color_partition
+            return cut(model.A)
         return fixed_blocks(partition, model.lipschitz, model.size, self.block_size)
 
     def step(self, problem: BlockProblem, state: DescentState) -> DescentState:
@@ -259,6 +260,7 @@ class QuadraticProblem(BlockProblem):
         g = np.where(at_lower, np.minimum(g, 0.0), g)
         g = np.where(at_upper, np.maximum(g, 0.0), g)
         g = np.where(at_lower & at_upper, 0.0, g)
+        assert isinstance(self.model, QuadraticModel)
         scale = float(np.linalg.norm(self.model.c))
         return float(np.linalg.norm(g)) / (scale if scale > 0 else 1.0)
 

@@ -15,7 +15,7 @@ from numopt._numerics.line_search import backtrack
 from numopt.coordinate._kernels.blocks import minimise_block
 from numopt.coordinate._kernels.graph import forest_sweep, peel_leaves
 from numopt.coordinate._solvers.bcd_composite import Composite, Grouped, Separable
-from numopt.coordinate._solvers.bcd_model import SmoothModel
+from numopt.coordinate._solvers.bcd_model import QuadraticModel, SmoothModel
 from numopt.coordinate._solvers.bcd_rules import Rule
 
 __all__ = ["COMPOSITE_UPDATES", "SMOOTH_UPDATES", "UPDATES"]
@@ -115,7 +115,7 @@ def line_search(s: BlockStep, k: int, b: np.ndarray) -> None:
 
 def _piecewise(s: BlockStep, k: int, b: np.ndarray, g: np.ndarray) -> None:
     """Minimise along the proximal direction: the derivative is piecewise linear."""
-    x, part = s.model.w[b], s.composite
+    x, part = s.model.w[b], _separable(s)
     L = max(s.rule.constant(k, b), 1e-300)
     d = part.prox(b, x - g / L, 1.0 / L) - x
     l1, lower, upper = part.l1[b], part.lower[b], part.upper[b]
@@ -222,18 +222,26 @@ def _secular(H: np.ndarray, c: np.ndarray, weight: float) -> np.ndarray:
     return vectors @ (pull * high / (values * high + weight))
 
 
+def _separable(s: BlockStep) -> Separable:
+    """The non-smooth part of rules that need it coordinate by coordinate."""
+    assert isinstance(s.composite, Separable)
+    return s.composite
+
+
 def two_metric(s: BlockStep, k: int, b: np.ndarray) -> None:
     """Two-metric projection: diagonal steps at the bounds, Newton on the rest."""
-    if np.any(s.composite.l1[b]):
+    part = _separable(s)
+    if np.any(part.l1[b]):
         prox(s, k, b)
         _orthant_newton(s, b)
         return
-    part, x, g = s.composite, s.model.w[b], s.model.gradient(b)
+    x, g = s.model.w[b], s.model.gradient(b)
     held = ((x <= part.lower[b] + AT_BOUND) & (g > 0)) | (
         (x >= part.upper[b] - AT_BOUND) & (g < 0)
     )
     d = np.zeros_like(g)
     if np.any(held):
+        assert s.model.lipschitz is not None
         d[held] = -g[held] / max(float(np.sum(s.model.lipschitz[b[held]])), 1e-300)
     free = ~held
     if np.any(free):
@@ -243,7 +251,7 @@ def two_metric(s: BlockStep, k: int, b: np.ndarray) -> None:
 
 def _orthant_newton(s: BlockStep, b: np.ndarray) -> None:
     """Newton on the nonzero interior coordinates with their signs fixed."""
-    part, x = s.composite, s.model.w[b]
+    part, x = _separable(s), s.model.w[b]
     inside = (x > part.lower[b]) & (x < part.upper[b])
     working = inside & ((x != 0) | (part.l1[b] == 0))
     if not np.any(working):
@@ -284,6 +292,7 @@ def _projected_search(
 
 def message_passing(s: BlockStep, k: int, b: np.ndarray) -> None:
     """Exact solve of a forest block by elimination from its leaves."""
+    assert isinstance(s.model, QuadraticModel)
     A = s.model.sparse_block(b)
     if int(peel_leaves(A.data, A.indices, A.indptr)):
         raise ValueError(

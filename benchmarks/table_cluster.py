@@ -238,7 +238,8 @@ def main():
     parser.add_argument("--groups", nargs="*", default=tuple(GROUPS), choices=GROUPS)
     options = parser.parse_args()
     path = options.out / "cluster.json"
-    kept = json.loads(path.read_text())["rows"] if path.exists() else []
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    kept = stored.get("rows", []) + stored.get("experiments", [])
     names = ("numopt", "numpy", "scipy", "numba", "sklearn")
     with peers.threads(1):
         for group in options.groups:
@@ -251,7 +252,8 @@ def main():
                     "one thread, CPU time",
                     "python": platform.python_version(),
                     "versions": [peers.version(name) for name in names],
-                    "rows": kept,
+                    "rows": [row for row in kept if "ratio" in row],
+                    "experiments": [row for row in kept if "ratio" not in row],
                 }
                 path.write_text(json.dumps(report, indent=1) + "\n")
 

@@ -9,15 +9,21 @@ every number of clusters, the elbow of Ruspini's points is a fact.
 
 import matplotlib.pyplot as plt
 
-from numopt.cluster import kmeans_sdp
+from numopt.cluster import kmeans_sdp_path
 from numopt.datasets import load_ruspini
-from numopt.plotting import CertifiedInertiaDisplay
+from numopt.plotting import CertifiedInertiaDisplay, GapDisplay
 
-X = load_ruspini()
-results = {f"{K}": kmeans_sdp(X, K, gap_tol=1e-4, random_state=0) for K in range(2, 8)}
-for K, result in results.items():
+path = kmeans_sdp_path(load_ruspini(), range(2, 8), gap_tol=1e-4)
+for K, result in path.items():
     print(K, result)
-display = CertifiedInertiaDisplay.from_results(results)
+fig, axes = plt.subplots(1, 2, layout="constrained", figsize=(9, 3.5))
+display = CertifiedInertiaDisplay.from_results(
+    {f"{K}": result for K, result in path.items()}, ax=axes[0]
+)
 display.ax_.set_xlabel("number of clusters")
 display.ax_.set_yscale("log")
+
+# %%
+# Four clusters are proved optimal: the gap falls below what is drawn.
+GapDisplay.from_path(path, ax=axes[1])
 plt.show()

@@ -19,22 +19,28 @@ def sinc(n, seed=0):
     return x, truth + noise, truth, 0.1
 
 
-def relevance(n):
-    """Ours, fastrvm and the root mean square errors of both."""
+def relevance(n, seeds=6):
+    """Ours, fastrvm and their root mean square errors, means over noise samples."""
     from numopt.sbl import RVMRegressor
 
     fastrvm = peers.require("fastrvm")
-    x, y, truth, gamma = sinc(n)
 
-    def ours():
+    def ours(seed=0):
+        x, y, _, gamma = sinc(n, seed)
         return RVMRegressor(gamma=gamma).fit(x, y)
 
-    def theirs():
+    def theirs(seed=0):
+        x, y, _, gamma = sinc(n, seed)
         return fastrvm.RVR(gamma=gamma, fit_intercept=True).fit(x, y)
 
+    x, _, truth, _ = sinc(n)
+
+    def error(model):
+        return float(np.sqrt(np.mean((model.predict(x) - truth) ** 2)))
+
     errors = [
-        float(np.sqrt(np.mean((model().predict(x) - truth) ** 2)))
-        for model in (ours, theirs)
+        float(np.mean([error(fit(seed)) for seed in range(seeds)]))
+        for fit in (ours, theirs)
     ]
     return ours, theirs, errors
 

@@ -68,6 +68,21 @@ def test_evidence_is_not_below_that_of_ard():
     assert ours.result_.log_evidence >= theirs - 0.5
 
 
+def test_mackay_shares_its_fixed_point_with_ard():
+    """Without hyper-priors and thresholds the peer iterates the same map."""
+    A, y, *_ = sparse_model(150, 12, 4)
+    A, y = A - A.mean(axis=0), y - y.mean()
+    zero = dict.fromkeys(("alpha_1", "alpha_2", "lambda_1", "lambda_2"), 0.0)
+    peer = ARDRegression(
+        tol=1e-12, max_iter=5000, threshold_lambda=1e12, fit_intercept=False, **zero
+    ).fit(A, y)
+    ours = SBLRegressor(
+        method="mackay", tol=1e-10, max_iter=5000, fit_intercept=False
+    ).fit(A, y)
+    np.testing.assert_allclose(ours.coef_, peer.coef_, atol=1e-4)
+    assert ours.alpha_ == pytest.approx(peer.alpha_, rel=1e-4)
+
+
 def test_smaller_error_than_ard_with_many_features():
     """Less than .35 of its error at n=100, p=1000, k=10: median of three problems."""
     errors = []
@@ -209,6 +224,31 @@ def test_search_and_pipeline():
     pipe = make_pipeline(PolynomialFeatures(2), SBLRegressor())
     grid = {"sblregressor__sparsity_prior": ["beta", "none"]}
     assert GridSearchCV(pipe, grid, cv=3).fit(X, y).best_score_ > 0.4
+
+
+def test_independent_targets_are_separate_fits():
+    A, Y, *_ = sparse_model(50, 20, 3, L=2)
+    both = SBLRegressor().fit(A, Y)
+    mean, std = both.predict(A, return_std=True)
+    assert both.coef_.shape == (2, 20)
+    for k in range(2):
+        one = SBLRegressor().fit(A, Y[:, k])
+        np.testing.assert_allclose(both.coef_[k], one.coef_, atol=1e-10)
+        np.testing.assert_array_equal(both.active_[k], one.active_)
+        desired = one.predict(A, return_std=True)
+        np.testing.assert_allclose(mean[:, k], desired[0], atol=1e-9)
+        np.testing.assert_allclose(std[:, k], desired[1], rtol=1e-9)
+
+
+def test_optimizer_of_equation_discovery():
+    """As an optimizer of pysindy: the terms of a damped oscillator."""
+    pysindy = pytest.importorskip("pysindy")
+    t = np.linspace(0, 10, 500)
+    x = np.exp(-0.1 * t)[:, None] * np.stack([np.cos(2 * t), -np.sin(2 * t)], axis=1)
+    model = pysindy.SINDy(optimizer=SBLRegressor(fit_intercept=False))
+    model.fit(x, t=t)
+    found = np.abs(model.coefficients()) > 0.05
+    assert set(zip(*np.nonzero(found), strict=True)) == {(0, 1), (0, 2), (1, 1), (1, 2)}
 
 
 def test_kronecker_coder():

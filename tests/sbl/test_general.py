@@ -133,7 +133,7 @@ def test_orthogonal_closed_form(method):
 def test_orthogonal_closed_form_of_em():
     """Atoms that should go decay like 1/k only, and no slower than this bound.
 
-    With s = noise / n a step is ``g - g^2 (g + s - z^2) / (g + s)^2``, so that 1/g grows
+    With s = noise / n a step is ``g - g^2 (g + s - z^2) / (g + s)^2``, and 1/g grows
     by at least ``(g + s - z^2) / (g + s)^2``. For z^2 < s and g < s/4 that is at least
     half of ``(s - z^2) / s^2``.
     """
@@ -160,16 +160,22 @@ def test_equivariance_of_fast():
 
 
 def test_inclusion_prior_cures_many_more_atoms_than_rows():
-    """Median over seeds: truth found, noise variance within ten percent."""
+    """Medians over seeds: noise variance within ten percent, near the oracle's error.
+
+    The oracle is least squares on the true support.
+    """
     ratios, errors, sizes = [], [], []
     for seed in range(9):
         A, y, x, noise = sparse_model(200, 2000, 20, seed=seed)
         result = sbl(A, y)
         ratios.append(result.noise_var / noise)
-        errors.append(relative_error(result.coef, x))
+        true = np.flatnonzero(x)
+        oracle = np.linalg.lstsq(A[:, true], y)[0]
+        error = relative_error(result.coef, x)
+        errors.append(error / relative_error(oracle, x[true]))
         sizes.append(result.active.size)
     assert 0.9 < np.median(ratios) < 1.1
-    assert np.median(errors) < 0.07
+    assert np.median(errors) < 1.6
     assert 15 <= np.median(sizes) <= 22
 
 

@@ -39,11 +39,27 @@ CONSTRAINTS: dict[str, Any] = {
 
 FLOATS = (np.float64, np.float32)
 
+#: Attributes that several independent targets turn into lists.
+PER_TARGET = (
+    *("result_", "active_", "sigma_", "alpha_", "lambda_", "scores_"),
+    *("_x_mean", "_offset"),
+)
+
 
 class LinearSBL(RegressorMixin, BaseEstimator):
     """Shared fitting of linear models: centre, solve, undo."""
 
     _parameter_constraints: dict[str, Any] = {}
+    result_: Any
+    active_: Any
+    sigma_: Any
+    alpha_: Any
+    lambda_: Any
+    scores_: Any
+    coef_: Any
+    intercept_: Any
+    _x_mean: Any
+    _offset: Any
 
     @classmethod
     @functools.cache
@@ -83,10 +99,7 @@ class LinearSBL(RegressorMixin, BaseEstimator):
 
     def _std(self, X: Any) -> np.ndarray:
         """Standard deviation of a new observation, noise included."""
-        Z = X[:, self.active_]
-        Z = (Z.toarray() if is_sparse(Z) else Z) - self._x_mean
-        var = np.einsum("ij,ij->i", Z @ self.sigma_, Z)
-        return np.sqrt(np.maximum(var, 0.0) + 1.0 / self.alpha_)
+        return deviation(X, self.active_, self._x_mean, self.sigma_, self.alpha_)
 
     def _predict(self, X: Any, return_std: bool) -> Any:
         """Predictions for new data, and their standard deviations on request."""
@@ -148,6 +161,16 @@ class _EvidenceRegressor(LinearSBL):
         return result
 
 
+def deviation(
+    X: Any, active: np.ndarray, mean: np.ndarray, sigma: np.ndarray, alpha: float
+) -> np.ndarray:
+    """Standard deviations of new observations of one model, noise included."""
+    Z = X[:, active]
+    Z = (Z.toarray() if is_sparse(Z) else Z) - mean
+    var = np.einsum("ij,ij->i", Z @ sigma, Z)
+    return np.sqrt(np.maximum(var, 0.0) + 1.0 / alpha)
+
+
 def _is_plain(X: Any, y: Any) -> bool:
     """Whether both are finite, matching C-order arrays of doubles, one target or more.
 
@@ -167,7 +190,7 @@ def _is_plain(X: Any, y: Any) -> bool:
     )
 
 
-class SBLRegressor(_EvidenceRegressor):
+class SBLRegressor(MultiOutputMixin, _EvidenceRegressor):
     """Linear regression that finds its features and gives error bars.
 
     A replacement of ``sklearn.linear_model.ARDRegression``: the prior variance of
@@ -194,9 +217,9 @@ class SBLRegressor(_EvidenceRegressor):
 
     Attributes
     ----------
-    coef_ : ndarray of shape (p,)
+    coef_ : ndarray of shape (p,) or (L, p)
         Posterior mean; exactly zero for features left out.
-    intercept_ : float
+    intercept_ : float or ndarray of shape (L,)
         Intercept.
     active_ : ndarray of int of shape (m,)
         Features that are in, sorted.
@@ -224,7 +247,9 @@ class SBLRegressor(_EvidenceRegressor):
     Notes
     -----
     The answer does not change with the units of features or target. Weights of
-    samples count as repetitions.
+    samples count as repetitions. For a matrix of L targets ``active_``, ``sigma_``,
+    ``scores_`` and ``result_`` are lists, ``alpha_`` has shape (L,) and ``lambda_``
+    (L, p); :class:`MultiTaskSBL` makes targets share their features instead.
 
     References
     ----------
@@ -252,8 +277,8 @@ class SBLRegressor(_EvidenceRegressor):
         ----------
         X : array or sparse matrix of shape (n, p)
             Features.
-        y : array of shape (n,)
-            Target.
+        y : array of shape (n,) or (n, L)
+            Target; the columns of several are fitted one by one.
         sample_weight : array of shape (n,), default=None
             Weights; a weight of two is a sample given twice.
 
@@ -262,11 +287,35 @@ class SBLRegressor(_EvidenceRegressor):
         SBLRegressor
             The fitted estimator.
         """
-        X, y = self._validated(X, y)
-        result = self._solve(X, np.asarray(y, np.float64)[:, None], sample_weight)
+        X, y = self._validated(X, y, multi_output=True)
+        Y = np.asarray(y, np.float64)
+        if Y.ndim == 2:
+            return self._fit_each(X, Y, sample_weight)
+        result = self._solve(X, Y[:, None], sample_weight)
         self.coef_ = result.coef.reshape(-1)
         self.intercept_ = float(self._offset[0])
         return self
+
+    def _fit_each(self, X: Any, Y: np.ndarray, sample_weight: Any) -> Self:
+        """Fit the targets one by one; attributes become lists or gain an axis."""
+        fits = []
+        for k in range(Y.shape[1]):
+            self._solve(X, Y[:, [k]], sample_weight)
+            fits.append([getattr(self, name) for name in PER_TARGET])
+        for name, values in zip(PER_TARGET, zip(*fits, strict=True), strict=True):
+            setattr(self, name, list(values))
+        self.coef_ = np.stack([one.coef.reshape(-1) for one in self.result_])
+        self.intercept_ = np.concatenate(self._offset)
+        self.alpha_, self.lambda_ = np.array(self.alpha_), np.stack(self.lambda_)
+        self.n_iter_ = max(max(1, one.n_iter) for one in self.result_)
+        return self
+
+    def _std(self, X: Any) -> np.ndarray:
+        """Standard deviations, a column for each target of several."""
+        if isinstance(self.active_, np.ndarray):
+            return super()._std(X)
+        parts = zip(self.active_, self._x_mean, self.sigma_, self.alpha_, strict=True)
+        return np.stack([deviation(X, *part) for part in parts], axis=1)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict, with the standard deviation of a new observation on request.
@@ -280,7 +329,7 @@ class SBLRegressor(_EvidenceRegressor):
 
         Returns
         -------
-        ndarray of shape (n,), or two of them
+        ndarray of shape (n,) or (n, L), or two of them
             Predictions, and standard deviations with ``return_std``.
         """
         return self._predict(X, return_std)

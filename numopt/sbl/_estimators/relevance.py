@@ -17,7 +17,7 @@ from numopt._estimator.sklearn_compat import (
     validate_data,
 )
 from numopt.sbl._estimators.centring import Centred, centred
-from numopt.sbl._estimators.linear import CONSTRAINTS
+from numopt.sbl._estimators.linear import CONSTRAINTS, deviation
 from numopt.sbl._estimators.low_rank import compressed, rbf_factor
 from numopt.sbl._solvers.general import Options, prior_penalty, solve
 from numopt.typing import Array
@@ -227,6 +227,5 @@ class RVMRegressor(RegressorMixin, BaseEstimator):
         mean = K @ self.dual_coef_ + self.intercept_
         if not return_std:
             return mean
-        Z = K - self._column_mean
-        var = np.einsum("ij,ij->i", Z @ self.sigma_, Z)
-        return mean, np.sqrt(np.maximum(var, 0.0) + 1.0 / self.alpha_)
+        every = np.arange(K.shape[1])
+        return mean, deviation(K, every, self._column_mean, self.sigma_, self.alpha_)

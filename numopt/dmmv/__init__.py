@@ -19,6 +19,7 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        "_estimators": ("DiscreteTomography", "MinMaxQuantizer"),
         "_solvers.balance": ("BalanceResult", "balance_vectors", "discrepancy"),
         "_solvers.batch": ("minimize_max_violation_batch",),
         "_solvers.fir.design": ("design_fir",),
@@ -30,12 +31,14 @@ __getattr__, __dir__, __all__ = attach(
             "minimize_max_violation",
             "violation_lower_bound",
         ),
+        "_solvers.projector": ("parallel_beam_matrix",),
         "_solvers.quantize": ("QuantResult", "quantize_layer"),
         "_solvers.result": ("MinMaxBatchResult", "MinMaxResult"),
     },
 )
 
 if TYPE_CHECKING:
+    from numopt.dmmv._estimators import DiscreteTomography, MinMaxQuantizer
     from numopt.dmmv._solvers.balance import (
         BalanceResult,
         balance_vectors,
@@ -51,5 +54,6 @@ if TYPE_CHECKING:
         minimize_max_violation,
         violation_lower_bound,
     )
+    from numopt.dmmv._solvers.projector import parallel_beam_matrix
     from numopt.dmmv._solvers.quantize import QuantResult, quantize_layer
     from numopt.dmmv._solvers.result import MinMaxBatchResult, MinMaxResult

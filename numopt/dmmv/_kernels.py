@@ -192,11 +192,13 @@ lattice_reduction = sequential_kernel(
     "lattice_reduction",
     """Lenstra, Lenstra and Lovász's reduction of rows, with deep insertions.
 
-    ``lattice_reduction(B, delta, max_steps) -> (reduced, U, steps)`` with
-    ``reduced = U B`` and U unimodular (integers). A row that is shorter than ``delta``
-    times the one at an earlier place, both projected off the rows before that place,
-    is inserted there (Schnorr and Euchner 1994). The projections of a row are computed
-    anew at every visit. ``steps`` exceeds ``max_steps`` when that stopped it.
+    ``lattice_reduction(B, delta, depth, max_steps) -> (reduced, U, steps)`` with
+    ``reduced = U B`` and U unimodular (integers, as floats). Up to ``depth`` places
+    before its own are tried for a row; 1 is the classical algorithm. A row that is
+    shorter than ``delta`` times the one at an earlier place, both projected off the
+    rows before that place, is inserted there (Schnorr and Euchner 1994). The
+    projections of a row are computed anew at every visit. ``steps`` exceeds
+    ``max_steps`` when that stopped it.
     """,
     numpy="numopt.dmmv._kernels_cpu.lattice:lattice_reduction",
 )
@@ -207,4 +209,9 @@ def _lattice_example(
     rng: np.random.Generator, dtype: Any, size: int
 ) -> tuple[Any, ...]:
     n = min(max(size, 1), 8)
-    return rng.standard_normal((n, n)) + 5 * rng.integers(-3, 4, (n, n)), 0.99, 10_000
+    return (
+        rng.standard_normal((n, n)) + 5 * rng.integers(-3, 4, (n, n)),
+        0.99,
+        n,
+        10_000,
+    )

@@ -142,7 +142,8 @@ def k_best(R, target, table, low, high, keep, width):
     channels, n = target.shape
     points = np.empty((channels, keep, n), R.dtype)
     costs = np.empty((channels, keep), R.dtype)
-    args = (R, target, table, low, high, keep, width, points, costs)
+    data = map(np.ascontiguousarray, (R, target, table, low, high))
+    args = (*data, keep, width, points, costs)
     run_blocks(_k_best, channels, args, work=channels * keep * n * (n + 40 * width))
     order = np.argsort(costs, axis=1)
     points = np.take_along_axis(points, order[:, :, None], axis=1)

@@ -57,7 +57,7 @@ def _insert(X, source, place):
 
 
 @jit_exact
-def _lattice_reduction(B, U, delta, max_steps):
+def _lattice_reduction(B, U, delta, depth, max_steps):
     n, d = B.shape
     star = np.zeros((n, d))
     norms = np.zeros(n)
@@ -74,15 +74,12 @@ def _lattice_reduction(B, U, delta, max_steps):
             if not _size_reduce(B, U, mu, k):
                 break
         _project(B, star, norms, mu, k)
-        length = 0.0
-        for i in range(d):
-            length += B[k, i] * B[k, i]
+        length = norms[k]
         place = k
-        for i in range(k):
+        for i in range(k - 1, max(k - depth, 0) - 1, -1):
+            length += mu[k, i] * mu[k, i] * norms[i]
             if delta * norms[i] > length:
                 place = i
-                break
-            length -= mu[k, i] * mu[k, i] * norms[i]
         if place == k:
             k += 1
             continue
@@ -95,8 +92,8 @@ def _lattice_reduction(B, U, delta, max_steps):
     return steps
 
 
-def lattice_reduction(B, delta, max_steps):
+def lattice_reduction(B, delta, depth, max_steps):
     B = np.array(B, np.float64)
     U = np.eye(B.shape[0])
-    steps = _lattice_reduction(B, U, delta, max_steps)
+    steps = _lattice_reduction(B, U, delta, depth, max_steps)
     return B, U, np.array(steps)

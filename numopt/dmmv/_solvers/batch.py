@@ -250,11 +250,12 @@ def _best(xp: Namespace, A: Array, B: Array, points: Array) -> tuple[Array, Arra
     block = max(1, BLOCK // max(A.shape[0] * count, 1))
     chosen, worst = [], []
     for start in range(0, channels, block):
-        part = points[:, :, start : start + block]
-        width = part.shape[2]
+        stop = min(start + block, channels)
+        part = points[:, :, start:stop]
+        width = stop - start
         flat = xp.reshape(xp.permute_dims(part, (1, 0, 2)), (n, count * width))
         y = xp.reshape(A @ flat, (A.shape[0], count, width))
-        error = xp.max(xp.abs(y - B[:, None, start : start + block]), axis=0)
+        error = xp.max(xp.abs(y - B[:, None, start:stop]), axis=0)
         at = xp.argmin(error, axis=0)
         index = xp.broadcast_to(at[None, None, :], (1, n, width))
         chosen.append(xp.take_along_axis(part, index, axis=0)[0, :, :])

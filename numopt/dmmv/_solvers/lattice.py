@@ -18,6 +18,8 @@ DELTA = 0.99
 #: A transformation beyond this has lost integers in float64.
 LARGEST_ENTRY = 2.0**40
 MAX_STEPS = 100_000
+#: Places before its own that a row is tried at.
+DEPTH = 12
 #: Length that a unit step adds, relative to the longest column: bounds the condition
 #: number that float64 has to cope with, and keeps moves inside the box.
 DAMPING = 1e-7
@@ -107,9 +109,16 @@ def _reduce(
     """Return U, or None and the reason."""
     order = np.argsort(np.linalg.norm(A, axis=0), kind="stable")
     R = np.linalg.qr(A[:, order], mode="r")
-    _, rows, steps = lattice_reduction(np.ascontiguousarray(R.T), delta, max_steps)
-    if int(steps) > max_steps:
-        return None, f"more than {max_steps} steps"
+    rows = np.eye(A.shape[1])
+    basis = np.ascontiguousarray(R.T)
+    # The classical algorithm first: deep insertions are slow on long bases.
+    for depth in (1, DEPTH):
+        _, more, steps = lattice_reduction(basis, delta, depth, max_steps)
+        if depth == 1 and int(steps) > max_steps:
+            return None, f"more than {max_steps} steps"
+        rows = more @ rows
+        # From the integers anew: the reduced rows have gathered rounding errors.
+        basis = np.ascontiguousarray(rows @ R.T)
     if np.max(np.abs(rows)) > LARGEST_ENTRY:
         return None, "entries of the transformation exceed 2**40"
     U = np.zeros(rows.shape, np.int64)

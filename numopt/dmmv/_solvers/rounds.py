@@ -39,7 +39,8 @@ LAWSON_POWER, LATTICE_LAWSON_POWER = 0.5, 0.7
 
 def count_points(core: Core) -> float:
     """Return the number of points of the level sets."""
-    return float(np.prod((core.k_high - core.k_low + 1).astype(np.float64)))
+    size = np.sum(np.log2(core.k_high - core.k_low + 1.0))
+    return float(2.0 ** min(size, 1000.0))
 
 
 def relax(search: Search, options: Options) -> None:

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Images of few levels from few projections: SIRT, then annealing with a Potts prior.
+
+Under bounded noise every image whose residual stays within the bound is equally likely,
+so a prior must choose among them: the number of unequal neighbours.
+"""
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from numopt._iterate.loop import Solver
+from numopt._iterate.stopping import Stop
+from numopt.dmmv._kernels import anneal_sparse
+
+__all__ = ["Tomography", "TomographySolver", "dart", "neighbours", "sirt"]
+
+#: Exponents q of the data term |r / tau|^(2^q).
+EXPONENTS = {"l2": 1, "max": 2}
+HOT, COLD = 2.0, 0.02
+#: Proposals a pixel in one annealing round.
+PROPOSALS = 120
+SIRT_STEPS = 800
+#: The smoothing search accepts violations up to this multiple of the noise bound.
+MARGIN = 1.25
+#: Strengths that the search for the largest consistent smoothing tries.
+STRENGTHS = (3.0, 1.7, 1.0, 0.5, 0.25, 0.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tomography:
+    """Rays ``A`` (CSC), measurements, levels, neighbour lists and noise bound."""
+
+    A: sp.csc_array
+    b: np.ndarray
+    levels: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    noise: float
+
+    def violation(self, x: np.ndarray) -> float:
+        """Return the largest absolute residual."""
+        return float(np.max(np.abs(self.A @ x - self.b), initial=0.0))
+
+
+def neighbours(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return CSR lists of the four neighbours of each pixel."""
+    index = np.arange(shape[0] * shape[1]).reshape(shape)
+    pairs = [
+        (index[:, :-1], index[:, 1:]),
+        (index[:-1, :], index[1:, :]),
+    ]
+    a = np.concatenate([p.ravel() for p, _ in pairs])
+    b = np.concatenate([q.ravel() for _, q in pairs])
+    rows, columns = np.concatenate([a, b]), np.concatenate([b, a])
+    graph = sp.csr_array(
+        (np.ones(rows.size), (rows, columns)), shape=(index.size, index.size)
+    )
+    graph.sort_indices()
+    return graph.indptr.astype(np.int64), graph.indices.astype(np.int64)
+
+
+def sirt(
+    A: Any, b: np.ndarray, low: float, high: float, steps: int = SIRT_STEPS
+) -> np.ndarray:
+    """Simultaneous iterative reconstruction with a box (Gilbert 1972)."""
+    by_row = sp.csr_array(A)
+    transposed = sp.csr_array(by_row.T)
+    row_sums = np.asarray(abs(by_row).sum(axis=1)).ravel()
+    column_sums = np.asarray(abs(by_row).sum(axis=0)).ravel()
+    rows = np.where(row_sums > 0, 1.0 / np.where(row_sums > 0, row_sums, 1.0), 0.0)
+    columns = np.where(
+        column_sums > 0, 1.0 / np.where(column_sums > 0, column_sums, 1.0), 0.0
+    )
+    x = np.full(by_row.shape[1], np.clip(0.0, low, high))
+    for _ in range(steps):
+        x += columns * (transposed @ (rows * (b - by_row @ x)))
+        np.clip(x, low, high, out=x)
+    return x
+
+
+def dart(
+    problem: Tomography,
+    x: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    rounds: int = 20,
+    free: float = 0.15,
+    steps: int = 10,
+) -> np.ndarray:
+    """Discrete algebraic reconstruction (Batenburg and Sijbers 2011).
+
+    Pixels at edges of the thresholded image, and a random share of the others, are
+    solved for again; the rest stay at their levels.
+    """
+    low, high = problem.levels[0], problem.levels[-1]
+    labels = nearest_levels(problem.levels, x)
+    owner = np.repeat(np.arange(x.size), np.diff(problem.start))
+    by_row = sp.csr_array(problem.A)
+    for _ in range(rounds):
+        edge = np.zeros(x.size, bool)
+        edge[owner[labels[owner] != labels[problem.end]]] = True
+        moving = edge | (rng.random(x.size) < free)
+        fixed = np.where(moving, 0.0, problem.levels[labels])
+        rest = problem.b - by_row @ fixed
+        x = problem.levels[labels].copy()
+        x[moving] = sirt(sp.csc_array(problem.A)[:, moving], rest, low, high, steps)
+        labels = nearest_levels(problem.levels, x)
+    return problem.levels[labels]
+
+
+def nearest_levels(levels: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return indices of the nearest levels."""
+    return np.searchsorted(0.5 * (levels[1:] + levels[:-1]), x).astype(np.int64)
+
+
+@dataclasses.dataclass
+class TomographyState:
+    """Current labels, the best so far by energy, and the smoothing in use."""
+
+    labels: np.ndarray
+    violation: float
+    strength: float
+    pending: list[float]
+    accepted: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class TomographySolver(Solver[Tomography, TomographyState]):
+    """One annealing run a round; "auto" smoothing lowers the strength until it fits."""
+
+    criterion: str
+    smoothness: float | str
+    init_method: str
+    seed: int
+    time_limit: float | None
+    started: float
+    name: str = "DiscreteTomography"
+
+    def init(self, problem: Tomography, warm_start: Any) -> TomographyState:
+        """Threshold SIRT (or DART, or a given image)."""
+        rng = np.random.default_rng(self.seed)
+        low, high = problem.levels[0], problem.levels[-1]
+        if warm_start is not None:
+            x = warm_start
+        else:
+            x = sirt(problem.A, problem.b, low, high)
+            if self.init_method == "dart":
+                x = dart(problem, x, rng)
+        labels = nearest_levels(problem.levels, x)
+        auto = self.smoothness == "auto"
+        pending = list(STRENGTHS) if auto else [float(self.smoothness)]
+        violation = problem.violation(problem.levels[labels])
+        return TomographyState(labels, violation, pending[0], pending)
+
+    def step(self, problem: Tomography, state: TomographyState) -> TomographyState:
+        """Anneal with the next strength, from the image so far."""
+        if not state.pending:
+            return state
+        strength = state.pending.pop(0)
+        labels = self._anneal(problem, state.labels, strength, len(state.pending))
+        violation = problem.violation(problem.levels[labels])
+        fits = violation <= MARGIN * problem.noise
+        if fits or not state.accepted or violation < state.violation:
+            state.labels, state.violation = labels, violation
+            state.strength, state.accepted = strength, True
+        if fits:
+            state.pending = []
+        return state
+
+    def _anneal(
+        self, problem: Tomography, labels: np.ndarray, strength: float, salt: int
+    ) -> np.ndarray:
+        n = labels.size
+        table = problem.levels[None, :] - np.zeros((n, 1))
+        low = np.zeros(n, np.int64)
+        high = np.full(n, problem.levels.size - 1)
+        return anneal_sparse(
+            problem.A.indptr, problem.A.indices, problem.A.data, table, low, high,
+            problem.b, problem.b, labels, problem.start, problem.end, strength,
+            problem.noise, EXPONENTS[self.criterion], HOT, COLD, PROPOSALS * n,
+            self.seed + 7919 * salt,
+        )  # fmt: skip
+
+    def measure(self, problem: Tomography, state: TomographyState) -> dict[str, Any]:
+        """Violation is the objective; the residual says whether work remains."""
+        return {
+            "objective": state.violation,
+            "residual": float(len(state.pending)),
+            "violation": state.violation,
+            "strength": state.strength,
+        }
+
+    def current(self, state: TomographyState) -> np.ndarray:
+        """Return the labels."""
+        return state.labels
+
+    def stop(self, problem: Tomography, state: TomographyState) -> Stop | None:
+        """Stop at the time limit."""
+        if self.time_limit is None:
+            return None
+        if time.perf_counter() - self.started <= self.time_limit:
+            return None
+        return Stop("max_iter", f"time_limit={self.time_limit:g} s reached")
+
+    def finish(self, problem: Tomography, state: TomographyState) -> dict[str, Any]:
+        """Return labels, violation and strength."""
+        return {
+            "labels": state.labels,
+            "violation": state.violation,
+            "strength": state.strength,
+        }

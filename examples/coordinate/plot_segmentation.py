@@ -8,7 +8,7 @@ pixels spread them up to the edges of the image.
 """
 
 # %%
-# Every second pixel of a photograph that ships in scikit-learn.
+# Every third pixel of a photograph that ships in scikit-learn.
 import matplotlib.pyplot as plt
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numopt.coordinate import label_propagation
 from numopt.datasets import load_photograph
 
-image = load_photograph("china")[::2, ::2]
+image = load_photograph("china")[::3, ::3]
 rows, columns = image.shape[:2]
 number = np.arange(rows * columns).reshape(rows, columns)
 
@@ -33,9 +33,9 @@ W = W + W.T
 # %%
 # Strokes: 0 sky, 1 building, 2 foreground; -1 is unknown.
 seeds = np.full((rows, columns), -1)
-seeds[8:12, 20:300] = 0
-seeds[95:120, 120:200] = 1
-seeds[196:204, 20:300] = 2
+seeds[5:8, 13:200] = 0
+seeds[63:80, 80:133] = 1
+seeds[131:136, 13:200] = 2
 result = label_propagation(W, seeds.ravel())
 print(f"{number.size} pixels, {result.n_iter} iterations, {result.message}")
 

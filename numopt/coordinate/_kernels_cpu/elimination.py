@@ -8,6 +8,7 @@ from numopt.coordinate._kernels_cpu.graph import _checksum
 
 __all__ = [
     "eliminate_low_degrees",
+    "extract_core",
     "reach",
     "reduce_to_unlabelled",
     "restore_eliminated",
@@ -20,6 +21,7 @@ SEARCH_LIMIT = 64
 
 @jit_exact
 def _symmetry(bits, data, indices, indptr):
+    """Sum over the edges of a hash that a mirrored edge cancels."""
     total = np.int64(0)
     for i in range(indptr.size - 1):
         for e in range(indptr[i], indptr[i + 1]):
@@ -36,6 +38,7 @@ def symmetry_defect(data, indices, indptr):
 
 @jit_kernel
 def _reach(data, indices, indptr, seen, queue, head):
+    """Breadth-first search from the seeds at the head of the queue."""
     done = 0
     while done < head:
         i = queue[done]
@@ -65,6 +68,7 @@ def reach(data, indices, indptr, seeds):
 def _reduce(
     data, indices, indptr, nodes, position, known, ridge, values, cols, ptr, diag, rhs
 ):
+    """Fill the rows of the unlabelled nodes."""
     filled = 0
     for t in range(nodes.size):
         i = nodes[t]
@@ -140,6 +144,7 @@ def _drop(slot, owner, values, cols, twin, start, length):
 
 @jit_kernel
 def _slot_of(target, owner, cols, start, length):
+    """Slot of a neighbour in the list of ``owner``, or -1."""
     for e in range(start[owner], start[owner] + length[owner]):
         if cols[e] == target:
             return e
@@ -166,6 +171,7 @@ def _join(a, b, at_a, at_b, weight, values, cols, twin, start, length):
 
 @jit_kernel
 def _eliminate(values, cols, start, length, twin, diag, rhs, steps, weights):
+    """Eliminate along chains with a stack; returns the count and a bad pivot."""
     n = diag.size
     stack = np.empty(n, np.int64)
     waiting = np.zeros(n, np.bool_)
@@ -219,6 +225,7 @@ def _eliminate(values, cols, start, length, twin, diag, rhs, steps, weights):
 
 @jit_kernel
 def _core(values, cols, start, length, diag, rhs, kept, position, out):
+    """Copy what is left, with the nodes numbered anew."""
     core_values, core_cols, core_ptr, core_diag, core_rhs = out
     filled = 0
     for t in range(kept.size):
@@ -231,6 +238,26 @@ def _core(values, cols, start, length, diag, rhs, kept, position, out):
         core_diag[t] = diag[i]
         for c in range(rhs.shape[1]):
             core_rhs[t, c] = rhs[i, c]
+
+
+def extract_core(values, cols, ptr, start, length, diag, rhs, gone):
+    """What elimination leaves: (values, columns, pointers, diagonal, sides), nodes."""
+    n = diag.size
+    alive = np.ones(n, np.bool_)
+    alive[gone] = False
+    kept = np.flatnonzero(alive)
+    position = np.full(n, -1, np.int64)
+    position[kept] = np.arange(kept.size)
+    size = int(np.sum(length[kept]))
+    core = (
+        np.empty(size),
+        np.empty(size, cols.dtype),
+        np.zeros(kept.size + 1, ptr.dtype),
+        np.empty(kept.size),
+        np.empty((kept.size, rhs.shape[1])),
+    )
+    _core(values, cols, start, length, diag, rhs, kept, position, core)
+    return core, kept
 
 
 def eliminate_low_degrees(values, cols, ptr, diag, rhs):
@@ -249,26 +276,14 @@ def eliminate_low_degrees(values, cols, ptr, diag, rhs):
         values, cols, start, length, twin, diag, rhs, steps, weights
     )
     steps, weights = steps[:count], weights[:count]
-    alive = np.ones(n, np.bool_)
-    alive[steps[:, 0]] = False
-    kept = np.flatnonzero(alive)
-    position = np.full(n, -1, np.int64)
-    position[kept] = np.arange(kept.size)
-    size = int(np.sum(length[kept]))
-    core = (
-        np.empty(size),
-        np.empty(size, cols.dtype),
-        np.zeros(kept.size + 1, ptr.dtype),
-        np.empty(kept.size),
-        np.empty((kept.size, rhs.shape[1])),
-    )
-    _core(values, cols, start, length, diag, rhs, kept, position, core)
+    core, kept = extract_core(values, cols, ptr, start, length, diag, rhs, steps[:, 0])
     pivots = diag[steps[:, 0]], rhs[steps[:, 0]]
     return (*core, kept, steps, weights, *pivots, bad)
 
 
 @jit_kernel
 def _restore(steps, weights, pivots, sides, x):
+    """Back substitution, the last eliminated node first."""
     for t in range(steps.shape[0] - 1, -1, -1):
         i, a, b = steps[t, 0], steps[t, 1], steps[t, 2]
         for c in range(x.shape[1]):

@@ -163,6 +163,7 @@ def forest_sweep(data, indices, indptr, b):
 
 @jit_kernel
 def _peel(data, indices, indptr, degree, neighbours):
+    """Remove leaves until none is left."""
     n = indptr.size - 1
     edges = 0
     for i in range(n):
@@ -195,6 +196,7 @@ def peel_leaves(data, indices, indptr):
 
 @jit_kernel
 def _find(parent, i):
+    """Root of a tree, with path halving."""
     while parent[i] != i:
         parent[i] = parent[parent[i]]
         i = parent[i]
@@ -203,6 +205,7 @@ def _find(parent, i):
 
 @jit_kernel
 def _tree_labels(data, indices, indptr, order, label, parent, seen, blocked):
+    """Union-find, one for each forest."""
     used = 0
     for i in order:
         for e in range(indptr[i], indptr[i + 1]):
@@ -245,6 +248,7 @@ def tree_labels(data, indices, indptr, order):
 
 @jit_kernel
 def _greedy_forest(data, indices, indptr, order, member, parent, seen):
+    """Union-find over the nodes in order."""
     for i in order:
         acyclic = True
         for e in range(indptr[i], indptr[i + 1]):
@@ -277,6 +281,7 @@ def greedy_forest_members(data, indices, indptr, order):
 
 @jit_kernel
 def _two_colours(data, indices, indptr, label, queue):
+    """Alternate colours by breadth-first search."""
     for first in range(label.size):
         if label[first] >= 0:
             continue
@@ -308,6 +313,7 @@ def two_colours(data, indices, indptr):
 
 @jit_kernel
 def _colour_labels(data, indices, indptr, order, label, uses, blocked):
+    """The least used admissible colour, node by node."""
     used = 0
     for i in order:
         for e in range(indptr[i], indptr[i + 1]):

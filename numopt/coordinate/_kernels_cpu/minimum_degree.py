@@ -4,6 +4,7 @@
 import numpy as np
 
 from numopt._kernels.jit import jit_kernel
+from numopt.coordinate._kernels_cpu.elimination import extract_core
 
 __all__ = ["clustering", "eliminate_nodes", "restore_nodes"]
 
@@ -169,23 +170,6 @@ def _eliminate(values, cols, ptr, diag, rhs, limit, start, length, order, first)
     return count, -1, cols, values, mates[:lo], weights[:lo]
 
 
-@jit_kernel
-def _core(values, cols, start, length, diag, rhs, kept, position, out):
-    """Copy what is left, with the nodes numbered anew."""
-    core_values, core_cols, core_ptr, core_diag, core_rhs = out
-    filled = 0
-    for t in range(kept.size):
-        i = kept[t]
-        for e in range(start[i], start[i] + length[i]):
-            core_values[filled] = values[e]
-            core_cols[filled] = position[cols[e]]
-            filled += 1
-        core_ptr[t + 1] = filled
-        core_diag[t] = diag[i]
-        for c in range(rhs.shape[1]):
-            core_rhs[t, c] = rhs[i, c]
-
-
 def eliminate_nodes(values, cols, ptr, diag, rhs, limit):
     """Eliminate nodes of at most ``limit`` neighbours; the core stays symmetric.
 
@@ -200,20 +184,7 @@ def eliminate_nodes(values, cols, ptr, diag, rhs, limit):
         values, cols, ptr, diag, rhs, limit, start, length, order, first
     )
     order, first = order[:count], first[: count + 1]
-    alive = np.ones(n, np.bool_)
-    alive[order] = False
-    kept = np.flatnonzero(alive)
-    position = np.full(n, -1, np.int64)
-    position[kept] = np.arange(kept.size)
-    size = int(np.sum(length[kept]))
-    core = (
-        np.empty(size),
-        np.empty(size, cols.dtype),
-        np.zeros(kept.size + 1, ptr.dtype),
-        np.empty(kept.size),
-        np.empty((kept.size, rhs.shape[1])),
-    )
-    _core(values, cols, start, length, diag, rhs, kept, position, core)
+    core, kept = extract_core(values, cols, ptr, start, length, diag, rhs, order)
     return (*core, kept, order, first, mates, weights, diag[order], rhs[order], bad)
 
 

@@ -187,6 +187,7 @@ def free_columns(penalty: Penalty, p: int) -> np.ndarray:
 
 
 def _check_coef(coef: Any, data: LinearData, datafit: Datafit) -> np.ndarray:
+    """Validate coefficients of anybody."""
     coef = np.asarray(coef, dtype=np.float64)
     p = data.shape[1]
     shape = (int(data.y.max()) + 1, p) if datafit.multi_output else (p,)

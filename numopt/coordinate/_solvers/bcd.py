@@ -209,10 +209,12 @@ class LinearProblem(BlockProblem):
         self.data, self.datafit, self.penalty, self.null = data, datafit, penalty, null
 
     def _coef(self) -> np.ndarray:
+        """Coefficients in the shape of the datafit."""
         w = self.model.w
         return w.reshape(self.linear.outputs, -1) if self.datafit.multi_output else w
 
     def _intercept(self) -> Any:
+        """Intercept in the shape of the datafit."""
         b = self.linear.intercept
         return b if self.datafit.multi_output else float(b[0])
 
@@ -261,6 +263,7 @@ def _linear_problem(
     coef_init: Any,
     intercept_init: Any,
 ) -> LinearProblem:
+    """Model and non-smooth part at the start."""
     p = data.shape[1]
     outputs = int(np.max(data.y)) + 1 if datafit.multi_output else 1
     shape = (outputs, p) if datafit.multi_output else (p,)

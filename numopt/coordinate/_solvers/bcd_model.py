@@ -122,16 +122,19 @@ class LinearModel(SmoothModel):
         return limit
 
     def _column_squares(self) -> np.ndarray:
+        """Weighted squared norms of the columns."""
         if isinstance(self.X, np.ndarray):
             return np.einsum("ij,ij,i->j", self.X, self.X, self.share)
         return np.asarray((self.X * self.X).T @ self.share)
 
     def _predict(self) -> np.ndarray:
+        """Predictions from scratch."""
         z = self.X @ self.w.reshape(self.outputs, self.features).T
         z = np.asarray(z, np.float64) + self.intercept
         return z if self.datafit.multi_output else z[:, 0]
 
     def _refresh(self) -> None:
+        """Weighted slopes of the loss at the predictions."""
         slope = self.datafit.gradient(self.y, self.z)
         self.slope = slope * (self.share if slope.ndim == 1 else self.share[:, None])
 
@@ -153,12 +156,15 @@ class LinearModel(SmoothModel):
             step = 0.5 * step
 
     def _loss(self, z: np.ndarray) -> float:
+        """Weighted mean loss."""
         return float(np.sum(self.share * self.datafit.value(self.y, z)))
 
     def _columns(self, features: np.ndarray) -> Any:
+        """Columns of the design."""
         return self.X[:, features]
 
     def _places(self, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Output and feature of each coordinate."""
         return np.divmod(b, self.features)
 
     def gradient(self, b: np.ndarray) -> np.ndarray:
@@ -192,6 +198,7 @@ class LinearModel(SmoothModel):
         return self._gram
 
     def _weighted_gram(self, b: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+        """Block of the Hessian for given curvatures of the samples."""
         outputs, features = self._places(b)
         columns = self._columns(features)
         columns = columns if isinstance(columns, np.ndarray) else columns.toarray()
@@ -258,6 +265,7 @@ class LinearModel(SmoothModel):
         return self._loss(self.z) + 0.5 * float(np.sum(self.ridge * self.w**2))
 
     def _shift(self, b: np.ndarray, d: np.ndarray) -> np.ndarray:
+        """Change of the predictions by a block step."""
         outputs, features = self._places(b)
         if not self.datafit.multi_output:
             return np.asarray(self._columns(features) @ d)

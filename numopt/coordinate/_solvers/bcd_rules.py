@@ -90,6 +90,7 @@ class Rule:
         return _top(self.model.bound(b))
 
     def _block_constants(self) -> np.ndarray | None:
+        """Lipschitz constant of each fixed block."""
         if self.blocks is None or self.model.lipschitz is None:
             return None
         return np.asarray([_top(self.model.bound(b)) for b in self.blocks])
@@ -138,6 +139,7 @@ class Rule:
         return diagonal
 
     def _block_inverses(self) -> list[np.ndarray] | None:
+        """Pseudo-inverses that GSQ scores smooth blocks with."""
         if self.selection != "GSQ" or self.blocks is None or not self.composite.smooth:
             return None
         return [
@@ -252,6 +254,7 @@ class Rule:
         return kept if kept.size else best
 
     def _prox_step(self, w: np.ndarray, g: np.ndarray, D: np.ndarray) -> np.ndarray:
+        """Diagonal proximal step on all coordinates."""
         return self.composite.prox(self.everything, w - g / D, 1.0 / D) - w
 
 
@@ -264,6 +267,7 @@ def _largest(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def _top(H: np.ndarray) -> float:
+    """Largest eigenvalue."""
     return float(H[0, 0]) if H.shape[0] == 1 else float(np.linalg.eigvalsh(H)[-1])
 
 

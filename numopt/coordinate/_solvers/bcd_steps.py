@@ -96,6 +96,7 @@ class Strategy(NamedTuple):
         return strategy
 
     def _check(self, problem: BlockProblem, grouped: bool) -> None:
+        """Refuse combinations that do not exist."""
         composite, model = problem.composite, problem.model
         quadratic = isinstance(model, QuadraticModel)
         partition, selection, update = self
@@ -127,10 +128,12 @@ class Strategy(NamedTuple):
 
 
 def _words(names: tuple[str, ...]) -> str:
+    """The choices, quoted, for a message."""
     return "one of " + ", ".join(map(repr, names))
 
 
 def _refuse(name: str, expected: str, got: str) -> None:
+    """Raise for a combination that does not exist."""
     raise ValueError(v.message(name, expected, repr(got)))
 
 
@@ -174,6 +177,7 @@ class BlockDescent(Solver[BlockProblem, DescentState]):
         return state
 
     def _blocks(self, problem: BlockProblem) -> list[np.ndarray] | None:
+        """Fixed blocks of the partition, None for variable ones."""
         partition, model = self.strategy.partition, problem.model
         if partition == "variable" or self.strategy.selection == "all":
             return None
@@ -201,6 +205,7 @@ class BlockDescent(Solver[BlockProblem, DescentState]):
         return state
 
     def _judge(self, problem: BlockProblem, state: DescentState) -> None:
+        """Gap of the point, or its violation where no dual is formed."""
         state.gap = problem.gap()
         known = np.isfinite(state.gap)
         state.residual = max(state.gap, 0.0) if known else problem.violation()

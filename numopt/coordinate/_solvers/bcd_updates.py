@@ -60,6 +60,7 @@ def solve_psd(H: np.ndarray, g: np.ndarray) -> np.ndarray:
 
 
 def _pseudo_solve(H: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """Solve on the range of a singular matrix."""
     values, vectors = np.linalg.eigh(H)
     used = values > RANK_TOLERANCE * max(float(values[-1]), 1e-300)
     return vectors[:, used] @ ((vectors[:, used].T @ g) / values[used])

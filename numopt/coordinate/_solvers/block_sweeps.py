@@ -100,6 +100,7 @@ class BlockSweeps(Solver[HarmonicProblem, SweepState]):
         return int(np.argmax([self._score(state, b) for b in state.blocks]))
 
     def _score(self, state: SweepState, block: Block) -> float:
+        """Score of each block by the rule."""
         g = state.gradient[block.nodes]
         squares = np.sum(g * g, axis=1)
         if self.selection == "GS":
@@ -112,6 +113,7 @@ class BlockSweeps(Solver[HarmonicProblem, SweepState]):
         return float(np.sum(squares / row_sums))
 
     def _node_scores(self, problem: HarmonicProblem, state: SweepState) -> np.ndarray:
+        """Score of each node by the rule."""
         squares = np.sum(state.gradient**2, axis=1)
         if self.selection == "GS":
             return squares

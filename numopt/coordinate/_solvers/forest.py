@@ -124,6 +124,7 @@ def is_forest(A: Any) -> bool:
 
 
 def _is_csr(A: Any) -> bool:
+    """Whether a matrix needs no conversion."""
     return getattr(A, "format", None) == "csr" and A.ndim == 2
 
 

@@ -237,6 +237,7 @@ def _targets(y: Any, n: int) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]
 
 
 def _check_labelled(labelled: np.ndarray) -> None:
+    """Refuse targets without any label."""
     if labelled.size == 0:
         raise ValueError(v.message("y", "labelled at one node at least", "no label"))
 
@@ -249,6 +250,7 @@ def _solver(
     tol: float,
     max_iter: int,
 ) -> Any:
+    """Solver of a method."""
     if method == "bcd":
         return BlockSweeps(
             partition=partition, selection=selection, random_state=random_state
@@ -261,6 +263,7 @@ def _solver(
 
 
 def _warn_unreached(reached: np.ndarray, values: bool) -> None:
+    """Warn of the nodes that no label reaches."""
     count = int(np.count_nonzero(~reached))
     first = int(np.argmin(reached))
     fate = "their values are NaN" if values else "their labels are -1"

@@ -35,7 +35,7 @@ def alternate(ours, peer, pairs):
     return median([seconds(ours) / seconds(peer) for _ in range(pairs)])
 
 
-def certificate(pairs=5, cases=tuple(bench.CERTIFICATES)):
+def certificate(pairs=3, cases=tuple(bench.CERTIFICATES)):
     """The closed-form certificate against ten restarts of KMeans."""
     from sklearn.cluster import KMeans
 

@@ -86,6 +86,28 @@ def test_options(options, error, text):
         kmeans_sdp(X, 2, **options)
 
 
+@pytest.mark.parametrize(
+    ("run", "options"),
+    [
+        (kmeans_certificate, {"method": "magic"}),
+        (kmeans_certificate, {"gap_tol": -1.0}),
+        (kmeans_certificate, {"max_iter": 0}),
+        (kmeans_certificate, {"max_dense": 0}),
+        (nlr_kmeans, {"tol": -1.0}),
+        (nlr_kmeans, {"max_iter": 0}),
+        (nlr_kmeans, {"n_init": 0}),
+        (nlr_kmeans, {"rank": 1}),
+        (ila_sdp, {"tol": -1.0}),
+        (ila_sdp, {"max_outer": 0}),
+        (ila_sdp, {"reg_covar": 0.0}),
+    ],
+)
+def test_options_of_the_other_functions(run, options):
+    second = LABELS if run is kmeans_certificate else 2
+    with pytest.raises(ValueError, match=next(iter(options))):
+        run(X, second, **options)
+
+
 def test_asymmetric_similarity():
     G = np.eye(4)
     G[0, 1] = 1e-6

@@ -88,6 +88,19 @@ def test_perfect_labels_stay():
     assert misclustering_error(truth, result.labels) == 0
 
 
+def test_clusters_of_one_point_do_not_crash():
+    """Sample covariances are singular here; the relative regularisation is not."""
+    X, truth = make_unequal_mixture(40, 6, distance=6.0, random_state=0)
+    X[0] = 200.0
+    start = np.where(np.arange(40) == 0, 2, truth % 2)
+    result = ila_sdp(X, 3, init=start, max_outer=2, max_iter=50, warn=False)
+    assert np.all(np.isfinite(result.covariances))
+    assert np.linalg.eigvalsh(result.covariances).min() > 0
+    repeated = np.repeat(X[:3], 6, axis=0)
+    model = LikelihoodAdjustedSDP(3, max_iter=50, max_outer=2, random_state=0)
+    assert set(model.fit(repeated).labels_.tolist()) == {0, 1, 2}
+
+
 def test_best_likelihood_of_all_starts():
     X, _ = make_unequal_mixture(45, 4, random_state=31)
     options = {"max_iter": 60, "max_outer": 4, "random_state": 0, "warn": False}

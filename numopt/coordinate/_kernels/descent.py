@@ -9,8 +9,10 @@ from numopt._kernels.dispatch import sequential_kernel
 
 __all__ = [
     "BALANCE",
+    "column_sums",
     "descend_gram_groups",
     "descend_groups",
+    "gather_rows",
     "solve_gram",
     "solve_residual",
     "sparse_gram",
@@ -151,3 +153,30 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
     indices = np.tile(np.arange(p, dtype=np.int32), n)
     indptr = np.arange(0, n * p + 1, p, dtype=np.int32)
     return rng.standard_normal(n * p), indices, indptr, p, 1
+
+
+gather_rows = sequential_kernel(
+    "gather_rows",
+    """Some columns of a CSC matrix by rows, each row multiplied by its scale.
+
+    Returns (data, columns, indptr) of a CSR matrix.
+    """,
+    numpy="numopt.coordinate._kernels_cpu.sparse:gather_rows",
+)
+
+column_sums = sequential_kernel(
+    "column_sums",
+    """Weighted sums of some columns of a CSC matrix.""",
+    numpy="numopt.coordinate._kernels_cpu.sparse:column_sums",
+)
+
+
+@gather_rows.example
+@column_sums.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    n, p = min(size, 50), 4
+    indices = np.tile(np.arange(n, dtype=np.int32), p)
+    indptr = np.arange(0, n * p + 1, max(n, 1), dtype=np.int32)[: p + 1]
+    indptr = np.resize(indptr, p + 1) if n else np.zeros(p + 1, np.int32)
+    values = rng.standard_normal(n * p)
+    return values, indices, indptr, np.array([0, 2]), rng.random(n)

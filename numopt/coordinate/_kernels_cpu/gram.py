@@ -30,6 +30,10 @@ DEPTH = 5
 PASS_WORK, NEWTON_WORK = 8.0, 4.0
 
 
+#: Descent between two tries of Newton, in units of a new factor.
+RIPE = 0.3
+
+
 @jit_kernel
 def find_best(j, g, x, slope, lam, lower, upper):
     """Minimiser in coordinate j from x, all others fixed."""
@@ -314,7 +318,7 @@ def solve_gram(
     start, slopes = np.empty(m), np.empty(m)
     points, history = np.empty((DEPTH + 1, m)), np.empty((DEPTH + 1, m))
     best_dual, gap = -np.inf, np.inf
-    newton_work, descent_work = 0.0, 0.0
+    newton_work, descent_work, tried = 0.0, 0.0, 0.0
     epoch = 0
     while epoch < max_epochs:
         flips, moves = _epoch(G, diagonal, everything, m, w, q, lam, lower, upper)
@@ -335,8 +339,10 @@ def solve_gram(
         if gap <= target:
             break
         cheap = newton_work <= balance * descent_work
-        if k == 0 or k > U.shape[0] or (flips > 0 and not cheap):
+        ripe = descent_work - tried >= RIPE * k * k * k / 12.0
+        if k == 0 or k > U.shape[0] or not (ripe if flips == 0 else cheap):
             continue
+        tried = descent_work
         start[:] = w
         slopes[:] = q
         for _ in range(3 + k // 4):

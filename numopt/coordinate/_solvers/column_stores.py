@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 
 from numopt._array.namespace import numpy_namespace, to_numpy
-from numopt.coordinate._kernels.descent import sparse_gram
+from numopt.coordinate._kernels.descent import (
+    column_sums,
+    gather_rows,
+    sparse_gram,
+)
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.design import DeviceDesign
 
@@ -31,31 +35,40 @@ class ColumnStore(abc.ABC):
 
 
 class SparseStore(ColumnStore):
-    """Sparse columns in one CSR matrix; centring is implicit."""
+    """Sparse columns, gathered by rows; centring is implicit."""
 
     def __init__(self, data: LinearData, center: bool, root: np.ndarray | None) -> None:
+        n = data.shape[0]
         self.data, self.center, self.root = data, center, root
-        self._stored: Any = None
-        self._means = np.empty(0)
+        self._scale = np.ones(n) if root is None else root
+        self._weights = np.asarray(data.weighted(np.ones(n)) / data.total)
+        self._index, self._means = np.empty(0, np.int64), np.empty(0)
+        self._rows: Any = None
 
     def append(self, new: np.ndarray) -> None:
-        """Append weighted columns; their means are kept apart."""
-        from scipy.sparse import csr_array, hstack
-
-        block = csr_array(self.data.X[:, new])
+        """Remember columns and their means."""
+        X = self.data.X
+        self._index = np.concatenate((self._index, new))
+        self._rows = None
         if self.center:
-            ones = np.ones(self.data.shape[0])
-            sums = np.asarray(self.data.weighted(ones) @ block)
-            self._means = np.concatenate((self._means, sums / self.data.total))
-        if self.root is not None:
-            block = csr_array(block.multiply(self.root[:, None]))
-        block = csr_array(block, dtype=np.float64)
-        parts = [block] if self._stored is None else [self._stored, block]
-        self._stored = hstack(parts, format="csr")
+            run = column_sums.for_namespace(numpy_namespace)
+            means = run(X.data, X.indices, X.indptr, new, self._weights)
+            self._means = np.concatenate((self._means, means))
+
+    def _gathered(self) -> Any:
+        """Weighted columns as CSR."""
+        from scipy.sparse import csr_array
+
+        if self._rows is None:
+            X = self.data.X
+            run = gather_rows.for_namespace(numpy_namespace)
+            parts = run(X.data, X.indices, X.indptr, self._index, self._scale)
+            self._rows = csr_array(parts, shape=(X.shape[0], self._index.size))
+        return self._rows
 
     def gram(self, lo: int, hi: int, size: int) -> np.ndarray:
         """Only the products of entries in one row are formed."""
-        stored = self._stored
+        stored = self._gathered()
         if stored.shape[1] > hi:
             stored = stored[:, :hi]
         product = sparse_gram.for_namespace(numpy_namespace)(
@@ -68,12 +81,11 @@ class SparseStore(ColumnStore):
 
     def predict(self, w: np.ndarray) -> np.ndarray:
         """Columns times coefficients."""
-        if self._stored is None:
+        if not w.size:
             return np.zeros(self.data.shape[0])
-        z = np.asarray(self._stored @ w)
+        z = np.asarray(self._gathered() @ w)
         if self.center:
-            shift = self._means @ w
-            z -= shift if self.root is None else shift * self.root
+            z -= (self._means @ w) * self._scale
         return z
 
 

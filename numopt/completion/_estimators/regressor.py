@@ -454,9 +454,9 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
         return ids, scores
 
     def __sklearn_tags__(self) -> Any:
-        """Declare that X holds pairs of numbers, not features."""
+        """Declare that X holds pairs of labels, not features."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = True
+        tags.input_tags.categorical = True
         tags.regressor_tags.poor_score = True
         return tags
 

@@ -68,8 +68,7 @@ def _integers(
 ) -> tuple[Array, Array]:
     """Integers nearest to tau in zig-zag order; infinite gaps mark those outside."""
     first = xp.minimum(xp.maximum(xp.round(tau), low), high)
-    side = xp.where(tau >= first, 1.0, -1.0)
-    side = xp.astype(side, tau.dtype)
+    side = 2.0 * xp.astype(tau >= first, tau.dtype) - 1.0
     columns, gaps = [], []
     for i in range(width):
         offset = (i + 1) // 2 * (1 if i % 2 else -1)

@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = attach(
         ),
         "_convergence": ("ConvergenceDisplay",),
         "_coordinate": ("BlockRulesDisplay", "PathDisplay"),
+        "_dmmv": ("FrequencyResponseDisplay", "ResidualProfileDisplay"),
         "_sbl": ("RelevanceDisplay",),
         "_transport": ("TransportPlanDisplay",),
     },
@@ -34,5 +35,9 @@ if TYPE_CHECKING:
     )
     from numopt.plotting._convergence import ConvergenceDisplay
     from numopt.plotting._coordinate import BlockRulesDisplay, PathDisplay
+    from numopt.plotting._dmmv import (
+        FrequencyResponseDisplay,
+        ResidualProfileDisplay,
+    )
     from numopt.plotting._sbl import RelevanceDisplay
     from numopt.plotting._transport import TransportPlanDisplay

@@ -129,6 +129,12 @@ class MinMaxQuantizer(TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    def __sklearn_tags__(self) -> Any:
+        """Declare that codes are integers whatever the dtype of the weights."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, W: Array, y: Any = None, *, X: Any = None) -> Self:
         """Choose grids and codes.

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Frequency responses of integer filters, and sorted residuals of min-max problems."""
+
+from typing import Any, Self
+
+import numpy as np
+
+from numopt.plotting._axes import figure_and_axes
+
+__all__ = ["FrequencyResponseDisplay", "ResidualProfileDisplay"]
+
+#: Points a tap that are drawn.
+DENSITY = 16
+
+
+class FrequencyResponseDisplay:
+    """Amplitude of a filter over its bands, with the ripple that was promised.
+
+    Parameters
+    ----------
+    coefficients : ndarray of shape (numtaps,)
+        Impulse response.
+    bands : ndarray of shape (2 B,)
+        Band edges, 1 being Nyquist.
+    desired : ndarray of shape (B,)
+        Amplitude of each band.
+    ripple : ndarray of shape (B,)
+        Largest deviation in each band.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes drawn on.
+    figure_ : matplotlib Figure
+        Figure of the axes.
+    lines_ : list of Line2D
+        The response.
+
+    Examples
+    --------
+    >>> from numopt.dmmv import design_fir
+    >>> from numopt.plotting import FrequencyResponseDisplay
+    >>> bands, desired = [0, 0.3, 0.7, 1], [1, 0]
+    >>> result = design_fir(7, bands, desired, word_length=6)
+    >>> display = FrequencyResponseDisplay.from_result(result, bands, desired)
+    >>> display.ax_.get_xlabel()
+    'frequency / Nyquist'
+    """
+
+    def __init__(
+        self,
+        coefficients: np.ndarray,
+        bands: np.ndarray,
+        desired: np.ndarray,
+        ripple: np.ndarray,
+    ) -> None:
+        self.coefficients = np.asarray(coefficients)
+        self.bands = np.asarray(bands, dtype=np.float64).reshape(-1, 2)
+        self.desired = np.asarray(desired, dtype=np.float64)
+        self.ripple = np.asarray(ripple, dtype=np.float64)
+
+    @classmethod
+    def from_result(
+        cls,
+        result: Any,
+        bands: Any,
+        desired: Any,
+        *,
+        weight: Any = None,
+        fs: float = 2.0,
+        ax: Any = None,
+        **line_kw: Any,
+    ) -> Self:
+        """Draw the response of a designed filter.
+
+        Parameters
+        ----------
+        result : FIRResult
+            Result of ``design_fir``.
+        bands : array-like of shape (2 B,)
+            Band edges of the design.
+        desired : array-like of shape (B,)
+            Amplitudes of the design.
+        weight : array-like of shape (B,), default=None
+            Weights of the design.
+        fs : float, default=2.0
+            Sampling frequency of the design.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **line_kw : dict
+            Passed to matplotlib's plot.
+
+        Returns
+        -------
+        FrequencyResponseDisplay
+            The display, drawn.
+        """
+        edges = np.asarray(bands, dtype=np.float64) * 2 / fs
+        ripple = np.asarray(result.ripple_bands)
+        if weight is not None:
+            ripple = ripple / np.asarray(weight, dtype=np.float64)
+        coefficients = result.coefficients / result.gain
+        return cls(coefficients, edges, np.asarray(desired), ripple).plot(
+            ax=ax, **line_kw
+        )
+
+    def plot(self, ax: Any = None, **line_kw: Any) -> Self:
+        """Draw the amplitude, and a band of the ripple around the desired values.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **line_kw : dict
+            Passed to matplotlib's plot.
+
+        Returns
+        -------
+        FrequencyResponseDisplay
+            The display itself.
+        """
+        self.figure_, self.ax_ = figure_and_axes(ax)
+        count = self.coefficients.size
+        frequency = np.linspace(0, 1, DENSITY * count + 1)
+        turn = np.exp(-1j * np.pi * np.outer(frequency, np.arange(count)))
+        amplitude = np.abs(turn @ self.coefficients)
+        self.lines_ = self.ax_.plot(frequency, amplitude, **line_kw)
+        for (low, high), value, ripple in zip(
+            self.bands, self.desired, self.ripple, strict=True
+        ):
+            self.ax_.fill_between(
+                [low, high], value - ripple, value + ripple, alpha=0.3, color="C1"
+            )
+        self.ax_.set_xlabel("frequency / Nyquist")
+        self.ax_.set_ylabel("amplitude")
+        return self
+
+
+class ResidualProfileDisplay:
+    """Violations of all rows in descending order, with the lower bound.
+
+    Parameters
+    ----------
+    residual : ndarray of shape (m,)
+        Residuals.
+    violation : float
+        Largest weighted violation.
+    lower_bound : float
+        Lower bound on it.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes drawn on.
+    figure_ : matplotlib Figure
+        Figure of the axes.
+    lines_ : list of Line2D
+        The profile.
+
+    Examples
+    --------
+    >>> from numopt.dmmv import minimize_max_violation
+    >>> from numopt.plotting import ResidualProfileDisplay
+    >>> result = minimize_max_violation([[2.0, 1.0], [1.0, 3.0]], [3.2, 4.1], (0, 3))
+    >>> display = ResidualProfileDisplay.from_result(result)
+    >>> display.ax_.get_ylabel()
+    'absolute residual'
+    """
+
+    def __init__(
+        self, residual: np.ndarray, violation: float, lower_bound: float
+    ) -> None:
+        self.residual = np.asarray(residual)
+        self.violation = violation
+        self.lower_bound = lower_bound
+
+    @classmethod
+    def from_result(cls, result: Any, *, ax: Any = None, **line_kw: Any) -> Self:
+        """Draw the residuals of a result.
+
+        Parameters
+        ----------
+        result : MinMaxResult
+            Result of ``minimize_max_violation``.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **line_kw : dict
+            Passed to matplotlib's plot.
+
+        Returns
+        -------
+        ResidualProfileDisplay
+            The display, drawn.
+        """
+        display = cls(result.residual, result.violation, result.lower_bound)
+        return display.plot(ax=ax, **line_kw)
+
+    def plot(self, ax: Any = None, **line_kw: Any) -> Self:
+        """Draw sorted absolute residuals and the bound.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **line_kw : dict
+            Passed to matplotlib's plot.
+
+        Returns
+        -------
+        ResidualProfileDisplay
+            The display itself.
+        """
+        self.figure_, self.ax_ = figure_and_axes(ax)
+        profile = -np.sort(-np.abs(self.residual))
+        self.lines_ = self.ax_.plot(profile, **line_kw)
+        self.ax_.axhline(self.lower_bound, color="0.5", linestyle="--")
+        self.ax_.set_xlabel("row, by size")
+        self.ax_.set_ylabel("absolute residual")
+        self.ax_.set_ylim(bottom=0)
+        return self

@@ -29,8 +29,6 @@ INNER_SHARE, CHEAP_SHARE, INNER_TOL = 0.1, 0.1, 0.3
 INNER_PASSES = 20
 #: The inner gap where coordinates without L1 term must be stationary to rounding.
 EXACT = 1e-13
-#: All columns are taken at once where they are at most so many, and so many violate.
-FEW_COLUMNS, NEARLY = 1000, 0.9
 #: Below one new column in so many the inner gap falls with their number.
 MANY_NEW = 10.0
 #: Fewest columns that a pass may add, and the most of that: as many as take the time of
@@ -315,7 +313,7 @@ def violators(problem: QuadraticProblem, state: QuadraticState) -> np.ndarray:
         score = state.ratio
         found = np.flatnonzero(score > problem.data.total)
         found = found[~cache.member[found]]
-        if found.size > limit and not _nearly_all(problem.data, found.size):
+        if found.size > limit:
             found = found[np.argpartition(-score[found], limit)[:limit]]
         return found
     rho = state.correlation / problem.data.total
@@ -329,12 +327,6 @@ def violators(problem: QuadraticProblem, state: QuadraticState) -> np.ndarray:
     with np.errstate(divide="ignore"):
         score = push[found] / terms.l1[found]
     return found[np.argpartition(-score, limit)[:limit]]
-
-
-def _nearly_all(data: LinearData, count: int) -> bool:
-    """Whether one Gram matrix of all columns saves passes: few columns, most wanted."""
-    n, p = data.shape
-    return not data.is_sparse and p <= min(n, FEW_COLUMNS) and count >= NEARLY * p
 
 
 def growth(data: LinearData) -> int:

@@ -49,13 +49,14 @@ def imputation():
             )  # fmt: skip
 
 
-def ratings(ranks=bench.RANKS, dtypes=bench.DTYPES, pairs=3):
+def ratings(ranks=bench.RANKS, dtypes=bench.DTYPES, names=tuple(bench.PEERS), pairs=3):
     """Time to the objective of ten sweeps of cmfrec."""
     for rank in ranks:
         for dtype in dtypes:
             entries = bench.ratings(dtype=dtype)
             bench.fit(entries, rank, sweeps=2)
-            for name, options in bench.PEERS.items():
+            for name in names:
+                options = bench.PEERS[name]
                 model = bench.fit_cmfrec(entries, rank, bench.SWEEPS, **options)
                 target = bench.cmfrec_objective(entries, model)
                 found = bench.fit(entries, rank, target=target)
@@ -200,6 +201,7 @@ def main(argv=None):
     parser.add_argument("--parts", nargs="*", choices=tuple(PARTS), default=PARTS)
     parser.add_argument("--ranks", nargs="*", type=int, default=bench.RANKS)
     parser.add_argument("--dtypes", nargs="*", default=bench.DTYPES)
+    parser.add_argument("--peers", nargs="*", default=tuple(bench.PEERS))
     parser.add_argument("--pairs", type=int, default=3, help="of the ratings")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     options = parser.parse_args(argv)
@@ -219,6 +221,7 @@ def main(argv=None):
                 given = {
                     "ranks": options.ranks,
                     "dtypes": options.dtypes,
+                    "names": options.peers,
                     "pairs": options.pairs,
                 }
             for new in PARTS[part](**given):

@@ -24,7 +24,7 @@ def _inpainting(out: Path) -> Row:
     lost = np.random.default_rng(0).random(truth.shape) < 0.5
     X = np.where(lost, np.nan, truth)
     result = complete(
-        X, 25, alpha=0.5, bias="both", max_iter=40, tol=1e-3, random_state=0
+        X, 25, alpha=1.0, bias="both", max_iter=40, tol=1e-3, random_state=0
     )
     restored = np.where(lost, np.clip(result.to_dense(), 0, 1), truth)
     error = _rmse(restored, truth, lost)

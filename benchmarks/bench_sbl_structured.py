@@ -3,7 +3,6 @@
 
 import functools
 import itertools
-import math
 
 import numpy as np
 
@@ -115,17 +114,28 @@ def dense_step(A, y, gamma, noise):
 
 def kronecker_step():
     """The same posterior by the factors, and by the dense formulas."""
-    from numopt.sbl import kron_posterior
-
     data = separable()
-    gammas = [np.ones(H.shape[1]) for H in data.factors]
+    model = kronecker_model(data.factors, data.y, data.noise_var)
     A = functools.reduce(np.kron, data.factors)
     gamma = np.ones(A.shape[1])
-    noise = data.noise_var
-    return (
-        lambda: kron_posterior(data.factors, data.y, gammas, noise),
-        lambda: dense_step(A, data.y, gamma, noise),
+
+    def ours():
+        model.refresh()  # the decompositions that new variances ask for
+        return model.posterior()
+
+    return ours, lambda: dense_step(A, data.y, gamma, data.noise_var)
+
+
+def kronecker_model(factors, y, noise):
+    """The solver's model at unit prior variances."""
+    from numopt.sbl._solvers.kron_model import make_model
+
+    gammas = [np.ones((1, H.shape[1])) for H in factors]
+    model = make_model(
+        factors, gammas, y[None, None, :], np.array([noise]), floor=1e-12, learn=True
     )
+    model.refresh()
+    return model
 
 
 def solve(data, method, **options):
@@ -137,17 +147,16 @@ def solve(data, method, **options):
     )
 
 
-def sweeps(size, method="mm", count=10):
-    """Ten iterations on ``size ** 3`` atoms and 12 ** 3 measurements."""
-    from numopt.sbl import kronecker_sbl
+def sweep(size, method="mm"):
+    """One iteration on ``size ** 3`` atoms and 12 ** 3 measurements."""
+    from numopt.sbl._solvers import kron_steps
 
     rng = np.random.default_rng(0)
     H = [rng.standard_normal((12, size)) for _ in range(3)]
-    y = rng.standard_normal(12**3)
-    return lambda: kronecker_sbl(
-        H, y, method=method, max_iter=count, prune_tol=0.0, return_dense=False,
-        warn=False,
-    )  # fmt: skip
+    model = kronecker_model(H, rng.standard_normal(12**3), 1.0)
+    if method == "mm":
+        return lambda: kron_steps.mm_sweep(model, 0.0)
+    return lambda: kron_steps.svd_step(model)
 
 
 class Kronecker(PeerBenchmark):
@@ -160,7 +169,7 @@ class Kronecker(PeerBenchmark):
         return self.ratio(solve(separable(), "auto"), solve(separable(), "svd"))
 
     def track_ratio_growth_of_atoms(self):
-        return self.ratio(sweeps(200), sweeps(20))
+        return self.ratio(sweep(200), sweep(20))
 
 
 class Relevance(PeerBenchmark):
@@ -188,29 +197,29 @@ class Discovery(PeerBenchmark):
         return discovery(noise)[2][0]
 
 
-def largest_problem(limit, rows=24, seed=0):
-    """Largest number of atoms whose solve allocates less than ``limit`` bytes.
+def largest_problem(limit, rows=(96, 144, 192, 208), seed=0):
+    """Largest of a few problems whose solve allocates less than ``limit`` bytes.
 
-    Columns double from 64 a factor; the allocations are those of NumPy.
+    Three factors with ten columns a row; the allocations are those of NumPy.
     """
     import tracemalloc
 
     from numopt.sbl import kronecker_sbl
 
-    rng, columns, best = np.random.default_rng(seed), 64, 0
-    while True:
-        H = [rng.standard_normal((rows, columns)) for _ in range(3)]
+    rng, best = np.random.default_rng(seed), None
+    for m in rows:
+        H = [rng.standard_normal((m, 10 * m)) for _ in range(3)]
         y = functools.reduce(np.kron, [F[:, 5] for F in H])
-        y = y + 0.01 * np.std(y) * rng.standard_normal(y.size)
+        y += 0.01 * np.std(y) * rng.standard_normal(y.size)
         tracemalloc.start()
         result = kronecker_sbl(
-            H, y, method="mm", max_iter=3, return_dense=False, warn=False
-        )
+            H, y, method="mm", max_iter=4, prune_tol=0.05, return_dense=False,
+            warn=False,
+        )  # fmt: skip
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        # The posterior on the surviving support is part of the result.
-        held = math.prod(len(s) for s in result.support)
         if peak > limit:
-            return best
-        best = {"atoms": columns**3, "peak": peak, "support": held}
-        columns = columns * 5 // 4
+            break
+        found = [list(s) for s in result.support] == [[5]] * 3
+        best = {"atoms": (10 * m) ** 3, "rows": m**3, "peak": peak, "found": found}
+    return best

@@ -17,6 +17,8 @@ from numopt.sbl import (
     log_evidence,
     sbl,
 )
+from numopt.sbl._solvers.kron_model import make_model
+from numopt.sbl._solvers.kron_steps import am_step
 from tests.backends import assert_xp_close
 from tests.sbl.data import normal
 
@@ -124,6 +126,25 @@ def test_svd_reproduces_the_paper():
     errors, rates, _ = _published("svd", 25, 30)
     assert np.mean(errors) == pytest.approx(3.35e-4, rel=0.5)
     assert np.mean(rates) == pytest.approx(0.896, abs=0.05)
+
+
+def test_am_step_is_stationary_in_every_factor():
+    """He and Joseph 2024: ``gamma_i`` is the mean of moments over the other factors."""
+    data = make_kronecker_sparse((5, 6, 4), (4, 5, 3), 2, random_state=3)
+    rng = np.random.default_rng(0)
+    h = [1 + rng.random((1, n)) for n in (4, 5, 3)]
+    model = make_model(data.factors, h, data.y[None, None], np.array([0.1]), learn=True)
+    model.refresh()
+    mean, var = model.posterior()
+    moments = mean[0, 0] ** 2 + var[0]
+    am_step(model)
+    a, b, c = (one[0] for one in model.h)
+    first = np.einsum("ijk,j,k->i", moments, 1 / b, 1 / c) / 15
+    second = np.einsum("ijk,i,k->j", moments, 1 / a, 1 / c) / 12
+    last = np.einsum("ijk,i,j->k", moments, 1 / a, 1 / b) / 20
+    np.testing.assert_allclose(a, first / np.linalg.norm(first), rtol=1e-4)
+    np.testing.assert_allclose(b, second / np.linalg.norm(second), rtol=1e-4)
+    np.testing.assert_allclose(c, last, rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -140,7 +140,7 @@ def am_step(model: KronModel) -> float:
             g = _mean_ratio(model, moments, new, sizes, i)
             if i < len(new) - 1:
                 g = g * _reciprocal(xp, xp.sqrt(xp.sum(g * g, axis=1)))[:, None]
-                new[i] = g
+            new[i] = g
         if host_max(_product_distance(new, before)[0]) < AM_INNER_TOL**2:
             break
     return _finish_em(model, new)

@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = attach(
         "_solvers.fir.design": ("design_fir",),
         "_solvers.fir.response": ("fir_ripple",),
         "_solvers.fir.result": ("FIRResult",),
+        "_solvers.general": ("minimize_max_violation_general",),
         "_solvers.lattice": ("lll_reduce",),
         "_solvers.minimize": (
             "max_violation",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from numopt.dmmv._solvers.fir.design import design_fir
     from numopt.dmmv._solvers.fir.response import fir_ripple
     from numopt.dmmv._solvers.fir.result import FIRResult
+    from numopt.dmmv._solvers.general import minimize_max_violation_general
     from numopt.dmmv._solvers.lattice import lll_reduce
     from numopt.dmmv._solvers.minimize import (
         max_violation,

@@ -108,7 +108,7 @@ def _reduce(
 ) -> tuple[np.ndarray | None, str]:
     """Return U, or None and the reason."""
     order = np.argsort(np.linalg.norm(A, axis=0), kind="stable")
-    R = np.linalg.qr(A[:, order], mode="r")
+    R = np.asarray(np.linalg.qr(A[:, order], mode="r"))
     rows = np.eye(A.shape[1])
     basis = np.ascontiguousarray(R.T)
     # The classical algorithm first: deep insertions are slow on long bases.

@@ -222,6 +222,7 @@ class LowRankImputer(TransformerMixin, ArrayEstimator):
         return self
 
     def _fit_model(self, xp: Any, X: Array, mask: Array) -> None:
+        """Centre, scale and fit."""
         X = xp.astype(xp.take(X, self._filled, axis=1), xp.float64, copy=False)
         mask = xp.take(mask, self._filled, axis=1)
         centre = not self.nonnegative and self.loss == "squared"
@@ -334,6 +335,7 @@ class LowRankImputer(TransformerMixin, ArrayEstimator):
         return tags
 
     def _marks_nan(self) -> bool:
+        """Whether NaN marks a hole."""
         return self.missing_values is None or bool(np.isnan(self.missing_values))
 
     def _finite(self) -> Any:
@@ -341,9 +343,11 @@ class LowRankImputer(TransformerMixin, ArrayEstimator):
         return "allow-nan" if self._marks_nan() else True
 
     def _holes(self, xp: Any, X: Array) -> Array:
+        """Where the table has holes."""
         return xp.isnan(X) if self._marks_nan() else self.missing_values == X
 
     def _uses_em(self) -> bool:
+        """Whether the evidence model is fitted."""
         return self.method == "em" or (
             self.method == "auto" and self.alpha == "auto" and self.loss == "squared"
         )
@@ -378,6 +382,7 @@ class LowRankImputer(TransformerMixin, ArrayEstimator):
 
 
 def _warn_dropped(count: int) -> None:
+    """Say that columns without data are left out."""
     import warnings
 
     warnings.warn(

@@ -60,6 +60,11 @@ class Triplets:
         """Entries of each row."""
         return np.diff(self.indptr)
 
+    def counts_of(self, rows: np.ndarray) -> np.ndarray:
+        """Entries of some rows; none for a row beyond the last."""
+        counts = np.append(self.counts, 0)
+        return counts[np.minimum(rows, counts.size - 1)]
+
     def row_ids(self) -> np.ndarray:
         """Row of every entry."""
         return np.repeat(np.arange(self.indptr.size - 1), self.counts)

@@ -19,8 +19,11 @@ from numopt._estimator.sklearn_compat import (
 from numopt._validation import check_int, check_real, message
 from numopt.completion._estimators.intervals import Calibration
 from numopt.completion._estimators.pairs import Triplets, check_pairs
-from numopt.completion._estimators.update import predictive_std, with_rows
-from numopt.completion._problem import observations
+from numopt.completion._estimators.update import (
+    predictive_std,
+    values_at,
+    with_solved_rows,
+)
 from numopt.completion._solvers.options import METHODS
 from numopt.typing import Array
 
@@ -243,6 +246,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
         return self
 
     def _fit_pairs(self, pairs: Array, y: Array, weights: Array | None) -> None:
+        """Fit to checked data."""
         from numopt.completion._solvers import complete
 
         shape = self.shape
@@ -283,6 +287,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
         )
 
     def _copy_result(self, shape: tuple[int, int]) -> None:
+        """Publish the model as attributes."""
         result = self.result_
         self.shape_ = tuple(shape)
         self.row_factors_ = result.row_factors
@@ -331,14 +336,12 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
             answer.append(self._deviations(pairs))
         if return_interval is not None:
             level = check_real(
-                "return_interval",
-                return_interval,
-                low=0,
-                high=1,
-                include_low=False,
+                "return_interval", return_interval, low=0, high=1, include_low=False,
                 include_high=False,
+            )  # fmt: skip
+            half = self._calibrated().half_widths(
+                self._training.counts_of(pairs[:, 0]), level
             )
-            half = self._calibrated().half_widths(self._row_counts(pairs), level)
             ends = np.column_stack([values - half, values + half])
             answer.append(self._clip(ends).astype(values.dtype, copy=False))
         return answer[0] if len(answer) == 1 else tuple(answer)
@@ -393,22 +396,9 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
             max(self.shape_[1], int(pairs[:, 1].max()) + 1),
         )
         self._training = self._training.merged(pairs, np.asarray(y), shape)
-        touched = np.unique(pairs[:, 0])
-        every = self._training.row_ids()
-        inside = np.isin(every, touched)
-        inside &= self._training.cols < self.result_.shape[1]
-        if inside.any():
-            rows = np.searchsorted(touched, every[inside])
-            weights = self._training.weights
-            entries = observations(
-                (rows, self._training.cols[inside], self._training.values[inside]),
-                shape=(touched.size, self.result_.shape[1]),
-                weights=None if weights is None else weights[inside],
-            )
-            solved = self.result_.fold_in(entries)
-            self.result_ = with_rows(self.result_, solved, touched, shape)
-        else:
-            self.result_ = with_rows(self.result_, None, touched, shape)
+        self.result_ = with_solved_rows(
+            self.result_, self._training, np.unique(pairs[:, 0]), shape
+        )
         self._copy_result(shape)
         return self
 
@@ -464,7 +454,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
         """Predictions of whole rows; -inf where a column is left out."""
         cols = np.arange(self.shape_[1])
         pairs = np.column_stack([np.repeat(rows, cols.size), np.tile(cols, rows.size)])
-        table = self._model(pairs).reshape(rows.size, cols.size)
+        table = values_at(self.result_, pairs).reshape(rows.size, cols.size)
         if exclude_seen:
             for place, row in enumerate(rows):
                 table[place, self._training.columns_of(int(row))] = -np.inf
@@ -472,34 +462,12 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
 
     def _predict(self, pairs: Array) -> Array:
         """Predictions at pairs, inside `clip_range`."""
-        values = self._model(pairs)
+        values = values_at(self.result_, pairs)
         return self._clip(values).astype(values.dtype, copy=False)
 
-    def _model(self, pairs: Array) -> Array:
-        """Model at pairs; what is unknown of a pair counts as 0."""
-        rows, cols = pairs[:, 0], pairs[:, 1]
-        row_known, col_known = (
-            rows < self.row_bias_.shape[0],
-            cols < self.col_bias_.shape[0],
-        )
-        rows, cols = np.where(row_known, rows, 0), np.where(col_known, cols, 0)
-        values = self.intercept_ + np.where(row_known, self.row_bias_[rows], 0)
-        values = values + np.where(col_known, self.col_bias_[cols], 0)
-        products = np.empty(rows.size, dtype=self.row_factors_.dtype)
-        for lo in range(0, rows.size, 1 << 16):
-            part = slice(lo, lo + (1 << 16))
-            products[part] = np.einsum(
-                "ij,ij->i", self.row_factors_[rows[part]], self.col_factors_[cols[part]]
-            )
-        values = values + np.where(row_known & col_known, products, 0)
-        return values.astype(products.dtype, copy=False)
-
     def _clip(self, values: Array) -> Array:
+        """Values inside `clip_range`."""
         return values if self.clip_range is None else np.clip(values, *self.clip_range)
-
-    def _row_counts(self, pairs: Array) -> Array:
-        counts = np.append(self._training.counts, 0)
-        return counts[np.minimum(pairs[:, 0], counts.size - 1)]
 
     def _calibrated(self) -> Calibration:
         """Fit without a share of the entries, once, and keep its errors on them."""
@@ -518,7 +486,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
             )
             errors = np.abs(entries.values[held] - other._predict(pairs[held]))
             self._calibration = Calibration.from_errors(
-                errors, other._row_counts(pairs[held])
+                errors, other._training.counts_of(pairs[held, 0])
             )
         return self._calibration
 

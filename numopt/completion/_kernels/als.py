@@ -231,6 +231,7 @@ def predict_entries(indptr: Array, indices: Array, P: Array, Q: Array) -> Array:
 
 
 def _pattern(rng: Any, lines: int, n: int) -> tuple[Any, Any]:
+    """Random lines of up to forty entries, the first without any."""
     counts = rng.integers(0, min(n, 40) + 1, lines)
     if lines:
         counts[0] = 0

@@ -77,6 +77,7 @@ def _exact(
     bounds, indptr, indices, values, weights, other, ridge, bias_ridge, k, d,
     floor, out, out_loss, lo, hi,
 ):  # fmt: skip
+    """Exact solves of some blocks of lines."""
     width = padded_width(d)
     chunk = chunk_rows(width, other.itemsize)
     short = min(chunk, d // 2)
@@ -174,6 +175,7 @@ def _by_cg(
     bounds, indptr, indices, values, weights, other, ridge, bias_ridge, k, d,
     steps, start, out, out_loss, lo, hi,
 ):  # fmt: skip
+    """Conjugate gradient steps of some blocks of lines."""
     width = padded_width(d)
     longest = 0
     for i in range(bounds[lo], bounds[hi]):

@@ -54,6 +54,7 @@ def _posterior(
     bounds, indptr, indices, values, weights, flat, cov, precision, noise, k, d,
     out_mean, out_cov, out_loss, lo, hi,
 ):  # fmt: skip
+    """Posteriors of some blocks of lines."""
     width = padded_width(d)
     chunk = chunk_rows(width, flat.itemsize)
     rows = np.empty(chunk * width, flat.dtype)

@@ -93,6 +93,7 @@ def _moments(B, m, S, k):
 
 @jit_kernel
 def _score_posterior(gram, rhs, out_mean, out_moment, out_logdet, lo, hi):
+    """Posteriors of rows lo:hi."""
     k = rhs.shape[1]
     A = np.empty((k, k, LANES), rhs.dtype)
     B = np.empty((k, k, LANES), rhs.dtype)

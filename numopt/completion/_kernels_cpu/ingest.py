@@ -10,6 +10,7 @@ __all__ = ["group_by"]
 
 @jit_kernel
 def _group_by(ids, out_starts, out_order, work):
+    """Count, accumulate, place."""
     for t in range(ids.shape[0]):
         out_starts[ids[t] + 1] += 1
     for i in range(1, out_starts.shape[0]):

@@ -21,6 +21,7 @@ def _nonnegative(
     bounds, indptr, indices, values, weights, flat, ridge, k, start, passes,
     out, out_loss, lo, hi,
 ):  # fmt: skip
+    """Coordinate descent of some blocks of lines."""
     width = padded_width(k)
     chunk = chunk_rows(width, flat.itemsize)
     rows = np.empty(chunk * width, flat.dtype)

@@ -13,6 +13,7 @@ __all__ = ["line_sums", "predict_entries"]
 
 @jit_kernel
 def _predict(bounds, indptr, indices, P, Q, out, lo, hi):
+    """Predictions at the entries of some blocks of lines."""
     k = P.shape[1] - 1
     for i in range(bounds[lo], bounds[hi]):
         for t in range(indptr[i], indptr[i + 1]):
@@ -39,6 +40,7 @@ def predict_entries(indptr, indices, P, Q):
 
 @jit_kernel
 def _line_sums(bounds, indptr, indices, values, wide, width, out, lo, hi):
+    """Sums of some blocks of lines."""
     for i in range(bounds[lo], bounds[hi]):
         for t in range(indptr[i], indptr[i + 1]):
             axpy(out, i * width, values[t], wide, indices[t] * width, width)

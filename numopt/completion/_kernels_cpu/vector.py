@@ -31,10 +31,12 @@ def padded(d):
 
 
 def _scalar(context, array_type):
+    """Type of an entry."""
     return context.get_value_type(array_type.dtype)
 
 
 def _vector(context, array_type, lanes=LANES):
+    """Type of some entries side by side."""
     return ir.VectorType(_scalar(context, array_type), lanes)
 
 
@@ -45,14 +47,17 @@ def _pointer(context, builder, array_type, value, offset, vector):
 
 
 def _size(vector):
+    """Bytes of an entry of a vector type."""
     return 8 if isinstance(vector.element, ir.DoubleType) else 4
 
 
 def _load(builder, pointer, vector):
+    """Load a vector that need not be aligned."""
     return builder.load(pointer, align=_size(vector))
 
 
 def _store(builder, value, pointer):
+    """Store a vector that need not be aligned."""
     builder.store(value, pointer, align=_size(value.type))
 
 
@@ -250,6 +255,7 @@ def solve_tile(typingctx, G, width, i, j, factor, lanes):
         data = context.make_array(factor_type)(context, builder, factor_value).data
 
         def entry(p, q):
+            """Entry of the factor in every lane."""
             place = builder.gep(data, [context.get_constant(types.intp, 8 * p + q)])
             return _splat(builder, builder.load(place, align=size), vector)
 
@@ -300,6 +306,7 @@ def normal_pass(typingctx, rows, first, n, width, p, out):
             builder.store(ir.Constant(vector, None), kept)
 
         def row(r, shift):
+            """Vector of a row."""
             at = builder.add(bases[r], shift)
             pointer = _pointer(context, builder, rows_type, rows_value, at, vector)
             return _load(builder, pointer, vector)

@@ -173,6 +173,7 @@ def _observations_of(
     duplicates: str,
     name: str,
 ) -> Observations:
+    """Sort, merge and check entries."""
     xp = array_namespace(values)
     if rows.shape[0] == 0:
         raise ValueError(message(name, "observed somewhere", "no observed entry"))
@@ -234,6 +235,7 @@ def _places(mask: Array) -> Array:
 
 
 def _in_order(xp: Namespace, rows: Array, cols: Array) -> bool:
+    """Whether entries are in row-major order."""
     before, after = slice(None, -1), slice(1, None)
     rises = rows[after] > rows[before]
     ties = (rows[after] == rows[before]) & (cols[after] >= cols[before])
@@ -325,6 +327,7 @@ def _positions(
 def _from_triplets(
     X: tuple[Any, Any, Any], shape: Any, weights: Any, name: str
 ) -> tuple[Any, ...]:
+    """Checked entries of index and value arrays."""
     rows, cols, values = X
     xp, arrays = float_arrays(**{f"{name}[2]": values, "weights": weights})
     values, weights = cast("list[Any]", arrays)
@@ -372,6 +375,7 @@ def _index_array(xp: Namespace, name: str, x: Any, n: int, where: Any) -> Array:
 
 
 def _check_size(shape: Any) -> tuple[int, int]:
+    """A pair of positive extents."""
     if not isinstance(shape, tuple | list) or len(shape) != 2:
         raise ValueError(message("shape", "a pair (m, n)", repr(shape)))
     m, n = (check_int("shape", extent, low=1) for extent in shape)
@@ -379,6 +383,7 @@ def _check_size(shape: Any) -> tuple[int, int]:
 
 
 def _from_sparse(X: Any, shape: Any, weights: Any, name: str) -> tuple[Any, ...]:
+    """Stored entries of a sparse matrix."""
     from scipy.sparse import coo_array
 
     A = X.to_scipy() if hasattr(X, "to_scipy") else X
@@ -403,6 +408,7 @@ def _sparse_weights(weights: Any, coo: Any) -> Any:
 
 
 def _refuse_shape(shape: Any, actual: tuple[int, ...]) -> None:
+    """A matrix brings its own shape."""
     if shape is not None and tuple(shape) != tuple(actual):
         raise ValueError(
             message("shape", f"None or that of the matrix, {tuple(actual)}", shape)
@@ -410,6 +416,7 @@ def _refuse_shape(shape: Any, actual: tuple[int, ...]) -> None:
 
 
 def _from_dense(X: Any, shape: Any, weights: Any, name: str) -> tuple[Any, ...]:
+    """Entries of a table that are not NaN."""
     xp, (X, W) = float_arrays(**{name: X, "weights": weights})
     if X.ndim != 2:
         raise ValueError(

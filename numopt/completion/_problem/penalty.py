@@ -47,6 +47,7 @@ class Penalty:
         return self._side(side, P)
 
     def _side(self, side: Side, P: Array) -> Array:
+        """Penalty of one side, float64 0-d."""
         xp = array_namespace(P)
         factor, bias = self.lines(side)
         P = xp.astype(P, xp.float64)

@@ -41,6 +41,8 @@ EXACT_SIZE = {4: 97, 8: 81}
 
 @dataclasses.dataclass
 class _State:
+    """Factors with biases last, objective, acceleration, best validated sweep."""
+
     P: Array
     Q: Array
     objective: float
@@ -117,6 +119,7 @@ class ALS(Solver[Observations, _State]):
         return state
 
     def _rows(self, problem: Observations, Q: Array, start: Array) -> Any:
+        """Solve the rows; also the objective of both sides."""
         P, loss = self._solve(
             problem.by_row, Q, start, self.bias in ("row", "both"), math.inf
         )
@@ -125,6 +128,7 @@ class ALS(Solver[Observations, _State]):
     def _solve(
         self, side: Side, other: Array, start: Array, with_bias: bool, _: float
     ) -> tuple[Array, float]:
+        """Half sweep of one side, and its part of the objective."""
         xp = array_namespace(other)
         ridge, bias_ridge = self.penalty.lines(side)
         if self.nonnegative:
@@ -154,6 +158,7 @@ class ALS(Solver[Observations, _State]):
         return self.cg_steps
 
     def _validate(self, state: _State) -> None:
+        """Remember the sweep that predicts the entries kept back best."""
         if self.holdout is None:
             return
         state.rmse = self.holdout.rmse(state.P, state.Q)

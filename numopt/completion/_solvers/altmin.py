@@ -24,6 +24,8 @@ EPS_SHARE, EPS_LOW, EPS_HIGH = 0.1, 1e-12, 1e-1
 
 @dataclasses.dataclass
 class _Subspaces:
+    """Row factors, column basis and the accuracy of the next half step."""
+
     P: Array
     Q: Array
     eps: float = EPS_HIGH
@@ -80,6 +82,7 @@ class AltMin(Solver[Observations, _Subspaces]):
         return state
 
     def _steps(self, problem: Observations, eps: float) -> int:
+        """Steps of conjugate gradients that reach an accuracy."""
         counts = to_numpy(problem.by_row.counts)
         g = math.sqrt(self.rank / max(float(np.median(counts)), 1.0))
         rate = math.log(1 / min(g, 0.9))
@@ -88,6 +91,7 @@ class AltMin(Solver[Observations, _Subspaces]):
     def _half(
         self, problem: Observations, side: Any, basis: Array, start: Array, eps: float
     ) -> tuple[Array, float]:
+        """Regressions of one side on a basis, to an accuracy."""
         xp = problem.xp
         X, loss = cg_lines(
             side.indptr, side.indices, side.values, side.weights, join(basis),

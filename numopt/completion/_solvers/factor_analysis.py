@@ -36,6 +36,8 @@ class FactorAnalysisResult(SolverResult):
 
 @dataclasses.dataclass
 class _State:
+    """Model, its likelihood and the sums of the next M-step."""
+
     model: FactorModel
     previous: float
     nll: float
@@ -58,22 +60,27 @@ class _EM(Solver[IncompleteTable, _State]):
     name = "factor analysis"
 
     def init(self, problem: IncompleteTable, _warm_start: Any) -> _State:
+        """E-step of the start."""
         return self._expect(problem, _start(problem, self.rank, self.rng), None)
 
     def step(self, problem: IncompleteTable, state: _State) -> _State:
+        """M-step, then E-step."""
         return self._expect(problem, _maximise(problem, state.sums), state.nll)
 
     def measure(self, problem: IncompleteTable, state: _State) -> dict[str, Any]:
+        """Negative log-likelihood and its last gain per entry."""
         entries = float(to_numpy(problem.xp.sum(problem.seen)))
         gain = state.previous - state.nll
         return {"objective": state.nll, "residual": abs(gain) / entries}
 
     def finish(self, _problem: IncompleteTable, state: _State) -> dict[str, Any]:
+        """Model, likelihood and scores."""
         return {"model": state.model, "objective": state.nll, "scores": state.scores}
 
     def _expect(
         self, problem: IncompleteTable, model: FactorModel, before: float | None
     ) -> _State:
+        """E-step over blocks of rows."""
         xp = problem.xp
         sums: Any = None
         nll, means = 0.0, []

@@ -32,6 +32,7 @@ def join(U: Array, b: Array | None = None) -> Array:
 
 
 def _core(U: Array, V: Array) -> tuple[Array, ...]:
+    """Bases of both factors and the decomposition between them."""
     xp = array_namespace(U)
     Qu, Ru = xp.linalg.qr(U)
     Qv, Rv = xp.linalg.qr(V)

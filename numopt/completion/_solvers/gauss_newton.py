@@ -78,12 +78,14 @@ class _Tangent:
         self.xp = problem.xp
 
     def forward(self, A: Array, B: Array) -> Array:
+        """Tangent vector at the entries."""
         side, xp, x = self.problem.by_row, self.xp, self.x
         P = xp.concat([A, x.Qu], axis=1)
         Q = xp.concat([x.Qv, B], axis=1)
         return predict_entries(side.indptr, side.indices, join(P), join(Q))
 
     def adjoint(self, r: Array) -> tuple[Array, Array]:
+        """Gradient of the entries in both factors."""
         problem, xp = self.problem, self.xp
         rows, cols = problem.by_row, problem.by_col
         r = r * rows.weights if problem.weighted else r
@@ -126,6 +128,7 @@ def damped_step(
 
 
 def _dot(a: Array, b: Array, c: Array, d: Array) -> float:
+    """Inner product of two pairs of arrays."""
     xp = array_namespace(a)
     return float(to_numpy(xp.sum(a * c) + xp.sum(b * d)))
 
@@ -149,6 +152,8 @@ def truncate(left: Array, right: Array, rank: int) -> Point:
 
 @dataclasses.dataclass
 class _State:
+    """Point, residual, damping and the progress of this start."""
+
     x: Point
     r: Array
     norm: float
@@ -194,10 +199,12 @@ class GaussNewton(Solver[Observations, _State]):
         return self._fresh(problem, x)
 
     def _fresh(self, problem: Observations, x: Point) -> _State:
+        """State at a point, with the first damping."""
         r = residual_at(problem, x)
         return _State(x, r, weighted_norm(problem, r), DAMPING_START)
 
     def _spectral(self, problem: Observations, values: Array, rank: int) -> Point:
+        """Truncated decomposition of the known entries, rescaled."""
         m, n = problem.shape
         rng = as_generator(self.random_state)
         if problem.weighted:
@@ -250,10 +257,12 @@ class GaussNewton(Solver[Observations, _State]):
         return state
 
     def _relative(self, problem: Observations, norm: float) -> float:
+        """Residual relative to the values."""
         size = weighted_norm(problem, problem.by_row.values)
         return norm / size if size > 0 else norm
 
     def _stalled(self, problem: Observations, state: _State) -> bool:
+        """Whether a new start is due."""
         if state.x.rank < self.rank:
             return False
         done = state.flat >= FLAT_STEPS or state.gave_up
@@ -283,6 +292,7 @@ class GaussNewton(Solver[Observations, _State]):
         state.min_norm = state.start != 2
 
     def _random(self, problem: Observations, number: int) -> Point:
+        """Random subspaces with singular values of the size of the data."""
         xp, values = problem.xp, problem.by_row.values
         make = {"xp": xp, "dtype": values.dtype, "device": device(values)}
         seed = as_generator(self.random_state).integers(2**31)
@@ -296,6 +306,7 @@ class GaussNewton(Solver[Observations, _State]):
         return Point(Qu, level * xp.ones_like(Qu[0, :]), Qv)
 
     def _keep_best(self, state: _State) -> None:
+        """Remember the point if no start was better."""
         if state.x.rank == self.rank and (
             state.best is None or state.norm < state.best[0]
         ):
@@ -322,6 +333,7 @@ class GaussNewton(Solver[Observations, _State]):
             state.min_norm, state.steps_here = False, 0
 
     def _gauss_newton(self, problem: Observations, state: _State) -> None:
+        """One damped step; the damping follows its gain."""
         m, n = problem.shape
         share = problem.n_observed / (m * n)
         relative = self._relative(problem, state.norm)

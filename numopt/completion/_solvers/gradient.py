@@ -39,6 +39,8 @@ def gradients(
 
 @dataclasses.dataclass
 class _State:
+    """Factors, residuals, step length and the best point."""
+
     U: Array
     V: Array
     r: Array
@@ -53,12 +55,14 @@ class _State:
 def _spectral(
     problem: Observations, values: Array, rank: int, random_state: Any
 ) -> tuple[Array, Array, Array]:
+    """Truncated decomposition of the known entries, rescaled."""
     m, n = problem.shape
     U, s, V = truncated_svd(problem, values, rank, as_generator(random_state))
     return U, s * (m * n / problem.n_observed), V
 
 
 def _result(problem: Observations, U: Array, V: Array, value: float) -> dict[str, Any]:
+    """Fields of the result."""
     P, Q = join(U), join(V)
     left = weighted_square(problem, residuals(problem, P, Q))
     size = weighted_square(problem, problem.by_row.values)
@@ -95,6 +99,7 @@ class ScaledGD(Solver[Observations, _State]):
         return _State(U, V, r, value)
 
     def _value(self, problem: Observations, U: Array, V: Array) -> tuple[Array, float]:
+        """Residuals and objective."""
         xp = array_namespace(U)
         r = residuals(problem, join(U), join(V))
         ridge = float(to_numpy(xp.sum(U * U) + xp.sum(V * V)))
@@ -174,6 +179,7 @@ class SubGM(Solver[Observations, _State]):
         return _State(U, V, r, self._loss(problem, r), step=SUB_STEP)
 
     def _loss(self, problem: Observations, r: Array) -> float:
+        """Weighted sum of absolute residuals."""
         xp = array_namespace(r)
         size = xp.abs(r) * problem.by_row.weights if problem.weighted else xp.abs(r)
         return float(to_numpy(xp.sum(xp.astype(size, xp.float64))))

@@ -61,6 +61,7 @@ def direct(problem: Observations, options: Options) -> dict[str, Any]:
 def _run_als(
     problem: Observations, options: Options, intercept: float
 ) -> dict[str, Any]:
+    """Alternating ridge regressions."""
     problem, holdout = _split(problem, options)
     solver = ALS(
         penalty=options.penalty,
@@ -82,6 +83,7 @@ def _run_als(
 def _run_vb(
     problem: Observations, options: Options, intercept: float
 ) -> dict[str, Any]:
+    """Evidence model, on values of unit size."""
     values = problem.by_row.values
     xp = problem.xp
     scale = math.sqrt(float(to_numpy(xp.mean(values * values)))) or 1.0
@@ -100,6 +102,7 @@ def _run_vb(
 def _run_gauss_newton(
     problem: Observations, options: Options, _: float
 ) -> dict[str, Any]:
+    """Exact recovery."""
     solver = GaussNewton(
         rank=options.rank,
         continuation=options.rank_schedule != "plain",
@@ -112,6 +115,7 @@ def _run_gauss_newton(
 
 
 def _run_irls(problem: Observations, options: Options, _: float) -> dict[str, Any]:
+    """Corrupted entries."""
     solver = RobustGaussNewton(
         loss=options.loss,
         rank=options.rank,
@@ -125,6 +129,7 @@ def _run_irls(problem: Observations, options: Options, _: float) -> dict[str, An
 
 
 def _run_altmin(problem: Observations, options: Options, _: float) -> dict[str, Any]:
+    """Alternating minimisation on subspaces."""
     solver = AltMin(
         penalty=options.penalty,
         rank=options.rank,
@@ -137,10 +142,12 @@ def _run_altmin(problem: Observations, options: Options, _: float) -> dict[str, 
 def _run_soft_impute(
     problem: Observations, options: Options, _: float
 ) -> dict[str, Any]:
+    """Nuclear norm."""
     return options.run(SoftImpute(options.rank, options.alpha), problem)
 
 
 def _run_scaled_gd(problem: Observations, options: Options, _: float) -> dict[str, Any]:
+    """Scaled gradients."""
     solver = ScaledGD(options.rank, options.alpha, options.random_state)
     return options.run(solver, problem)
 
@@ -148,6 +155,7 @@ def _run_scaled_gd(problem: Observations, options: Options, _: float) -> dict[st
 def _run_subgradient(
     problem: Observations, options: Options, _: float
 ) -> dict[str, Any]:
+    """Subgradients of the absolute loss."""
     solver = SubGM(options.rank, options.tol, options.random_state)
     return options.run(solver, problem)
 

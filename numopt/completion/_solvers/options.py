@@ -111,6 +111,7 @@ class Options:
 
 
 def check_options(problem: Observations, **given: Any) -> Options:
+    """Check every option and choose the method."""
     o = dict(given)
     o["rank"] = check_rank(o["rank"], problem.shape)
     o["alpha"] = _check_alpha(o["alpha"], o["method"])

@@ -111,6 +111,7 @@ def _double(
     errors: dict[int, RMSEResult] = {}
 
     def error(rank: int) -> float:
+        """Held-out error of a rank, fitted once."""
         if rank not in errors:
             result = fit(kept, dataclasses.replace(options, rank=rank))
             errors[rank] = _error(result, held, robust=False)

@@ -302,6 +302,7 @@ class CompletionResult(SolverResult):
     def _for_rows(
         self, problem: Observations, P: Array, Q: Array, loss: Array, **options: Any
     ) -> "CompletionResult":
+        """Return this model with other rows."""
         from numopt.completion._solvers.factors import relative_residual
 
         U, b = split(P)
@@ -335,6 +336,7 @@ def short_lines(side: Any, rank: int) -> np.ndarray:
 
 
 def _places(name: str, x: Any, extent: int, xp: Any, where: Any) -> Array:
+    """Indices as an array of the model, inside its extent."""
     a = x if is_array(x) else xp.asarray(np.asarray(x), device=where)
     if a.ndim != 1 or not xp.isdtype(a.dtype, "integral"):
         raise ValueError(message(name, "a vector of integers", f"{a.dtype} {a.shape}"))

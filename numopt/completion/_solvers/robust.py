@@ -50,6 +50,8 @@ def outliers(r: np.ndarray, floor: float) -> np.ndarray:
 
 @dataclasses.dataclass
 class _RobustState:
+    """State of the weighted steps, and the outcome of the polish."""
+
     gn: _State
     loss: float = math.inf
     middle: float = math.inf
@@ -77,6 +79,7 @@ class RobustGaussNewton(Solver[Observations, _RobustState]):
 
     @property
     def _plain(self) -> GaussNewton:
+        """The least-squares method that takes the steps."""
         return GaussNewton(
             self.rank, self.continuation, self.n_restarts, self.tol, self.max_steps,
             self.random_state, clip=SEED_CLIP,
@@ -130,6 +133,7 @@ class RobustGaussNewton(Solver[Observations, _RobustState]):
         return state
 
     def _weights(self, r: Array) -> Array:
+        """Weights of the loss at the residuals, at most 1."""
         xp = array_namespace(r)
         size = np.abs(to_numpy(r))
         if self.loss == "huber":

@@ -23,6 +23,8 @@ __all__ = ["SoftImpute"]
 
 @dataclasses.dataclass
 class _Filled:
+    """Singular triplets of the model."""
+
     U: Array
     s: Array
     V: Array
@@ -61,6 +63,7 @@ class SoftImpute(Solver[Observations, _Filled]):
         return state
 
     def _objective(self, problem: Observations, state: _Filled) -> float:
+        """Squared loss and nuclear norm."""
         xp = array_namespace(state.s)
         r = residuals(problem, join(state.U * state.s), join(state.V))
         nuclear = float(to_numpy(xp.sum(state.s)))

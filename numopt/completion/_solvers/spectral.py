@@ -41,9 +41,11 @@ def truncated_svd(
     width = min(rank + OVERSAMPLING, m, n)
 
     def forward(X: Array) -> Array:
+        """Matrix times a block."""
         return line_sums(by_row.indptr, by_row.indices, values, X)
 
     def backward(X: Array) -> Array:
+        """Transposed matrix times a block."""
         return line_sums(by_col.indptr, by_col.indices, by_column, X)
 
     X = standard_normal(rng, (n, width), xp=xp, dtype=values.dtype, device=where)
@@ -55,6 +57,7 @@ def truncated_svd(
 
 
 def _orthonormal(X: Array) -> Array:
+    """Orthonormal basis of the columns."""
     xp = array_namespace(X)
     return xp.linalg.qr(X)[0]
 

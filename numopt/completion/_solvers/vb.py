@@ -31,6 +31,8 @@ PRECISION_CAP = 1e8
 
 @dataclasses.dataclass
 class _State:
+    """Posterior means and covariances, precisions, noise and the best sweep."""
+
     P: Array
     Q: Array
     S: Array
@@ -112,12 +114,14 @@ class VariationalBayes(Solver[Observations, _State]):
         self, side: Side, mean: Array, cov: Array, precision: Array, noise: float,
         own: str,
     ) -> Any:  # fmt: skip
+        """Posterior of one side given the other."""
         return posterior_lines(
             side.indptr, side.indices, side.values, side.weights, mean, cov,
             precision, noise, self.bias in (own, "both"),
         )  # fmt: skip
 
     def _validate(self, state: _State) -> None:
+        """Remember the sweep that predicts the entries kept back best."""
         if self.holdout is None:
             return
         state.rmse = self.scale * self.holdout.rmse(state.P, state.Q)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import peers
 
-FAMILIES = ("kernels", "ot", "coordinate")
+FAMILIES = ("kernels", "ot", "coordinate", "dmmv")
 VERSIONS = ("numopt", "numpy", "scipy", "numba")
 
 

@@ -19,12 +19,15 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        "_estimators.logistic": ("BilevelLogisticRegression",),
+        "_estimators.ridge": ("BilevelRidge",),
         "_problem.protocols": ("BilevelProblem", "LowerLevel", "UpperLevel"),
         "_problem.check": ("check_problem",),
         "_problem.cross_validated": ("CrossValidated",),
         "_problem.logistic": ("HyperCleaningProblem", "LogisticProblem"),
         "_problem.quadratic": ("QuadraticProblem",),
         "_problem.ridge": ("RidgeProblem",),
+        "_problem.tv": ("TVDenoisingProblem",),
         "_solvers.hoag": ("hoag",),
         "_solvers.maid": ("maid",),
         "_solvers.result": (
@@ -37,6 +40,8 @@ __getattr__, __dir__, __all__ = attach(
 )
 
 if TYPE_CHECKING:
+    from numopt.bilevel._estimators.logistic import BilevelLogisticRegression
+    from numopt.bilevel._estimators.ridge import BilevelRidge
     from numopt.bilevel._problem.check import check_problem
     from numopt.bilevel._problem.cross_validated import CrossValidated
     from numopt.bilevel._problem.logistic import HyperCleaningProblem, LogisticProblem
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
     )
     from numopt.bilevel._problem.quadratic import QuadraticProblem
     from numopt.bilevel._problem.ridge import RidgeProblem
+    from numopt.bilevel._problem.tv import TVDenoisingProblem
     from numopt.bilevel._solvers.hoag import hoag
     from numopt.bilevel._solvers.maid import maid
     from numopt.bilevel._solvers.result import (

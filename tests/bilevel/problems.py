@@ -4,6 +4,7 @@
 import numpy as np
 
 import numopt.bilevel as bl
+from numopt.datasets import load_photograph
 
 
 def published_quadratic(seed, n=1000, m=10):
@@ -30,7 +31,10 @@ def ready_problems():
     halves = slice(None, 40), slice(40, None)
     (a, b), groups = halves, [0, 0, 1, 1, 2]
     ridge = bl.RidgeProblem(X[a], y[a], X[b], y[b], groups)
+    noisy, clean = photograph(12, 14)
     return {
+        "tv": bl.TVDenoisingProblem(noisy, clean),
+        "tv-anisotropic": bl.TVDenoisingProblem(noisy, clean, isotropic=False),
         "quadratic": published_quadratic(0, n=30, m=4),
         "ridge": ridge,
         "ridge-dual": bl.RidgeProblem(X[:4], y[:4], X[b], y[b], groups),
@@ -41,6 +45,13 @@ def ready_problems():
             [ridge, bl.RidgeProblem(X[b], y[b], X[a], y[a], groups)]
         ),
     }
+
+
+def photograph(height, width, noise=0.1, seed=0):
+    """A noisy and a clean piece of a photograph, grey."""
+    rng = np.random.default_rng(seed)
+    clean = load_photograph("china").mean(axis=2)[100 : 100 + height, 200 : 200 + width]
+    return clean + noise * rng.normal(size=clean.shape), clean
 
 
 def near_start(problem, seed=0):

@@ -125,11 +125,11 @@ INSTANCES |= {
 
 
 def _bilevel(name: str) -> Callable[[], Any]:
-    # Tiny data with few rows in a class: few folds, and none to choose a shrinkage.
+    # Few rows in a class: few folds. Weights are compared to repetition to 1e-7.
     def make() -> Any:
         import numopt.bilevel
 
-        return getattr(numopt.bilevel, name)(cv=2, shrinkage=0.0, tol=1e-10)
+        return getattr(numopt.bilevel, name)(cv=2, shrinkage=0.0, tol=1e-12)
 
     return make
 

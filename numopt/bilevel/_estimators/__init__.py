@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The scikit-learn face: penalties per block, learned denoisers."""

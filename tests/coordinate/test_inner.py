@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The parts of the default solver: inner solvers, factor, column cache, models."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.sparse as sp
+
+from numopt.coordinate import Box, Logistic, Quadratic, bcd_solve
+from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._solvers.columns import GramCache
+from numopt.coordinate._solvers.inner import Factor, minimise_columns, minimise_gram
+from numopt.coordinate._solvers.newton_model import CurvedGram
+from tests.coordinate.problems import correlated
+
+
+def _both(X, y, l1, ridge, lower, upper, target):
+    """Coefficients by the Gram matrix and by columns."""
+    m = X.shape[1]
+    c, squares = X.T @ y, float(y @ y)
+    terms = (np.full(m, l1), np.full(m, lower), np.full(m, upper))
+    by_gram, by_columns = np.zeros(m), np.zeros(m)
+    G = X.T @ X + ridge * np.eye(m)
+    minimise_gram(G, by_gram, -c, c, *terms, squares=squares, target=target)
+    r = y.copy()
+    minimise_columns(
+        np.asfortranarray(X),
+        np.arange(m),
+        by_columns,
+        r,
+        np.sum(X**2, axis=0),
+        c,
+        np.full(m, ridge),
+        *terms,
+        targets=squares,
+        target=target,
+        max_epochs=20_000,
+    )
+    np.testing.assert_allclose(r, y - X @ by_columns, atol=1e-9)
+    return by_gram, by_columns
+
+
+@pytest.mark.parametrize("ridge", [0.0, 3.0])
+@pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (0.0, np.inf)])
+def test_gram_and_columns_agree(ridge, bounds):
+    X, y = correlated(50, 30, 0.7, 6, 2, 0)
+    one, other = _both(X, y, 5.0, ridge, *bounds, 1e-10)
+    np.testing.assert_allclose(one, other, atol=1e-6)
+    assert 0 < np.count_nonzero(one) < 30
+    slope = X.T @ (y - X @ one) - ridge * one
+    used = one != 0
+    np.testing.assert_allclose(slope[used], 5.0 * np.sign(one[used]), atol=1e-5)
+
+
+def test_box_is_lsq_linear():
+    X, y = correlated(40, 20, 0.5, 6, 2, 1)
+    peer = scipy.optimize.lsq_linear(X, y, (-0.2, 0.3), tol=1e-14)
+    result = bcd_solve(X, y, Quadratic(), Box(-0.2, 0.3), tol=1e-12)
+    np.testing.assert_allclose(result.coef, peer.x, atol=1e-6)
+
+
+def test_factor_survives_growth_and_renaming():
+    X, y = correlated(60, 12, 0.3, 5, 3, 2)
+    G, c = X.T @ X, X.T @ y
+    free = np.full(12, np.inf)
+    factor = Factor.empty(12, 12)
+    w = np.zeros(12)
+    minimise_gram(
+        G,
+        w,
+        -c,
+        c,
+        np.full(12, 20.0),
+        -free,
+        free,
+        squares=float(y @ y),
+        target=1e-12,
+        factor=factor,
+    )
+    k = int(factor.size[0])
+    assert k > 0
+
+    def check(found, names):
+        U = np.triu(found.U[:k, :k])
+        order = found.order[:k]
+        np.testing.assert_allclose(
+            U.T @ U, G[np.ix_(names[order], names[order])], rtol=1e-8
+        )
+
+    everything = np.arange(12)
+    check(factor, everything)
+    check(factor.grown(30, 40), everything)
+    turned = everything[::-1].copy()
+    check(factor.renamed(turned, 12), turned)
+    lost = np.full(12, -1)
+    assert factor.renamed(lost, 12).size[0] == 0
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("center", [False, True])
+def test_cache_holds_products_of_weighted_centred_columns(sparse, center):
+    X, y = correlated(30, 20, 0.5, 5, 2, 0)
+    X = np.where(np.abs(X) > 0.5, X, 0.0)
+    s = np.random.default_rng(0).random(30)
+    data = LinearData.from_arrays(
+        sp.csc_array(X) if sparse else X, y, Quadratic(), sample_weight=s
+    )
+    Z = X - (s @ X / s.sum() if center else 0.0)
+    Z = np.sqrt(s)[:, None] * Z
+    cache = GramCache(data, center=center)
+    first, second = np.array([3, 1, 7]), np.array([0, 9, 4, 11])
+    cache.extend(first, np.zeros(3))
+    cache.load(second, np.arange(4.0))
+    assert cache.gram_size == 3
+    assert cache.size == 7
+    kept = [0, 1, 2, 3] if sparse else [1, 3]
+    keep = np.isin(np.arange(4), kept)
+    cache.promote(None if sparse else keep)
+    names = np.concatenate((first, second[kept]))
+    np.testing.assert_array_equal(cache.index, names)
+    assert cache.member.sum() == names.size
+    np.testing.assert_array_equal(cache.c[3 : cache.size], np.arange(4.0)[kept])
+    m = cache.size
+    expected = Z[:, names].T @ Z[:, names]
+    np.testing.assert_allclose(cache.G[:m, :m], expected, atol=1e-12)
+    np.testing.assert_allclose(cache.products(2, m), expected[2:, 2:], atol=1e-12)
+    w = np.arange(1.0, m + 1.0)
+    np.testing.assert_allclose(cache.predict(w), Z[:, names] @ w, atol=1e-12)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_curved_gram_is_kept_while_curvatures_are_near(sparse):
+    X, _ = correlated(30, 12, 0.5, 5, 2, 0)
+    make = sp.csr_array if sparse else np.asfortranarray
+    weights = np.random.default_rng(0).random(30) + 0.5
+
+    def expected(index, d):
+        return X[:, index].T @ (X[:, index] * d[:, None])
+
+    gram, index = CurvedGram(), np.array([1, 5, 2])
+    gram.update(make(X[:, index]), index, weights)
+    np.testing.assert_allclose(gram.G, expected(index, weights))
+    wider = np.array([5, 8, 1, 2, 0])
+    gram.update(make(X[:, wider]), wider, 1.05 * weights)
+    np.testing.assert_allclose(gram.G, expected(wider, weights))
+    gram.update(make(X[:, wider]), wider, 2.0 * weights)
+    np.testing.assert_allclose(gram.G, expected(wider, 2.0 * weights))
+
+
+def test_many_candidates_are_sorted_out():
+    """Wide designs give only a part of their candidates a Gram matrix."""
+    X, y = correlated(60, 3000, 0.8, 10, 3, 0)
+    from numopt.coordinate import L1, alpha_max
+
+    alpha = 0.05 * alpha_max(X, y, Quadratic(), L1())
+    result = bcd_solve(X, y, Quadratic(), L1(alpha), tol=1e-10)
+    assert result.converged
+    assert result.history["n_working_set"].max() < 500
+    labels = np.where(y > 0, 1.0, -1.0)
+    alpha = 0.1 * alpha_max(X, labels, Logistic(), L1())
+    assert bcd_solve(X, labels, Logistic(), L1(alpha), tol=1e-9).converged

@@ -24,11 +24,17 @@ GLOBAL, LOCAL = 8.0, 3.0
 
 
 class TVLower:
-    """``sum_b ||x_b - y_b||^2 / 2 + lam sum (phi(D x_b) - nu)``, theta their logs."""
+    """``sum_b ||x_b - y_b||^2 / 2 + lam sum (phi(D x_b) - nu)``, theta their logs.
+
+    With a fixed ``smoothing`` theta is the logarithm of lam alone.
+    """
 
     solver = "agd"
 
-    def __init__(self, noisy: Array, isotropic: bool) -> None:
+    def __init__(
+        self, noisy: Array, isotropic: bool, smoothing: float | None = None
+    ) -> None:
+        self.smoothing = smoothing
         xp = array_namespace(noisy)
         self.y, self.isotropic = contiguous(noisy), isotropic
         self._gradient = tv_gradient.for_namespace(xp)
@@ -36,8 +42,9 @@ class TVLower:
         self._products = tv_products.for_namespace(xp)
 
     def _scalars(self, theta: Array) -> tuple[float, float]:
-        lam, nu = (math.exp(float(one)) for one in to_numpy(theta))
-        return lam, nu
+        scalars = [math.exp(float(one)) for one in to_numpy(theta)]
+        nu = scalars[1] if self.smoothing is None else self.smoothing
+        return scalars[0], nu
 
     def x_init(self, theta: Array) -> Array:
         return self.y
@@ -73,6 +80,7 @@ class TVLower:
             lam * float(to_numpy(xp.sum(first, dtype=xp.float64))),
             -lam * nu * nu * float(to_numpy(xp.sum(second, dtype=xp.float64))),
         ]
+        sums = sums[: theta.shape[0]]
         return xp.asarray(sums, dtype=theta.dtype, device=device(theta))
 
     def strong_convexity(self, theta: Array) -> float:
@@ -111,6 +119,8 @@ class TVLower:
         lam, nu = self._scalars(theta)
         _, grad = self._gradient(contiguous(x), self.y, lam, nu, self.isotropic)
         weight = norm(grad - (x - self.y))
+        if self.smoothing is not None:
+            return weight, 0.0
         pixels = math.sqrt(math.prod(x.shape))
         # |nu^2 t / phi^3| <= 2 / (3 sqrt 3) in each pixel.
         smooth = lam * math.sqrt(GLOBAL) * 2 / (3 * math.sqrt(3)) * pixels

@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = attach(
         "_estimators.rules": ("BCDClassifier", "BCDRegressor"),
         "_estimators.regressors_cv": ("ElasticNetCV", "GroupLassoCV", "LassoCV"),
         "_estimators.svm": ("LinearSVC",),
+        "_kernels.warm": ("warmup",),
         "_problem.datafits": (
             "Datafit",
             "Huber",
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     )
     from numopt.coordinate._estimators.rules import BCDClassifier, BCDRegressor
     from numopt.coordinate._estimators.svm import LinearSVC
+    from numopt.coordinate._kernels.warm import warmup
     from numopt.coordinate._problem.datafits import (
         Datafit,
         Huber,

@@ -19,6 +19,7 @@ from numopt.coordinate import (
 )
 from numopt.coordinate._solvers.working_set import solve_auto
 from numopt.exceptions import ConvergenceWarning
+from tests.backends import assert_xp_close
 from tests.coordinate.problems import correlated
 
 
@@ -232,3 +233,20 @@ def test_callback_of_paths_must_be_callable(data):
     X, y = data
     with pytest.raises(TypeError, match="`callback` must"):
         lasso_path(X, y, callback=3)
+
+
+def test_paths_answer_in_the_library_of_the_design(backend):
+    X, y = correlated(40, 12, 0.5, 4, 3, 0)
+    here = lasso_path(X, y, n_alphas=5, eps=0.05, fit_intercept=True, tol=1e-10)
+    design = backend.asarray(X)
+    there = lasso_path(
+        design,
+        backend.asarray(y),
+        n_alphas=5,
+        eps=0.05,
+        fit_intercept=True,
+        tol=1e-10,
+    )
+    assert there.converged
+    assert_xp_close(there.coefs, here.coefs, like=design, atol=1e-7)
+    assert_xp_close(there.intercepts, here.intercepts, like=design, atol=1e-8)

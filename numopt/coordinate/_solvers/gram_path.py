@@ -31,7 +31,7 @@ def suits_gram(data: LinearData, unit: ScalarTerms, alphas: np.ndarray) -> bool:
     few = p <= min(MOST_COLUMNS, COLUMNS_A_STRENGTH * alphas.size, 2 * n)
     return bool(
         few
-        and not data.is_sparse
+        and isinstance(data.X, np.ndarray)
         and alphas.size
         and alphas[-1] > 0
         and np.all((unit.l1 > 0) & np.isfinite(unit.l1))

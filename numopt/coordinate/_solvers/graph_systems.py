@@ -19,6 +19,11 @@ LOW_DEGREE_SHARE = 0.05
 #: Nodes of so many neighbours are eliminated where neighbours know each other, which is
 #: the case when this share of their pairs is joined, seen on a sample of this size.
 FEW_NEIGHBOURS, CLUSTERED, SAMPLE = 12, 0.3, 200
+#: ... and where fewer rows than this share are held by a label or a ridge: otherwise
+#: conjugate gradients need few iterations.
+HELD = 0.1
+#: Excess of the diagonal over its row that counts as rounding.
+ROUNDING = 1e-9
 #: Cores up to this size are factored as dense matrices.
 DENSE_SIZE = 300
 #: Iterations of conjugate gradients, in units of n^(1/2), before a factorisation.
@@ -150,7 +155,11 @@ def solve_core(
     if n <= DENSE_SIZE:
         return _solve_dense(off, diagonal, rhs), 1
     nodes = np.linspace(0, n - 1, SAMPLE, dtype=np.int64)
-    if kernels.clustering(off.indices, off.indptr, nodes) >= CLUSTERED:
+    held = diagonal + np.asarray(off.to_scipy().sum(axis=1)) > ROUNDING * diagonal
+    if (
+        np.mean(held) < HELD
+        and kernels.clustering(off.indices, off.indptr, nodes) >= CLUSTERED
+    ):
         return solve_clustered(off, diagonal, rhs, tol, max_iter)
     return solve_open(off, diagonal, rhs, tol, max_iter)
 

@@ -95,8 +95,8 @@ def solve_path(
     fields |= {"n_iter": int(history["n_iter"].sum()), "history": history}
     return PathResult(
         alphas=problem.alphas[: len(rows)],
-        coefs=coefs,
-        intercepts=intercepts,
+        coefs=data.like_design(coefs),
+        intercepts=data.like_design(intercepts),
         dual_gaps=history["dual_gap"],
         n_iters=history["n_iter"],
         **fields,

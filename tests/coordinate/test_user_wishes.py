@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What users of other libraries reported or asked for; the issue is named at each."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.datasets import load_breast_cancer
+
+from numopt.coordinate import (
+    L1,
+    ElasticNet,
+    GroupL2,
+    Lasso,
+    LassoCV,
+    Logistic,
+    Poisson,
+    Quadratic,
+    Ridge,
+    SparseLogisticRegression,
+    SparseLogisticRegressionCV,
+    alpha_max,
+    bcd_solve,
+    dual_gap,
+    group_lasso_path,
+)
+from numopt.exceptions import ConvergenceWarning
+
+
+@pytest.fixture
+def data(rng):
+    X = rng.standard_normal((60, 20))
+    return X, X[:, :4].sum(axis=1) + 0.5 * rng.standard_normal(60)
+
+
+def test_grids_and_folds_know_sample_weights(data, rng):
+    """scikit-learn #22932, #16449; skglm #335."""
+    X, y = data
+    weights = rng.integers(1, 4, 60)
+    rows = np.repeat(np.arange(60), weights)
+    weighted = LassoCV(n_alphas=5, cv=3).fit(X, y, weights)
+    repeated = LassoCV(n_alphas=5, cv=3).fit(X[rows], y[rows])
+    np.testing.assert_allclose(weighted.alphas_, repeated.alphas_)
+    fixed = {"n_alphas": 5, "cv": [(np.arange(40), np.arange(40, 60))]}
+    sides = np.flatnonzero(rows < 40), np.flatnonzero(rows >= 40)
+    one = LassoCV(**fixed, tol=1e-10).fit(X, y, weights)
+    two = LassoCV(n_alphas=5, cv=[sides], tol=1e-10).fit(X[rows], y[rows])
+    np.testing.assert_allclose(one.mse_path_, two.mse_path_, rtol=1e-6)
+    np.testing.assert_allclose(one.coef_, two.coef_, atol=1e-6)
+
+
+def test_cross_validated_predictions_are_those_of_the_final_fit(data):
+    """glum #933: predictions and deviances of folds."""
+    X, y = data
+    folds = [(np.arange(40), np.arange(40, 60)), (np.arange(20, 60), np.arange(20))]
+    model = LassoCV(n_alphas=4, cv=folds, tol=1e-10).fit(X, y)
+    final = Lasso(model.alpha_, tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(model.predict(X), final.predict(X), atol=1e-8)
+    for k, (train, test) in enumerate(folds):
+        fold = Lasso(model.alphas_[2], tol=1e-10).fit(X[train], y[train])
+        error = np.mean((fold.predict(X[test]) - y[test]) ** 2)
+        assert model.mse_path_[2, k] == pytest.approx(error, rel=1e-6)
+    classes = SparseLogisticRegressionCV([0.1, 1.0], cv=folds, tol=1e-9).fit(X, y > 0)
+    fold = SparseLogisticRegression(1.0, tol=1e-9).fit(X[:40], y[:40] > 0)
+    loss = -fold.predict_log_proba(X[40:])[np.arange(20), (y[40:] > 0).astype(int)]
+    assert classes.log_loss_path_[1, 0] == pytest.approx(loss.mean(), rel=1e-5)
+
+
+def test_positive_with_a_constant_target_is_finite(data):
+    """celer #203: NaN without end."""
+    X, _ = data
+    model = Lasso(0.1, positive=True).fit(X, np.full(60, 2.5))
+    np.testing.assert_array_equal(model.coef_, 0.0)
+    assert model.intercept_ == 2.5
+
+
+def test_the_gap_of_a_ridge_is_a_bound(data):
+    """scikit-learn #32845: the gap without an L1 part."""
+    X, y = data
+    best = np.linalg.solve(X.T @ X / 60 + 0.3 * np.eye(20), X.T @ y / 60)
+    null = 0.5 * np.mean(y**2)
+
+    def objective(w):
+        return 0.5 * np.mean((y - X @ w) ** 2) + 0.15 * w @ w
+
+    for scale in (0.0, 0.5, 0.9, 0.99):
+        gap = dual_gap(X, y, scale * best, Quadratic(), Ridge(0.3))
+        excess = (objective(scale * best) - objective(best)) / null
+        assert gap >= excess - 1e-12
+    assert dual_gap(X, y, best, Quadratic(), Ridge(0.3)) < 1e-12
+    found = bcd_solve(X, y, Quadratic(), ElasticNet(0.3, 0.0), tol=1e-12)
+    np.testing.assert_allclose(found.coef, best, atol=1e-6)
+
+
+def test_groups_on_sparse_data_with_infinite_weights_and_small_strengths(data):
+    """skglm #197, #228; celer #229."""
+    X, y = data
+    X = np.where(np.abs(X) > 0.7, X, 0.0)
+    weights = np.ones(5)
+    weights[1] = np.inf
+    options = {"weights": weights, "n_alphas": 6, "eps": 1e-3, "tol": 1e-9}
+    dense = group_lasso_path(X, y, 4, **options)
+    sparse = group_lasso_path(sp.csc_array(X), y, 4, **options)
+    assert dense.converged
+    assert sparse.converged
+    assert not dense.coefs[4:8].any()
+    np.testing.assert_allclose(dense.coefs, sparse.coefs, atol=1e-5)
+    penalty = GroupL2(dense.alphas[-1], 4, weights)
+    assert dual_gap(X, y, sparse.coefs[:, -1], Quadratic(), penalty) <= 1e-8
+
+
+def test_reweighted_loops_start_where_the_last_fit_ended(data):
+    """adelie #139: reweighted L1 with warm starts."""
+    X, y = data
+    weights, passes = np.ones(20), []
+    model = Lasso(0.05, warm_start=True, tol=1e-8)
+    for _ in range(8):
+        model.set_params(weights=weights).fit(X, y)
+        passes.append(model.n_iter_)
+        weights = 1.0 / (np.abs(model.coef_) + 1e-2)
+    cold = Lasso(0.05, weights=weights, tol=1e-8).fit(X, y)
+    warm = model.set_params(weights=weights).fit(X, y)
+    np.testing.assert_allclose(warm.coef_, cold.coef_, atol=1e-6)
+    assert np.flatnonzero(model.coef_).tolist() == [0, 1, 2, 3]
+
+
+def test_short_fits_warn_and_return(data):
+    """python-glmnet #74: an error instead of a warning; celer #174: no end."""
+    X, y = data
+    with pytest.warns(ConvergenceWarning, match="tol 1.00e-15"):
+        model = Lasso(1e-4, max_iter=1, tol=1e-15).fit(X, y)
+    assert np.all(np.isfinite(model.coef_))
+    assert model.result_.status in ("max_iter", "stalled")
+
+
+def test_losses_of_generalised_linear_models_reach_their_gap(data, rng):
+    """glum #609: L1 with log links does not converge."""
+    X, y = data
+    counts = rng.poisson(np.exp(np.clip(y / 2, -3, 3)))
+    top = alpha_max(X, counts, Poisson(), L1(), fit_intercept=True)
+    result = bcd_solve(
+        X, counts, Poisson(), L1(0.05 * top), fit_intercept=True, tol=1e-9
+    )
+    assert result.converged
+    assert result.dual_gap <= 1e-9
+
+
+def test_unscaled_data_are_no_trap():
+    """scikit-learn #15903: slow and wrong without standardisation."""
+    X, y = load_breast_cancer(return_X_y=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = SparseLogisticRegression(0.1, tol=1e-8).fit(X, y)
+    penalty = L1(1.0 / (0.1 * y.size))
+    gap = dual_gap(
+        X, y, model.coef_[0], Logistic(), penalty, intercept=model.intercept_[0]
+    )
+    assert gap <= 1.1e-8
+    assert model.score(X, y) > 0.94
+
+
+def test_the_gap_and_its_threshold_are_in_the_message(data):
+    """scikit-learn #13394: a tolerance scaled in silence."""
+    X, y = data
+    result = bcd_solve(X, y, Quadratic(), L1(0.1), tol=1e-7)
+    assert f"{result.dual_gap:.2e} <= tol 1.00e-07" in result.message

@@ -134,14 +134,17 @@ def am_step(model: KronModel) -> float:
     xp, moments, new = model.xp, _second_moments(model), list(model.h)
     real = moments.dtype
     sizes = [xp.sum(xp.astype(g > 0, real), axis=1)[:, None] for g in new]
+    moving = sizes[0] > 0  # each problem stops on its own
     for _ in range(AM_INNER_MAX):
         before = list(new)
         for i in range(len(new)):
             g = _mean_ratio(model, moments, new, sizes, i)
             if i < len(new) - 1:
                 g = g * _reciprocal(xp, xp.sqrt(xp.sum(g * g, axis=1)))[:, None]
-            new[i] = g
-        if host_max(_product_distance(new, before)[0]) < AM_INNER_TOL**2:
+            new[i] = xp.where(moving, g, new[i])
+        distance = _product_distance(new, before)[0]
+        moving = moving & (distance >= AM_INNER_TOL**2)[:, None]
+        if not bool(to_numpy(xp.any(moving))):
             break
     return _finish_em(model, new)
 

@@ -165,3 +165,13 @@ def test_the_gap_and_its_threshold_are_in_the_message(data):
     X, y = data
     result = bcd_solve(X, y, Quadratic(), L1(0.1), tol=1e-7)
     assert f"{result.dual_gap:.2e} <= tol 1.00e-07" in result.message
+
+
+@pytest.mark.slow
+def test_warmup_leaves_nothing_to_compile():
+    """skglm #106, #148, #215, #232: the first fit is slow."""
+    from numopt._kernels.dispatch import all_kernels
+    from numopt.coordinate import warmup
+
+    own = [name for name, _ in all_kernels() if name.startswith("numopt.coordinate.")]
+    assert warmup() == len(own) > 10

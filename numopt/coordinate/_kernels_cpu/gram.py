@@ -213,10 +213,16 @@ def _line_search(order, k, w, lam, lower, upper, d, slope, curvature, times):
             limit, hit = reach, i
         if lam[j] > 0.0 and w[j] * d[i] < 0.0:
             times[i] = -w[j] / d[i]
-    for i in np.argsort(times[:k]):
+    # Few breakpoints are passed: the next is searched for (sorting compiles slowly).
+    while True:
+        i = 0
+        for a in range(1, k):
+            if times[a] < times[i]:
+                i = a
         t = times[i]
         if t >= limit or slope + t * curvature >= 0.0:
             break
+        times[i] = np.inf
         slope += 2.0 * lam[order[i]] * abs(d[i])
         if slope + t * curvature >= 0.0:
             return t, i

@@ -24,6 +24,7 @@ from numopt.dmmv._problem.data import check_matrix, host_array
 from numopt.dmmv._solvers.minimize import seed_of
 from numopt.dmmv._solvers.projector import parallel_beam_matrix
 from numopt.dmmv._solvers.tomography import (
+    STRENGTH,
     Tomography,
     TomographySolver,
     neighbours,
@@ -60,8 +61,8 @@ class DiscreteTomography(BaseEstimator):
         Bound on the noise of a measurement; None estimates it from the residual of
         the thresholded start.
     smoothness : float or "auto", default="auto"
-        Strength of the prior. "auto" takes the largest of a few strengths whose worst
-        residual is at most 1.25 times the noise bound.
+        Price of an unequal pair of neighbours, where a residual as large as the noise
+        bound costs 1. "auto" is 1.7.
     max_iter : int, default=10
         Largest number of annealing rounds.
     method : {"anneal", "sirt"}, default="anneal"
@@ -70,7 +71,7 @@ class DiscreteTomography(BaseEstimator):
     init : {"sirt", "dart"}, default="sirt"
         Start: 800 steps of SIRT, thresholded; or DART from there.
     tol : float, default=0.0
-        Stop when so many strengths are left to try.
+        Stop when so many of the three annealing rounds are left.
     random_state : int, RandomState or None, default=None
         Seed; None is the fixed seed 0.
     verbose : int, default=0
@@ -93,7 +94,7 @@ class DiscreteTomography(BaseEstimator):
     n_iter_ : int
         Annealing rounds.
     history_ : dict of str to ndarray
-        Violation and strength, one entry a round.
+        Energy and violation, one entry a round.
     n_features_in_ : int
         Number of angles (columns of the sinogram).
 
@@ -105,7 +106,7 @@ class DiscreteTomography(BaseEstimator):
     -----
     Noise that is uniform within a bound says nothing about images whose residuals stay
     within it: minimising the largest residual alone gives worse images than a
-    thresholded SIRT. The gain comes from the prior. A round makes 120 proposals a
+    thresholded SIRT. The gain comes from the prior. A round makes 400 proposals a
     pixel, each of cost proportional to the number of angles.
 
     References
@@ -199,9 +200,11 @@ class DiscreteTomography(BaseEstimator):
         else:
             A, b, shape = self._from_matrix(sinogram, matrix)
         problem = self._problem(A, b, shape)
+        auto = self.smoothness == "auto"
+        strength = STRENGTH if auto else float(self.smoothness)
         solver = TomographySolver(
             criterion=self.criterion,
-            smoothness=self.smoothness,
+            strength=strength,
             init_method=self.init,
             seed=seed_of(self.random_state),
             time_limit=self.time_limit,
@@ -217,7 +220,7 @@ class DiscreteTomography(BaseEstimator):
         )
         self.image_ = problem.levels[fields["labels"]].reshape(shape)
         self.violation_ = fields["violation"]
-        self.smoothness_ = fields["strength"]
+        self.smoothness_ = strength
         self.noise_ = problem.noise
         self.lower_bound_ = _range_bound(problem)
         self.n_iter_ = fields["n_iter"]

@@ -10,6 +10,7 @@ from numopt._kernels.dispatch import kernel, sequential_kernel
 from numopt.typing import Array
 
 __all__ = [
+    "clipped_moments",
     "fantope_dual",
     "fantope_mix",
     "fantope_split",
@@ -21,7 +22,7 @@ __all__ = [
 ]
 
 
-@kernel(numpy="numopt.cluster._kernels_cpu:lloyd_step")
+@kernel(numpy="numopt.cluster._kernels_cpu.partitions:lloyd_step")
 def lloyd_step(X: Array, centers: Array) -> tuple[Array, Array, Array, Array]:
     """Nearest centre of each row, and what the next centres need.
 
@@ -56,7 +57,7 @@ kmeans_run = sequential_kernel(
     Vassilvitskii 2007); the first one is row ``floor(n draws[0, 0])``. An empty cluster
     takes the row farthest from its centre. ``inertia`` is about the last centres.
     """,
-    numpy="numopt.cluster._kernels_cpu:kmeans_run",
+    numpy="numopt.cluster._kernels_cpu.partitions:kmeans_run",
 )
 
 
@@ -74,7 +75,7 @@ kmeans_swaps = sequential_kernel(
     Each row of ``draws`` (T, 2) picks a centre and, by squared distance, the row that
     takes its place; Lloyd follows (random swap, Fraenti 2018).
     """,
-    numpy="numopt.cluster._kernels_cpu:kmeans_swaps",
+    numpy="numopt.cluster._kernels_cpu.partitions:kmeans_swaps",
 )
 
 
@@ -93,7 +94,7 @@ point_moves = sequential_kernel(
     cluster a moves to b when ``n_b/(n_b+1) d_ib^2 < n_a/(n_a-1) d_ia^2`` (Hartigan and
     Wong 1979); means are updated at once.
     """,
-    numpy="numopt.cluster._kernels_cpu:point_moves",
+    numpy="numopt.cluster._kernels_cpu.partitions:point_moves",
 )
 
 
@@ -103,7 +104,30 @@ def _moves_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any
     return X, rng.integers(0, 4, size), 4, 20
 
 
-@kernel(numpy="numopt.cluster._kernels_cpu:fantope_split")
+@kernel(numpy="numopt.cluster._kernels_cpu.relaxation:clipped_moments")
+def clipped_moments(
+    X: Array, halves: Array, shift: Array
+) -> tuple[Array, Array, Array]:
+    """Moments of the columns ``R = max(halves - shift, 0)`` of one cluster.
+
+    Returns the sums of R (k), its Gram matrix (k, k) and ``X^T R`` (p, k).
+    """
+    xp = array_namespace(X, halves, shift)
+    R = halves - shift[None, :]
+    R = xp.maximum(R, xp.zeros_like(R))
+    Rt = xp.matrix_transpose(R)
+    return xp.sum(R, axis=0), Rt @ R, xp.matrix_transpose(X) @ R
+
+
+@clipped_moments.example
+def _moments_example(
+    rng: np.random.Generator, dtype: Any, size: int
+) -> tuple[Any, ...]:
+    X, halves = rng.standard_normal((size, 3)), rng.standard_normal((size, 2))
+    return X.astype(dtype), halves.astype(dtype), np.array([0.1, -0.2], dtype)
+
+
+@kernel(numpy="numopt.cluster._kernels_cpu.relaxation:fantope_split")
 def fantope_split(
     Z: Array, V: Array, last: Array, alpha: float
 ) -> tuple[Array, Array, Array]:
@@ -130,7 +154,7 @@ def _split_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any
     return Z, V, last, 1.7
 
 
-@kernel(numpy="numopt.cluster._kernels_cpu:fantope_mix")
+@kernel(numpy="numopt.cluster._kernels_cpu.relaxation:fantope_mix")
 def fantope_mix(
     F: Array, D: Array, theta: Array, G: Array, inv_rho: float
 ) -> tuple[Array, Array]:
@@ -151,7 +175,7 @@ def _mix_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, 
     return F, np.stack(D).astype(np.float32), rng.random(3).astype(dtype), G, 3.0
 
 
-@kernel(numpy="numopt.cluster._kernels_cpu:fantope_dual")
+@kernel(numpy="numopt.cluster._kernels_cpu.relaxation:fantope_dual")
 def fantope_dual(V: Array, G: Array, rho: float) -> tuple[Array, Array, Array]:
     """The dual matrix ``A = G + B`` with ``B = rho (max(-V, 0) + max(-V, 0)^T)/2``.
 
@@ -170,7 +194,7 @@ def _dual_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any,
     return *_squares(rng, dtype, size, 2), 0.7
 
 
-@kernel(numpy="numopt.cluster._kernels_cpu:filtered_ritz")
+@kernel(numpy="numopt.cluster._kernels_cpu.relaxation:filtered_ritz")
 def filtered_ritz(
     A: Array, V: Array, low: float, cut: float, top: float, degree: int
 ) -> tuple[Array, Array, Array]:

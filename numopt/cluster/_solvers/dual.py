@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from numopt._array.namespace import device, to_numpy
-from numopt.cluster._problem import KMeansProblem
+from numopt.cluster import _kernels
+from numopt.cluster._problem import DenseRows, KMeansProblem, membership_columns
 from numopt.cluster._solvers.spectral import EPS, eigenvalue_sum, leading_values
 from numopt.typing import Array
 
@@ -21,6 +22,8 @@ CHUNK = 4096
 SEARCH = (0.3, 12.0)
 SEARCH_POINTS = 6
 GOLDEN_STEPS = 10
+#: Difference of two bounds, in units of what is missing, at which a search ends.
+FLAT = 3e-3
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -71,6 +74,7 @@ class ClippedDual:
         index = xp.asarray(self.sorting, device=device(problem.like))
         margins = 0.5 * xp.take(margins, index, axis=0)
         self._xp = xp
+        self._take_moments = _kernels.clipped_moments.for_namespace(xp)
         self._zero = xp.zeros((1,), dtype=margins.dtype, device=device(margins))
         self._others = self._pairs(labels)
         self._halves = [self._half_margins(margins, a) for a in range(n_clusters)]
@@ -116,8 +120,6 @@ class ClippedDual:
         """Largest eigenvalue of the within-cluster scatter (a scale, not a bound)."""
         xp, problem = self.problem.xp, self.problem
         if problem.rows is None:
-            from numopt.cluster._problem import membership_columns
-
             H = membership_columns(labels, self.n_clusters, problem.like)
             scale = xp.asarray(1 / np.sqrt(self.sizes), device=device(problem.like))
             H = H * scale[None, :]
@@ -143,7 +145,7 @@ class ClippedDual:
 
     def _block(self, a: int, lambda_: float, lo: int, hi: int) -> Array:
         """Columns r_{a,b} on sorted rows lo:hi of cluster a."""
-        shift = 0.5 * lambda_ * (1 / self.sizes[a] + 1 / self.sizes[self._others[a]])
+        shift = self._shift(a, lambda_)
         start = self.starts[a]
         xp, where = self._xp, device(self._zero)
         R = self._halves[a][lo - start : hi - start, :] - xp.asarray(
@@ -162,14 +164,31 @@ class ClippedDual:
             column += len(others)
             if not len(others):
                 continue
+            if isinstance(self._rows, DenseRows):
+                rows = self._rows.part(int(self.starts[a]), int(self.starts[a + 1]))
+                found = self._dense_moments(rows.X, a, lambda_)
+                sums[part], gram[part, part], cross[:, part] = found
+                continue
             for lo in range(self.starts[a], self.starts[a + 1], CHUNK):
                 hi = min(lo + CHUNK, self.starts[a + 1])
                 R = self._block(a, lambda_, lo, hi)
                 sums[part] += to_numpy(xp.sum(R, axis=0))
                 gram[part, part] += to_numpy(xp.matrix_transpose(R) @ R)
-                rows = self._rows.part(lo, hi)
-                cross[:, part] += to_numpy(rows.transposed_times(R))
+                chunk = self._rows.part(lo, hi)
+                cross[:, part] += to_numpy(chunk.transposed_times(R))
         return sums, gram, cross
+
+    def _dense_moments(
+        self, X: Array, a: int, lambda_: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The moments of cluster a in one pass over its rows X."""
+        shift = self._xp.asarray(self._shift(a, lambda_), device=device(X))
+        sums, gram, cross = self._take_moments(X, self._halves[a], shift)
+        return to_numpy(sums), to_numpy(gram), to_numpy(cross)
+
+    def _shift(self, a: int, lambda_: float) -> np.ndarray:
+        """What lambda takes from half the margins of cluster a."""
+        return 0.5 * lambda_ * (1 / self.sizes[a] + 1 / self.sizes[self._others[a]])
 
     def _scales(self, sums: np.ndarray) -> np.ndarray:
         """Return the matrix c_ab over the columns (c at the pair of columns)."""
@@ -235,7 +254,7 @@ class ClippedDual:
         return xp.asarray(B[np.ix_(back, back)], device=where)
 
 
-def best_clipped_bound(dual: ClippedDual, target: float = math.inf) -> DualBound:
+def best_clipped_bound(dual: ClippedDual, target: float) -> DualBound:
     """Maximise LB(lambda): a coarse search, then golden sections.
 
     A bound of at least ``target`` ends the search.
@@ -264,6 +283,8 @@ def best_clipped_bound(dual: ClippedDual, target: float = math.inf) -> DualBound
             x, y = y, x + GOLDEN * (high - x)
             right = dual.bound(y)
             found.append(right)
-        if found[-1].value >= target:
+        height, slope = max(left.value, right.value), abs(left.value - right.value)
+        # Two points of equal height: the maximum lies between them, hardly higher.
+        if height >= target or slope <= FLAT * (target - height):
             break
     return max(found, key=lambda one: one.value)

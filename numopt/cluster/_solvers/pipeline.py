@@ -34,6 +34,8 @@ __all__ = [
 
 #: The block bound is worth its time from this gap on.
 BLOCK_GAP = 1e-2
+#: Matrices n x n of float64 that the ADMM holds at its peak.
+DENSE_MATRICES = 12
 
 
 @dataclasses.dataclass
@@ -113,7 +115,7 @@ def wants_blocks(
 def check_dense(method: str, n: int, max_dense: int) -> None:
     """Refuse matrices that are larger than ``max_dense`` allows."""
     if method == "admm" and n > max_dense:
-        need = 6 * 8 * n * n / 2**30
+        need = DENSE_MATRICES * 8 * n * n / 2**30
         raise ValueError(
             f"`method`='admm' needs about {need:.3g} GiB for {n} x {n} matrices, more "
             f"than `max_dense`={max_dense} rows allow; use the closed-form certificate "

@@ -27,7 +27,9 @@ def centred(A: Array) -> Array:
     """Return ``J A J`` for a symmetric A: rows and columns without their means."""
     xp = array_namespace(A)
     means = xp.mean(A, axis=1)
-    return (A - means[:, None]) - (means - xp.mean(means))[None, :]
+    C = A - means[:, None]
+    C -= (means - xp.mean(means))[None, :]
+    return C
 
 
 def leading_pairs(A: Array, q: int) -> tuple[Array, Array]:
@@ -117,8 +119,13 @@ def _threshold(
 def _positive_definite(S: Array, shift: float) -> bool:
     """Whether ``S + shift I`` has a Cholesky factor."""
     xp, n = array_namespace(S), S.shape[0]
+    if is_numpy_namespace(xp):
+        shifted = S.copy()
+        shifted.flat[:: n + 1] += shift
+    else:
+        shifted = S + shift * xp.eye(n, dtype=S.dtype, device=device(S))
     try:
-        L = xp.linalg.cholesky(S + shift * xp.eye(n, dtype=S.dtype, device=device(S)))
+        L = xp.linalg.cholesky(shifted)
     except (np.linalg.LinAlgError, RuntimeError):
         # The error of torch is a RuntimeError.
         return False

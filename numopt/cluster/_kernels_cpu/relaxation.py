@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Numba bodies of the bounds and of the ADMM: moments, splits, subspace steps."""
+
+import numpy as np
+
+from numopt._kernels.jit import jit_finite, jit_kernel
+from numopt._kernels.threads import reduce_blocks, run_blocks
+
+__all__ = [
+    "clipped_moments",
+    "fantope_dual",
+    "fantope_mix",
+    "fantope_split",
+    "filtered_ritz",
+]
+
+
+@jit_finite
+def _clipped_moments(X, halves, shift, part, lo, hi, block):
+    p, K = X.shape[1], halves.shape[1]
+    out = part[block]
+    r = np.empty(K, X.dtype)
+    zero = X.dtype.type(0)
+    for i in range(lo, hi):
+        for k in range(K):
+            r[k] = max(halves[i, k] - shift[k], zero)
+        for k in range(K):
+            if r[k] > 0:
+                weight = r[k]
+                for j in range(p):
+                    out[k, j] += weight * X[i, j]
+                for j in range(K):
+                    out[k, p + j] += weight * r[j]
+                out[k, p + K] += weight
+
+
+def clipped_moments(X, halves, shift):
+    """One pass over the rows; clipped entries cost nothing."""
+    n, p = X.shape
+    K = halves.shape[1]
+    args = (np.ascontiguousarray(X), np.ascontiguousarray(halves), shift)
+    totals = reduce_blocks(
+        _clipped_moments,
+        n,
+        args,
+        work=n * K * (p + K + 2),
+        shape=(K, p + K + 1),
+        dtype=X.dtype,
+    )
+    gram, cross = totals[:, p : p + K].copy(), totals[:, :p].T.copy()
+    return totals[:, p + K].copy(), gram, cross
+
+
+@jit_finite
+def _fantope_split(Z, V, last, alpha, out_V, out_D, part, lo, hi, block):
+    zero = V.dtype.type(0)
+    beta = V.dtype.type(1) - alpha
+    gap = zero
+    change = zero
+    move = zero
+    for i in range(lo, hi):
+        for j in range(V.shape[1]):
+            v = V[i, j]
+            z = Z[i, j]
+            y = max(v, zero)
+            moved = alpha * z + beta * y + min(v, zero)
+            y_next = max(moved, zero)
+            out_V[i, j] = moved
+            out_D[i, j] = moved - last[i, j]
+            gap += (z - y_next) * (z - y_next)
+            change += (y_next - y) * (y_next - y)
+            move += (moved - v) * (moved - v)
+    part[block, 0] += gap
+    part[block, 1] += change
+    part[block, 2] += move
+
+
+def fantope_split(Z, V, last, alpha):
+    """One fused pass over the three matrices."""
+    n = V.shape[0]
+    moved, difference = np.empty_like(V), np.empty(V.shape, np.float32)
+    squares = reduce_blocks(
+        _fantope_split,
+        n,
+        (Z, V, last, V.dtype.type(alpha), moved, difference),
+        work=2 * n * n,
+        shape=(3,),
+        dtype=V.dtype,
+    )
+    return moved, difference, squares
+
+
+@jit_finite
+def _fantope_mix(F, D, theta, G, inv_rho, out_V, out_A, lo, hi):
+    for i in range(lo, hi):
+        for j in range(F.shape[1]):
+            out_V[i, j] = F[i, j]
+        for k in range(D.shape[0]):
+            weight = theta[k]
+            if weight != 0:
+                for j in range(F.shape[1]):
+                    out_V[i, j] -= weight * D[k, i, j]
+        for j in range(F.shape[1]):
+            out_A[i, j] = abs(out_V[i, j]) + inv_rho * G[i, j]
+
+
+def fantope_mix(F, D, theta, G, inv_rho):
+    """Row by row: extrapolate, then the next matrix."""
+    n = F.shape[0]
+    V, A = np.empty_like(F), np.empty_like(F)
+    args = (F, D, theta, G, F.dtype.type(inv_rho), V, A)
+    run_blocks(_fantope_mix, n, args, work=n * n * (2 + D.shape[0] // 2))
+    return V, A
+
+
+#: Side of the square tiles in which a matrix is read beside its transpose.
+TILE = 32
+
+
+@jit_finite
+def _fantope_dual(V, G, half, out_A, out_rows, part, lo, hi, block):
+    zero = V.dtype.type(0)
+    n = V.shape[0]
+    primal = zero
+    square = zero
+    for tile in range(0, n, TILE):
+        stop = min(tile + TILE, n)
+        for i in range(lo, hi):
+            total = zero
+            for j in range(tile, stop):
+                v = V[i, j]
+                g = G[i, j]
+                a = g + half * (max(-v, zero) + max(-V[j, i], zero))
+                out_A[i, j] = a
+                total += a
+                primal += g * max(v, zero)
+                square += a * a
+            out_rows[i] += total
+    part[block, 0] += primal
+    part[block, 1] += square
+
+
+def fantope_dual(V, G, rho):
+    """One pass over both matrices, in tiles because of the transpose."""
+    n = V.shape[0]
+    A, rows = np.empty_like(V), np.zeros(n, V.dtype)
+    sums = reduce_blocks(
+        _fantope_dual,
+        n,
+        (V, G, V.dtype.type(0.5 * rho), A, rows),
+        work=4 * n * n,
+        shape=(2,),
+        dtype=V.dtype,
+    )
+    return A, rows, sums
+
+
+#: A smaller pivot of the Gram matrix of unit columns would cost digits.
+SAFE_PIVOT = 0.3
+
+
+@jit_kernel
+def _centred_product(A, means, V, out):
+    """``J A V`` for columns orthogonal to the ones vector."""
+    np.dot(A, V, out)
+    shift = np.dot(means, V)
+    for i in range(V.shape[0]):
+        for j in range(V.shape[1]):
+            out[i, j] -= shift[j]
+
+
+@jit_kernel
+def _centre_columns(V):
+    for j in range(V.shape[1]):
+        total = V.dtype.type(0)
+        for i in range(V.shape[0]):
+            total += V[i, j]
+        total /= V.shape[0]
+        for i in range(V.shape[0]):
+            V[i, j] -= total
+
+
+@jit_kernel
+def _orthonormal(V):
+    """An orthonormal basis: Cholesky for nearly orthogonal columns, otherwise QR."""
+    n, q = V.shape
+    for j in range(q):
+        square = V.dtype.type(0)
+        for i in range(n):
+            square += V[i, j] * V[i, j]
+        if square > 0:
+            scale = 1 / np.sqrt(square)
+            for i in range(n):
+                V[i, j] *= scale
+    gram = np.dot(V.T, V)
+    inverse = np.zeros((q, q), V.dtype)
+    for j in range(q):
+        pivot = gram[j, j]
+        for k in range(j):
+            pivot -= gram[j, k] * gram[j, k]
+        if not pivot > SAFE_PIVOT * SAFE_PIVOT:
+            return np.linalg.qr(V)[0]
+        pivot = np.sqrt(pivot)
+        gram[j, j] = pivot
+        for i in range(j + 1, q):
+            entry = gram[i, j]
+            for k in range(j):
+                entry -= gram[i, k] * gram[j, k]
+            gram[i, j] = entry / pivot
+    for j in range(q):
+        inverse[j, j] = 1 / gram[j, j]
+        for i in range(j + 1, q):
+            entry = V.dtype.type(0)
+            for k in range(j, i):
+                entry -= gram[i, k] * inverse[k, j]
+            inverse[i, j] = entry / gram[i, i]
+    return np.dot(V, np.ascontiguousarray(inverse.T))
+
+
+@jit_kernel
+def _filtered_ritz(A, V, low, cut, top, degree):
+    n, q = V.shape
+    means = A.sum(axis=1) / A.dtype.type(n)
+    _centre_columns(V)
+    half, middle = (cut - low) / 2, (cut + low) / 2
+    after, before = np.empty_like(V), np.zeros_like(V)
+    if degree > 0 and half > 0 and top > cut:
+        first = half / (top - middle)
+        sigma = first
+        for turn in range(degree):
+            ahead = sigma if turn == 0 else 1 / (2 / first - sigma)
+            factor = V.dtype.type((ahead if turn == 0 else 2 * ahead) / half)
+            back = V.dtype.type(0 if turn == 0 else sigma * ahead)
+            shift = V.dtype.type(middle)
+            _centred_product(A, means, V, after)
+            for i in range(n):
+                for j in range(q):
+                    value = factor * (after[i, j] - shift * V[i, j])
+                    after[i, j] = value - back * before[i, j]
+            before, V, after = V, after, before
+            sigma = ahead
+    _centre_columns(V)
+    Q = np.ascontiguousarray(_orthonormal(V))
+    _centred_product(A, means, Q, after)
+    H = np.dot(Q.T, after)
+    w, S = np.linalg.eigh((H + H.T) / 2)
+    S = np.ascontiguousarray(S[:, ::-1])
+    P, R = np.dot(Q, S), np.dot(after, S)
+    values, residuals = np.empty(q, V.dtype), np.zeros(q, V.dtype)
+    for j in range(q):
+        values[j] = w[q - 1 - j]
+        side = V.dtype.type(0)
+        for i in range(n):
+            difference = R[i, j] - P[i, j] * values[j]
+            residuals[j] += difference * difference
+            side += P[i, j] * abs(P[i, j])
+        if side < 0:
+            for i in range(n):
+                P[i, j] = -P[i, j]
+    return values, P, np.sqrt(residuals)
+
+
+def filtered_ritz(A, V, low, cut, top, degree):
+    """The whole subspace step compiled: its products are small and many."""
+    columns = np.array(V, order="C")
+    A = np.ascontiguousarray(A)
+    return _filtered_ritz(A, columns, float(low), float(cut), float(top), int(degree))

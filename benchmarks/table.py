@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import peers
 
-FAMILIES = ("kernels", "ot", "coordinate", "dmmv")
+FAMILIES = ("kernels", "ot", "coordinate", "dmmv", "bilevel")
 VERSIONS = ("numopt", "numpy", "scipy", "numba")
 
 

@@ -157,8 +157,8 @@ class KroneckerSBL(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             self.n_iter_ = max(1, result.n_iter)
         return self
 
-    def _solve(self, Y: np.ndarray, *, batched: bool = False) -> Any:
-        """Result for signals in columns, or for independent ones in rows."""
+    def _solve(self, Y: np.ndarray) -> Any:
+        """Result for one signal, or for signals in columns that share a support."""
         return kronecker_sbl(
             self.factors_,
             Y,
@@ -167,7 +167,6 @@ class KroneckerSBL(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             select=self.select,
             max_iter=self.max_iter,
             tol=self.tol,
-            batched=batched,
             verbose=self.verbose,
         )
 
@@ -192,7 +191,9 @@ class KroneckerSBL(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             return kron_posterior(self.factors_, X.T, self.gammas_, self.noise_var_)[
                 0
             ].T
-        return self._solve(X, batched=True).coef.reshape(X.shape[0], -1)
+        # One by one: a batch runs until its last problem is done, which would make the
+        # codes of a signal depend on its company.
+        return np.stack([self._solve(x).coef.ravel() for x in X])
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Return the signals of codes.

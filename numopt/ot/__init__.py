@@ -20,10 +20,16 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
         "_solvers.exact": ("ExactResult", "ot_exact"),
+        "_solvers.line": ("wasserstein_1d",),
         "_solvers.result": ("HistogramsResult", "SinkhornResult"),
         "_solvers.rounding": ("round_plan",),
         "_solvers.sensitivity": ("PlanGradient",),
         "_solvers.sinkhorn": ("sinkhorn", "sinkhorn2"),
+        "_solvers.sliced": (
+            "SlicedResult",
+            "sliced_wasserstein",
+            "vmf_sliced_wasserstein",
+        ),
         "_solvers.unbalanced": ("UnbalancedResult", "sinkhorn_unbalanced"),
         "_estimators": ("SinkhornTransport",),
     },
@@ -32,8 +38,14 @@ __getattr__, __dir__, __all__ = attach(
 if TYPE_CHECKING:
     from numopt.ot._estimators import SinkhornTransport
     from numopt.ot._solvers.exact import ExactResult, ot_exact
+    from numopt.ot._solvers.line import wasserstein_1d
     from numopt.ot._solvers.result import HistogramsResult, SinkhornResult
     from numopt.ot._solvers.rounding import round_plan
     from numopt.ot._solvers.sensitivity import PlanGradient
     from numopt.ot._solvers.sinkhorn import sinkhorn, sinkhorn2
+    from numopt.ot._solvers.sliced import (
+        SlicedResult,
+        sliced_wasserstein,
+        vmf_sliced_wasserstein,
+    )
     from numopt.ot._solvers.unbalanced import UnbalancedResult, sinkhorn_unbalanced

@@ -154,8 +154,8 @@ def kronecker_sbl(
         ("auto", "mm"), 1e-3 ("svd") or 1e-2 ("am").
     batched : bool, default=False
         Whether the first axis of ``y`` counts independent problems with the same
-        factors. They advance together, one stacked eigendecomposition a factor, and
-        every field of the result has that axis too.
+        factors. They advance together, one stacked eigendecomposition a factor, until
+        the last is done; every field of the result has that axis too.
     return_dense : bool, default=True
         Whether ``coef`` is made; ``coef_support`` and ``support`` always are.
     callback : callable, default=None

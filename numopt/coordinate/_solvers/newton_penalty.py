@@ -168,6 +168,12 @@ class ScalarPart(Part):
     lower: np.ndarray
     upper: np.ndarray
 
+    @property
+    def _smooth(self) -> bool:
+        """Whether there are only ridge terms."""
+        bounded = np.isfinite(self.lower).any() or np.isfinite(self.upper).any()
+        return not (self.l1.any() or bounded)
+
     def value(self, x: np.ndarray) -> float:
         """Penalty of the coordinates."""
         used = np.where(x != 0, self.l1, 0.0)
@@ -181,6 +187,10 @@ class ScalarPart(Part):
         diagonal *= 1.0 + DAMPING
         diagonal += self.l2
         q, new = slope + self.l2 * x, x.copy()
+        if self._smooth:
+            step = _newton_step(G, q)
+            if step is not None:
+                return x + step
         c = G @ x - q
         minimise_gram(
             G,
@@ -196,6 +206,18 @@ class ScalarPart(Part):
         )
         # A model without a minimum gives no step.
         return new if np.abs(new).max() < UNBOUNDED else x
+
+
+def _newton_step(H: np.ndarray, slope: np.ndarray) -> np.ndarray | None:
+    """The minimiser of a quadratic by a Cholesky factor; None where it is singular."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    try:
+        factor = cho_factor(H, lower=True, check_finite=False)
+    except LinAlgError:
+        return None
+    step = -cho_solve(factor, slope, check_finite=False)
+    return step if np.abs(step).max(initial=0.0) < UNBOUNDED else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -122,7 +122,8 @@ def minimize_max_violation_general(
         "warn": warn,
     }
     if isinstance(fun, tuple | list) and len(fun) == 2:
-        return _linear(*fun, levels, x0, complex_polygon, options)
+        A, b = fun
+        return _linear(A, b, levels, x0, complex_polygon, options)
     if not callable(fun):
         raise TypeError(v.message("fun", "callable or a pair (A, b)", type(fun)))
     return _search(fun, levels, n, x0, options)

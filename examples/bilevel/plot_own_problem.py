@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from numopt.bilevel import BilevelProblem, check_problem, maid
+from numopt.plotting import BilevelResultDisplay
 
 rng = np.random.default_rng(0)
 w_true = rng.normal(size=5)
@@ -66,8 +67,5 @@ for name, error in check_problem(problem, np.zeros(2)).items():
 # The bad sensor is weighted down; the bounds on the value are proven.
 result = maid(problem, np.zeros(2))
 print(f"weights {np.exp(result.theta).round(3)}, certified {result.certified}")
-history = result.history
-fig, ax = plt.subplots()
-ax.errorbar(history["work"], history["value"], yerr=history["value_bound"], capsize=3)
-ax.set(xlabel="lower gradients and Hessian products", ylabel="validation loss")
+BilevelResultDisplay.from_result(result)
 plt.show()

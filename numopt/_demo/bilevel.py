@@ -70,6 +70,7 @@ def _penalties() -> Row:
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for model in (ours, peer):
+            model.fit(X, y)  # imports and caches
             started = time.process_time()
             model.fit(X, y)
             seconds.append(time.process_time() - started)
@@ -81,5 +82,5 @@ def _penalties() -> Row:
         f"log-loss {losses[0]:.3f}",
         f"cross-validated {ours.cv_loss_:.3f} (common {ours.cv_loss_common_:.3f})",
         f"LogisticRegressionCV ({losses[1]:.3f})",
-        f"{seconds[1] / seconds[0]:.1f}x faster",
+        f"time {seconds[0] / seconds[1]:.2f} of the peer's",
     )

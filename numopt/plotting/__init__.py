@@ -8,6 +8,7 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        "_bilevel": ("BilevelResultDisplay",),
         "_cluster": ("CertifiedInertiaDisplay", "GapDisplay", "MembershipDisplay"),
         "_completion": (
             "PhaseTransitionDisplay",
@@ -23,6 +24,7 @@ __getattr__, __dir__, __all__ = attach(
 )
 
 if TYPE_CHECKING:
+    from numopt.plotting._bilevel import BilevelResultDisplay
     from numopt.plotting._cluster import (
         CertifiedInertiaDisplay,
         GapDisplay,

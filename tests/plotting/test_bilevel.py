@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The display of a bilevel run."""
+
+import numpy as np
+import pytest
+
+import numopt.bilevel as bl
+from numopt.plotting import BilevelResultDisplay
+
+pyplot = pytest.importorskip("matplotlib.pyplot")
+
+
+def test_values_and_band():
+    rng = np.random.default_rng(0)
+    A1, A2, A3 = (rng.uniform(size=(30, 3)) for _ in range(3))
+    problem = bl.QuadraticProblem(A1, A1.sum(axis=1), A2, A3, rng.uniform(size=30))
+    result = bl.maid(problem, problem.theta0)
+    display = BilevelResultDisplay.from_result(result, color="k")
+    np.testing.assert_array_equal(
+        display.lines_[0].get_ydata(), result.history["value"]
+    )
+    assert len(display.lines_) == 4
+    assert display.axes_[1].get_yscale() == "log"
+    _, axes = pyplot.subplots(1, 2)
+    again = BilevelResultDisplay(result.history).plot(axes=axes)
+    assert again.axes_[0] is axes[0]
+    pyplot.close("all")

@@ -3,8 +3,8 @@
 An 8-bit filter that rounding cannot find
 =========================================
 
-A multiband filter of 35 taps is designed for multipliers of 8 bits. Rounding the taps of
-``scipy.signal.remez`` gives a ripple of 0.047; choosing the integers together gives
+A multiband filter of 35 taps is designed for multipliers of 8 bits. Rounding the taps
+of ``scipy.signal.remez`` gives a ripple of 0.047; choosing the integers together gives
 0.018, which mixed-integer programming proves to be the optimum.
 """
 

@@ -3,8 +3,8 @@
 Jobs on machines with three resources
 =====================================
 
-Sixty jobs need processors, memory and network. They go to five machines, of which one is
-twice as large. The fullest resource of the fullest machine decides how much room is left.
+Sixty jobs need processors, memory and network. They go to five machines, of which one
+is twice as large. The fullest resource of the fullest machine decides what is left.
 """
 
 import matplotlib.pyplot as plt

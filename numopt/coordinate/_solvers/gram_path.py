@@ -19,8 +19,9 @@ from numopt.coordinate._solvers.quadratic import INNER_TOL, QuadraticProblem
 
 __all__ = ["GramPath", "suits_gram"]
 
-#: A column of the Gram matrix costs about as much as 1 / 8 pass over the design.
-COLUMNS_A_STRENGTH = 8
+#: A column of the Gram matrix costs about 1 / 8 pass over the design, a strength by
+#: working sets at least two.
+COLUMNS_A_STRENGTH = 16
 #: Most columns: their pairwise products stay within the cache of a processor.
 MOST_COLUMNS = 1000
 

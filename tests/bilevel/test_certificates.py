@@ -40,6 +40,8 @@ def test_check_problem_passes(name):
 @each
 @pytest.mark.parametrize("solver", ["newton-cg", "agd", "lbfgs", "direct"])
 def test_distance_bound_holds_for_all_solvers(name, solver):
+    if solver == "direct" and name.startswith("tv"):
+        pytest.skip("a dense Hessian of an image")
     problem = PROBLEMS[name]
     theta = near_start(problem)
     exact = bl.solve_lower(problem, theta, tol=1e-12, warn=False, solver="newton-cg")

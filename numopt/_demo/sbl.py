@@ -3,6 +3,7 @@
 
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def _diabetes(out: Path) -> Row:
     )
 
 
-def _seconds(run: object, repeats: int) -> float:
+def _seconds(run: Callable[[], object], repeats: int) -> float:
     started = time.process_time()
     for _ in range(repeats):
         run()

@@ -77,7 +77,11 @@ def make_kronecker_sparse(
     ((20,), (6, 7))
     """
     rows, columns = list(n_measurements), list(n_atoms)
-    sizes = [n_nonzero] * len(columns) if np.ndim(n_nonzero) == 0 else list(n_nonzero)
+    sizes = (
+        list(n_nonzero)
+        if isinstance(n_nonzero, Sequence)
+        else [n_nonzero] * len(columns)
+    )
     if not len(rows) == len(columns) == len(sizes) or not rows:
         raise ValueError(
             "`n_measurements`, `n_atoms` and `n_nonzero` must have one entry a factor, "

@@ -7,7 +7,6 @@ Rows already stored stay; ``--parts`` measures some of them again.
 import argparse
 import json
 import platform
-import resource
 import time
 from pathlib import Path
 
@@ -99,16 +98,13 @@ def scaling():
 
 
 def large():
-    """Ten sweeps of 1e7 entries: time per entry against 1e6, and peak memory."""
+    """Ten sweeps of 1e7 entries: time per entry against 1e6."""
     entries = bench.ratings(LARGE[0], "float32", LARGE[1])
-    size = sum(a.nbytes for a in entries)
     sweeps(SMALL, 32, 1)
     bench.truth.cache_clear()
-    before = _peak()
     start = time.process_time()
     bench.fit(entries, 32, sweeps=10, shape=LARGE[1])
     taken = time.process_time() - start
-    peak = max(_peak() - before, 0)
     small = []
     for _ in range(3):
         start = time.process_time()
@@ -117,13 +113,8 @@ def large():
     result = peers.Ratio(tuple(taken / 10 / s for s in small))
     yield row(
         "time per entry: 1e7 entries against 1e6, rank 32, ten sweeps", "numopt", None,
-        result, memory_over_triplets=peak / size,
+        result,
     )  # fmt: skip
-
-
-def _peak():
-    """Peak resident memory of this process, in bytes."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def fold_in():

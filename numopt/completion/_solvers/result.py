@@ -11,6 +11,7 @@ from numopt._array.namespace import array_namespace, device, is_array, to_numpy
 from numopt._iterate.result import SolverResult
 from numopt._validation import check_choice, check_flag, check_real, message
 from numopt.completion._kernels.als import nonnegative_lines, ridge_lines
+from numopt.completion._kernels.bayes import posterior_lines
 from numopt.completion._problem import Observations, Penalty, observations
 from numopt.completion._solvers.factors import singular_values, split
 from numopt.typing import Array
@@ -289,10 +290,8 @@ class CompletionResult(SolverResult):
 
     def _fold_in_posterior(self, problem: Observations) -> "CompletionResult":
         """E-step of the new rows under the posterior of the columns."""
-        from numopt.completion._solvers.vb import fold_in_rows
-
         xp = problem.xp
-        P, S, loss = fold_in_rows(self, problem)
+        P, S, loss = _fold_in_rows(self, problem)
         Q = xp.concat([self.col_factors, self.col_bias[:, None]], axis=1)
         assert self.posterior is not None
         posterior = dataclasses.replace(self.posterior, row_cov=S)
@@ -346,3 +345,20 @@ def _places(name: str, x: Any, extent: int, xp: Any, where: Any) -> Array:
             bad = low if low < 0 else high
             raise ValueError(message(name, f"indices in 0..{extent - 1}", bad))
     return a
+
+
+def _fold_in_rows(
+    model: CompletionResult, problem: Observations
+) -> tuple[Array, Array, Array]:
+    """Posterior of new rows given that of the columns."""
+    post = model.posterior
+    assert post is not None
+    xp, side = problem.xp, problem.by_row
+    V = model.col_factors
+    Q = xp.concat([V, model.col_bias[:, None]], axis=1)
+    return posterior_lines(
+        side.indptr, side.indices,
+        xp.astype(side.values, V.dtype) - model.intercept,
+        xp.astype(side.weights, V.dtype), Q, post.col_cov, post.row_precision,
+        post.noise_variance, model.bias in ("row", "both"),
+    )  # fmt: skip

@@ -16,10 +16,10 @@ from numopt.completion._problem import Observations, Side
 from numopt.completion._solvers.als import PATIENCE
 from numopt.completion._solvers.factors import join, relative_residual
 from numopt.completion._solvers.heldout import Holdout
-from numopt.completion._solvers.result import CompletionResult, Posterior
+from numopt.completion._solvers.result import Posterior
 from numopt.typing import Array
 
-__all__ = ["VariationalBayes", "fold_in_rows"]
+__all__ = ["VariationalBayes"]
 
 #: Sweeps before the prior precisions are learnt.
 LEARN_FROM = 3
@@ -207,20 +207,3 @@ def _learn(side: Side, mean: Array, cov: Array) -> Array:
     count = xp.sum(seen)
     cap = xp.full_like(total, PRECISION_CAP)
     return xp.where(total * cap > count, count / (total + count / cap), cap)
-
-
-def fold_in_rows(
-    model: CompletionResult, problem: Observations
-) -> tuple[Array, Array, Array]:
-    """Posterior of new rows given that of the columns."""
-    post = model.posterior
-    assert post is not None
-    xp, side = problem.xp, problem.by_row
-    V = model.col_factors
-    Q = xp.concat([V, model.col_bias[:, None]], axis=1)
-    return posterior_lines(
-        side.indptr, side.indices,
-        xp.astype(side.values, V.dtype) - model.intercept,
-        xp.astype(side.weights, V.dtype), Q, post.col_cov, post.row_precision,
-        post.noise_variance, model.bias in ("row", "both"),
-    )  # fmt: skip

@@ -23,8 +23,9 @@ def run(out: Path) -> list[Row]:
         if not info.name.startswith("_"):
             module = importlib.import_module(f"{__name__}.{info.name}")
             write(f"== {info.name}: {(module.__doc__ or '').strip().splitlines()[0]}")
+            begun = time.perf_counter()
             rows += module.section(out)
-            write()
+            write(f"{time.perf_counter() - begun:.0f} s\n")
     write_table(rows)
     write(f"\npictures in {out}, {time.perf_counter() - started:.0f} s")
     return rows

@@ -82,5 +82,5 @@ def _penalties() -> Row:
         f"log-loss {losses[0]:.3f}",
         f"cross-validated {ours.cv_loss_:.3f} (common {ours.cv_loss_common_:.3f})",
         f"LogisticRegressionCV ({losses[1]:.3f})",
-        f"time {seconds[0] / seconds[1]:.2f} of the peer's",
+        f"{seconds[1] / seconds[0]:.1f}x faster",
     )

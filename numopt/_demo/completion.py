@@ -63,7 +63,7 @@ def _imputation() -> Row:
         result=f"rank 15, RMSE {errors[0]:.4f}",
         certificate="the likelihood never falls",
         peer=f"IterativeImputer, RMSE {errors[1]:.4f}",
-        ratio=f"{times[0] / times[1]:.2f}",
+        ratio=f"{times[1] / times[0]:.1f}x faster",
     )
 
 

@@ -26,9 +26,11 @@ def _diabetes(out: Path) -> Row:
     from sklearn.preprocessing import PolynomialFeatures
     from threadpoolctl import threadpool_limits
 
-    X, y = load_diabetes(return_X_y=True, as_frame=True)
-    expand = PolynomialFeatures(2, include_bias=False).set_output(transform="pandas")
-    X = expand.fit_transform(X)
+    diabetes = load_diabetes()
+    y = diabetes.target
+    expand = PolynomialFeatures(2, include_bias=False)
+    X = expand.fit_transform(diabetes.data)
+    names = expand.get_feature_names_out(diabetes.feature_names)
     # Threads slow the peer's small matrices down by a factor: one is fair.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the peer warns of its iteration limit
@@ -40,7 +42,7 @@ def _diabetes(out: Path) -> Row:
     with threadpool_limits(1):
         ours = _seconds(lambda: SBLRegressor().fit(X, y), 20)
         ratio = _seconds(lambda: peer.fit(X, y), 1) / ours
-    display = RelevanceDisplay.from_estimator(model)
+    display = RelevanceDisplay.from_estimator(model, names=names)
     display.figure_.savefig(out / "sbl_relevance.png", bbox_inches="tight")
     write(f"{model.active_.size} of {X.shape[1]} features, cross-validated R2")
     write(f"{scores[0]:.3f} against {scores[1]:.3f} of ARDRegression")

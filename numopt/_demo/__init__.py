@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The demo: one section a family on real data, a table and pictures."""
 
+import contextlib
 import importlib
+import io
 import pkgutil
 import time
 from pathlib import Path
@@ -10,22 +12,36 @@ from numopt._demo._report import Row, write, write_table
 
 __all__ = ["run"]
 
+#: Sections at a time: compiling, which is most of a first run, uses one core.
+AT_A_TIME = 2
+
 
 def run(out: Path) -> list[Row]:
     """Run every section, write its pictures to ``out`` and print the table.
 
-    A section is a module of this package with ``section(out) -> list of Row``.
+    A section is a module of this package with ``section(out) -> list of Row``. They
+    run in processes of their own and are shown in order.
     """
+    import joblib
+
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
+    names = [m.name for m in pkgutil.iter_modules(__path__) if m.name[0] != "_"]
+    parallel = joblib.Parallel(n_jobs=AT_A_TIME, return_as="generator")
     rows: list[Row] = []
-    for info in pkgutil.iter_modules(__path__):
-        if not info.name.startswith("_"):
-            module = importlib.import_module(f"{__name__}.{info.name}")
-            write(f"== {info.name}: {(module.__doc__ or '').strip().splitlines()[0]}")
-            begun = time.perf_counter()
-            rows += module.section(out)
-            write(f"{time.perf_counter() - begun:.0f} s\n")
+    for found, text in parallel(joblib.delayed(_section)(name, out) for name in names):
+        rows += found
+        write(text)
     write_table(rows)
     write(f"\npictures in {out}, {time.perf_counter() - started:.0f} s")
     return rows
+
+
+def _section(name: str, out: Path) -> tuple[list[Row], str]:
+    """Run one section; return its rows and what it printed."""
+    module = importlib.import_module(f"{__name__}.{name}")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        write(f"== {name}: {(module.__doc__ or '').strip().splitlines()[0]}")
+        rows = module.section(out)
+    return rows, printed.getvalue()

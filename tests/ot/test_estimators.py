@@ -96,7 +96,7 @@ def test_many_points_are_mapped_in_chunks(clouds, monkeypatch):
     X, Y = clouds
     model = SinkhornTransport().fit(X, X_target=Y)
     whole = model.transform(X)
-    monkeypatch.setattr("numopt.ot._estimators.CHUNK", 100)
+    monkeypatch.setattr("numopt.ot._estimators.transport.CHUNK", 100)
     np.testing.assert_allclose(model.transform(X), whole, rtol=1e-12)
 
 

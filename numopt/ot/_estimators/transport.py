@@ -4,18 +4,15 @@
 from numbers import Real
 from typing import Any, Self, cast
 
-import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from numopt import _validation as v
-from numopt._array.namespace import array_namespace, device, namespace_key, to_numpy
+from numopt._array.namespace import array_namespace
 from numopt._estimator.base import ArrayEstimator
 from numopt._estimator.sklearn_compat import (
     Interval,
     StrOptions,
     check_same_namespace,
-    check_sample_weight,
     fit_context,
     get_namespace_and_device,
     move_to,
@@ -23,7 +20,8 @@ from numopt._estimator.sklearn_compat import (
     validate_data,
 )
 from numopt._numerics.distances import METRICS, pairwise_distances
-from numopt.ot._kernels import soft_average
+from numopt.ot._estimators.base import check_weights, median_cost
+from numopt.ot._kernels.dense import soft_average
 from numopt.ot._solvers.result import SinkhornResult
 from numopt.ot._solvers.sinkhorn import METHODS, sinkhorn
 from numopt.typing import Array
@@ -180,10 +178,10 @@ class SinkhornTransport(TransformerMixin, ArrayEstimator):
         else:
             xp, _, where = get_namespace_and_device(X)
             target = self._validate(move_to(X_target, xp=xp, device=where), reset=False)
-        a = _check_weights("sample_weight", sample_weight, X)
-        b = _check_weights("target_weight", target_weight, target)
+        a = check_weights("sample_weight", sample_weight, X)
+        b = check_weights("target_weight", target_weight, target)
         M = pairwise_distances(X, target, self.metric)
-        self.score_scale_ = _median_cost(M, a, b)
+        self.score_scale_ = median_cost(M, a, b)
         self.cost_scale_ = self.score_scale_ if self.normalize_cost else 1.0
         result = sinkhorn(
             a,
@@ -311,49 +309,3 @@ class SinkhornTransport(TransformerMixin, ArrayEstimator):
         xp, _, where = get_namespace_and_device(X)
         dtypes = supported_float_dtypes(xp, where)
         return validate_data(self, X, dtype=dtypes, reset=reset)
-
-
-def _check_weights(name: str, weight: Any, X: Array) -> Array | None:
-    """Check weights and scale them to total 1."""
-    if weight is None:
-        return None
-    if namespace_key(array_namespace(X)) == "numpy":
-        # scikit-learn's checks expect its own messages for wrong shapes and dtypes.
-        weight = check_sample_weight(weight, X, dtype=X.dtype)
-    xp, (weight, _) = v.float_arrays(weight=weight, X=X)
-    v.check_shape(name, weight, (X.shape[0],), why="(one a sample)")
-    _, high = v.check_values(name, weight, nonnegative=True)
-    if high == 0:
-        raise ValueError(v.message(name, "positive somewhere", "all zeros"))
-    return weight / xp.sum(weight)
-
-
-def _median_cost(M: Array, a: Array | None, b: Array | None) -> float:
-    """Median cost under the product of the weights, so that weights mean repetition.
-
-    The lower median; the mean, or 1, where it is zero.
-    """
-    xp = array_namespace(M)
-    cost = xp.reshape(M, (-1,))
-    if a is None and b is None:
-        middle = (cost.shape[0] - 1) // 2
-        ordered = (
-            np.partition(cost, middle)
-            if namespace_key(xp) == "numpy"
-            else xp.sort(cost)
-        )
-        median, mean = ordered[middle], xp.mean(cost)
-    else:
-        rows, columns = (
-            xp.full((size,), 1.0 / size, dtype=M.dtype, device=device(M))
-            if w is None
-            else w
-            for w, size in zip((a, b), M.shape, strict=True)
-        )
-        weights = xp.reshape(rows[:, None] * columns[None, :], (-1,))
-        order = xp.argsort(cost)
-        below = xp.cumulative_sum(xp.take(weights, order))
-        # Rounding must not push the median past a weight of exactly one half.
-        reached = xp.astype(below >= 0.5 * (1 - 1e-6), xp.int64)
-        median, mean = cost[order[xp.argmax(reached)]], xp.sum(weights * cost)
-    return float(to_numpy(median)) or float(to_numpy(mean)) or 1.0

@@ -137,7 +137,7 @@ def fused_pass(n=2000, reg=1e-2):
     """
     from scipy.special import logsumexp
 
-    from numopt.ot._kernels import fused_pass
+    from numopt.ot._kernels.dense import fused_pass
 
     data = problem("pts2d", n)
     M, log_a, gamma = data.M, np.log(data.a), np.log(data.b)

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator
 
-from numopt.ot._kernels import scaling_sweep
+from numopt.ot._kernels.dense import scaling_sweep
 from numopt.ot._problem import CoreProblem
 from numopt.ot._solvers.state import (
     LEVEL_TOL,

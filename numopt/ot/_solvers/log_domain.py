@@ -5,7 +5,7 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from numopt.ot._kernels import relaxed_pass
+from numopt.ot._kernels.dense import relaxed_pass
 from numopt.ot._problem import CoreProblem
 from numopt.ot._solvers.state import (
     LEVEL_TOL,

@@ -14,11 +14,9 @@ import numpy as np
 from numopt._array.linalg import cho_factor, cho_solve, logsumexp
 from numopt._array.namespace import device, numpy_namespace, to_numpy
 from numopt._numerics.cg import cg
-from numopt.ot._kernels import (
-    fused_pass,
-    gibbs_plan,
+from numopt.ot._kernels.dense import fused_pass, gibbs_plan, normal_product
+from numopt.ot._kernels.support import (
     laplacian_solve,
-    normal_product,
     support_count,
     support_entries,
     support_filter,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from numopt import _validation as v
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._iterate.result import SolverResult
-from numopt.ot._kernels import transport_cost
+from numopt.ot._kernels.dense import transport_cost
 from numopt.ot._problem import TransportProblem
 from numopt.ot._solvers.sensitivity import PlanGradient, plan_vector_jacobian
 from numopt.typing import Array

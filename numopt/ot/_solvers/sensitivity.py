@@ -6,7 +6,7 @@ from typing import NamedTuple
 from numopt._array.namespace import to_numpy
 from numopt._iterate.stopping import warn_not_converged
 from numopt._numerics.cg import cg
-from numopt.ot._kernels import normal_product
+from numopt.ot._kernels.dense import normal_product
 from numopt.ot._problem import TransportProblem
 from numopt.typing import Array
 

@@ -14,7 +14,7 @@ from typing import Any
 from numopt._array.namespace import device, to_numpy
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
-from numopt.ot._kernels import fused_pass
+from numopt.ot._kernels.dense import fused_pass
 from numopt.ot._problem import CoreProblem
 from numopt.typing import Array, Namespace
 

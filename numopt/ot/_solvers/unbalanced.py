@@ -11,7 +11,7 @@ from numopt._iterate.loop import Solver, iterate
 from numopt._iterate.result import SolverResult
 from numopt._iterate.stopping import Stop, warn_not_converged
 from numopt._numerics.cg import cg
-from numopt.ot._kernels import gibbs_plan, normal_product, relaxed_pass
+from numopt.ot._kernels.dense import gibbs_plan, normal_product, relaxed_pass
 from numopt.ot._problem import (
     UnbalancedProblem,
     column_potentials,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""CuPy bodies of the passes over a dense cost; see ``_kernels`` for the formulas."""
+"""CuPy bodies of the passes over a dense cost."""
 
 import cupy
 

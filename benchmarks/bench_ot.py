@@ -116,6 +116,9 @@ def cases():
         yield _case(name, 1e-2, "sinkhorn_log")
     yield _case("pts2d", 1e-2, "sinkhorn_log", n=450)
     yield _case("pts2d", 5e-2, "sinkhorn_log", n=450)
+    for name in ("pts2d", "img32_L1"):
+        make = functools.partial(exact_and_emd, name)
+        yield peers.Case(f"{name}, exact", "emd", "ot", make)
     yield peers.Case("fused pass, n 2000", "NumPy", "numpy", fused_pass)
 
 
@@ -128,6 +131,17 @@ def _case(name, reg, rival, n=None):
 
     size = "" if n is None else f" n {n}"
     return peers.Case(f"{name}{size}, reg {reg:.1e}", rival, PEERS[rival][0], make)
+
+
+def exact_and_emd(name):
+    """Return our exact solver and POT's, which attain the same value."""
+    from numopt.ot import ot_exact
+
+    data = problem(name)
+    solve = functools.partial(ot_exact, data.a, data.b, data.M)
+    theirs = _emd(data, None, None)
+    np.testing.assert_allclose(solve().value, np.sum(theirs() * data.M), rtol=1e-9)
+    return solve, theirs
 
 
 def fused_pass(n=2000, reg=1e-2):

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import peers
 
 FAMILIES = ("kernels", "ot", "coordinate", "dmmv", "bilevel")
-VERSIONS = ("numopt", "numpy", "scipy", "numba")
+VERSIONS = ("numopt", "numpy", "scipy", "numba", "sklearn")
 
 
 def select(family, *, workloads=None, names=None):
@@ -72,13 +72,14 @@ def load(path):
     return {(row["workload"], row["peer"]): row for row in rows}
 
 
-def save(path, rows):
-    """Store a table with the versions it was measured with."""
+def save(path, rows, **more):
+    """Store a table with the versions it was measured with, and what else there is."""
     report = {
         "machine": f"{platform.machine()}, {platform.system()}",
         "python": platform.python_version(),
         "versions": [peers.version(name) for name in VERSIONS],
-        "rows": list(rows.values()),
+        "rows": list(rows),
+        **more,
     }
     path.write_text(json.dumps(report, indent=1) + "\n")
 
@@ -111,7 +112,7 @@ def main(argv=None):
             print(show(row), flush=True)
             rows[row["workload"], row["peer"]] = row
             # after every row: a long run that is stopped keeps what it measured
-            save(path, rows)
+            save(path, rows.values())
         print(path)
 
 

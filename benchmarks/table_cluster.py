@@ -3,7 +3,6 @@
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from benchmarks import bench_cluster as bench
 from benchmarks import experiments_cluster as experiments
 from benchmarks import peers
+from benchmarks.table import save
 from numopt.cluster import kmeans_certificate, kmeans_sdp, nlr_kmeans
 
 
@@ -240,22 +240,17 @@ def main():
     path = options.out / "cluster.json"
     stored = json.loads(path.read_text()) if path.exists() else {}
     kept = stored.get("rows", []) + stored.get("experiments", [])
-    names = ("numopt", "numpy", "scipy", "numba", "sklearn")
     with peers.threads(1):
         for group in options.groups:
             kept = [row for row in kept if row.get("group") != group]
             for row in GROUPS[group]():
                 kept.append({"group": group, **row})
                 print(kept[-1], flush=True)
-                report = {
-                    "machine": f"{platform.machine()}, {platform.system()}, "
-                    "one thread, CPU time",
-                    "python": platform.python_version(),
-                    "versions": [peers.version(name) for name in names],
-                    "rows": [row for row in kept if "ratio" in row],
-                    "experiments": [row for row in kept if "ratio" not in row],
-                }
-                path.write_text(json.dumps(report, indent=1) + "\n")
+                save(
+                    path,
+                    (row for row in kept if "ratio" in row),
+                    experiments=[row for row in kept if "ratio" not in row],
+                )
 
 
 if __name__ == "__main__":

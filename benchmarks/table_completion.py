@@ -5,8 +5,6 @@ Rows already stored stay; ``--parts`` measures some of them again.
 """
 
 import argparse
-import json
-import platform
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import numpy as np
 
 from benchmarks import bench_completion as bench
 from benchmarks import peers
+from benchmarks.table import load, save
 
 #: Sizes of the scaling rows: entries and shape, counts a line unchanged.
 SMALL = (1_000_000, (10_000, 3_000))
@@ -197,14 +196,7 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     options = parser.parse_args(argv)
     path = options.out / "completion.json"
-    old = json.loads(path.read_text())["rows"] if path.exists() else []
-    rows = {(r["workload"], r["peer"]): r for r in old}
-    names = ("numopt", "numpy", "scipy", "numba", "sklearn")
-    report = {
-        "machine": f"{platform.machine()}, {platform.system()}, one thread, CPU time",
-        "python": platform.python_version(),
-        "versions": [peers.version(name) for name in names],
-    }
+    rows = load(path)
     with peers.threads(1):
         for part in options.parts:
             given = {}
@@ -218,8 +210,7 @@ def main(argv=None):
             for new in PARTS[part](**given):
                 rows[new["workload"], new["peer"]] = new
                 print(new, flush=True)
-                report["rows"] = list(rows.values())
-                path.write_text(json.dumps(report, indent=1) + "\n")
+                save(path, rows.values())
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 """Measure the sparse Bayesian rows: ``python -m benchmarks.table_sbl``."""
 
 import argparse
-import json
-import platform
 import statistics
 import time
 import warnings
@@ -13,6 +11,7 @@ import numpy as np
 
 from benchmarks import bench_sbl, peers
 from benchmarks import bench_sbl_structured as structured
+from benchmarks.table import load, save
 
 
 def alternate(ours, theirs, pairs, repeats=1):
@@ -185,25 +184,17 @@ def main(argv=None):
     parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args(argv)
     warnings.simplefilter("ignore")
-    names = ("numopt", "numpy", "scipy", "numba", "sklearn")
-    report = {
-        "machine": f"{platform.machine()}, {platform.system()}, one thread, CPU time",
-        "python": platform.python_version(),
-        "versions": [peers.version(name) for name in names],
-        "rows": [],
-    }
     path = options.out / "sbl.json"
     chosen = options.sections or SECTIONS
-    if options.sections and path.exists():  # replace the rows of these sections only
-        old = json.loads(path.read_text())["rows"]
-        report["rows"] = [r for r in old if r.get("section") not in chosen]
+    # the rows of these sections are replaced
+    rows = [r for r in load(path).values() if r.get("section") not in chosen]
     with peers.threads(1):
         for section in chosen:
             try:
                 for row in SECTIONS[section](options.pairs):
                     print(row, flush=True)
-                    report["rows"].append({**row, "section": section})
-                    path.write_text(json.dumps(report, indent=1) + "\n")
+                    rows.append({**row, "section": section})
+                    save(path, rows)
             except NotImplementedError as reason:
                 print(f"{section}: {reason}", flush=True)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._array.sparse import as_csr, is_sparse
 from numopt._validation import check_ndim, check_values, float_arrays, message
+from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array, Namespace
 
 __all__ = ["DenseRows", "KMeansProblem", "SparseRows", "membership_columns"]
@@ -151,7 +152,7 @@ class KMeansProblem:
     def data(self) -> DenseRows | SparseRows:
         """The rows, where there are any."""
         if self.rows is None:
-            raise TypeError("a similarity has no rows")
+            raise ArgumentTypeError("a similarity has no rows")
         return self.rows
 
     @property
@@ -217,7 +218,9 @@ class KMeansProblem:
     def from_similarity(cls, G: Any, name: str = "X") -> "KMeansProblem":
         """Validate and scale a symmetric similarity matrix."""
         if is_sparse(G):
-            raise TypeError(message(name, "a dense similarity", "a sparse matrix"))
+            raise ArgumentTypeError(
+                message(name, "a dense similarity", "a sparse matrix")
+            )
         dtype, G = _dense_float64(G, name)
         check_ndim(name, G, 2)
         if G.shape[0] != G.shape[1]:
@@ -330,7 +333,7 @@ def _refuse_kind(dtype: Any, name: str = "X") -> None:
     """Refuse a dtype that holds no real numbers."""
     if dtype.kind == "c":
         raise ValueError(f"Complex data not supported: `{name}` has dtype {dtype}")
-    raise TypeError(message(name, "an array of real numbers", f"dtype {dtype}"))
+    raise ArgumentTypeError(message(name, "an array of real numbers", f"dtype {dtype}"))
 
 
 def _largest(name: str, X: Array) -> float:

@@ -263,8 +263,8 @@ class UnbalancedProblem:
         rows, columns = self.isolated(0), self.isolated(1)
         if not bool(xp.any(rows)) and not bool(xp.any(columns)):
             return self
-        for name, rho in zip(("row", "column"), self.rho, strict=True):
-            weights, lonely = (self.a, rows) if name == "row" else (self.b, columns)
+        sides = (("row", self.a, rows), ("column", self.b, columns))
+        for (name, weights, lonely), rho in zip(sides, self.rho, strict=True):
             if math.isinf(rho) and bool(xp.any(lonely & (weights > 0))):
                 raise InfeasibleError(
                     f"`M` must leave every {name} with an exact marginal a finite "
@@ -286,10 +286,8 @@ class UnbalancedProblem:
         """Dual objective, with the mass ``total`` of the plan."""
         xp = self.xp
         value = -eps * (total - xp.sum(self.a) * xp.sum(self.b))
-        for weights, potential, rho in (
-            (self.a, f, self.rho[0]),
-            (self.b, g, self.rho[1]),
-        ):
+        sides = zip((self.a, self.b), (f, g), self.rho, strict=True)
+        for weights, potential, rho in sides:
             # rho (1 - exp(-f / rho)) is f in the limit
             gain = potential if math.isinf(rho) else -rho * xp.expm1(-potential / rho)
             value = value + xp.sum(weights * gain)

@@ -7,6 +7,7 @@ import numpy as np
 
 from numopt._array.namespace import to_numpy
 from numopt._validation import message
+from numopt.exceptions import ArgumentTypeError
 from numopt.plotting._axes import figure_and_axes
 
 __all__ = ["PhaseTransitionDisplay", "ResidualMapDisplay", "SingularValueDisplay"]
@@ -326,7 +327,7 @@ def _spectrum(result: Any) -> np.ndarray:
     for name in ("singular_values", "singular_values_"):
         if hasattr(result, name):
             return to_numpy(getattr(result, name))
-    raise TypeError(
+    raise ArgumentTypeError(
         message("result", "a model with singular values", type(result).__name__)
     )
 

@@ -11,6 +11,7 @@ from numopt._array.linalg import CholeskyFactor, cho_solve
 from numopt._array.namespace import array_namespace, device, is_array, to_numpy
 from numopt._array.sparse import is_sparse
 from numopt._validation import check_ndim, check_real, message
+from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array, Namespace
 
 __all__ = [
@@ -75,14 +76,14 @@ def float_or_complex(**arrays: Any) -> tuple[Namespace, list[Array]]:
     made = []
     for name, x in arrays.items():
         if is_sparse(x):
-            raise TypeError(message(name, "a dense array", "a sparse matrix"))
+            raise ArgumentTypeError(message(name, "a dense array", "a sparse matrix"))
         one = x if is_array(x) else _host_array(name, x)
         if not is_array(x):
             one = xp.asarray(one, device=where)
         if not xp.isdtype(one.dtype, ("bool", "numeric")) or "float16" in str(
             one.dtype
         ):
-            raise TypeError(
+            raise ArgumentTypeError(
                 message(name, "a real or complex array", f"dtype {one.dtype}")
             )
         made.append(one)
@@ -101,7 +102,9 @@ def _host_array(name: str, x: Any) -> np.ndarray:
     except ValueError as error:
         raise ValueError(message(name, "a rectangular array", str(error))) from error
     if host.dtype.kind not in "fiubc":
-        raise TypeError(message(name, "an array of numbers", f"dtype {host.dtype}"))
+        raise ArgumentTypeError(
+            message(name, "an array of numbers", f"dtype {host.dtype}")
+        )
     return host
 
 
@@ -310,7 +313,7 @@ def check_gamma(name: str, gamma: Any, problem: SBLProblem) -> Array:
             )
         )
     if is_complex(gamma):
-        raise TypeError(message(name, "real", f"dtype {gamma.dtype}"))
+        raise ArgumentTypeError(message(name, "real", f"dtype {gamma.dtype}"))
     gamma = xp.astype(gamma, real, copy=False)
     check_finite(name, gamma)
     if bool(to_numpy(xp.any(gamma < 0))):

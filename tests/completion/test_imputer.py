@@ -152,7 +152,11 @@ def test_empty_column_is_dropped_or_kept_as_zero(alpha):
     assert kept.components_.shape == (3, 15)
     out = kept.transform(X)
     assert np.all(out[:, 2] == 0)
-    np.testing.assert_allclose(np.delete(out, 2, axis=1), imputer.transform(X))
+    # sums over 14 and over 15 columns round differently, and the fits iterate on them;
+    # the columns have unit variance, so the error is measured against 1
+    np.testing.assert_allclose(
+        np.delete(out, 2, axis=1), imputer.transform(X), atol=1e-8
+    )
 
 
 def test_other_markers_and_indicator():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Logistic regression, two or more classes: penalties per block, weights per label."""
 
+import abc
 from collections.abc import Callable
 from typing import Any
 
@@ -50,7 +51,7 @@ def losses(Z: Array, Y: Array) -> tuple[Array, Array]:
     return top - xp.sum(Y * Z, axis=1), xp.exp(Z - top[:, None]) - Y
 
 
-class LogisticLower:
+class LogisticLower(abc.ABC):
     """``sum_i s_i(theta) loss_i(X W) + sum_jk c_jk(theta) W_jk^2 / 2``.
 
     Subclasses say what depends on theta: the sample weights s or the penalties c.
@@ -69,13 +70,13 @@ class LogisticLower:
         self._seen: Any = None
         self._state: Any = None
 
+    @abc.abstractmethod
     def weights(self, theta: Array) -> Array:
         """Weight of each row, as a column."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def penalties(self, theta: Array) -> Array:
         """Penalty of each coefficient, of the shape of W."""
-        raise NotImplementedError
 
     def x_init(self, theta: Array) -> Array:
         xp = array_namespace(self.Y)

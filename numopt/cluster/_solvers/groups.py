@@ -14,6 +14,7 @@ from numopt.cluster._solvers import mixture
 from numopt.cluster._solvers.pipeline import check_labels
 from numopt.cluster._solvers.primal import canonical_labels
 from numopt.cluster._solvers.results import LASDPResult
+from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array
 
 __all__ = [
@@ -66,7 +67,7 @@ def dense_problem(X: Array) -> KMeansProblem:
     """The validated, centred and scaled data; sparse ones are refused."""
     problem = KMeansProblem.from_data(X)
     if not isinstance(problem.rows, DenseRows):
-        raise TypeError(message("X", "a dense array", "a sparse matrix"))
+        raise ArgumentTypeError(message("X", "a dense array", "a sparse matrix"))
     return problem
 
 

@@ -36,6 +36,7 @@ from numopt.cluster._solvers.likelihood import (
 from numopt.cluster._solvers.primal import multi_start
 from numopt.cluster._solvers.rankone import RankOneProblem, RankOneSolver
 from numopt.cluster._solvers.results import LASDPResult
+from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array, Callback
 
 __all__ = ["ila_sdp"]
@@ -150,7 +151,7 @@ def ila_sdp(
     problem = dense_problem(X)
     rows = problem.like
     if not isinstance(rows, np.ndarray):
-        raise TypeError(
+        raise ArgumentTypeError(
             "ila_sdp runs on NumPy arrays only; la_sdp, kmeans_sdp and "
             "kmeans_certificate take arrays of every library"
         )

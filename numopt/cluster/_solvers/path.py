@@ -13,6 +13,7 @@ from numopt.cluster._problem import KMeansProblem
 from numopt.cluster._solvers.kmeans import check_n_clusters, kmeans_sdp
 from numopt.cluster._solvers.primal import improve_labels, multi_start
 from numopt.cluster._solvers.results import KMeansSDPResult
+from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array
 
 __all__ = ["kmeans_sdp_path"]
@@ -72,7 +73,7 @@ def kmeans_sdp_path(
     """
     for name in ("init", "affinity"):
         if name in options:
-            raise TypeError(f"`{name}` is no option of kmeans_sdp_path")
+            raise ArgumentTypeError(f"`{name}` is no option of kmeans_sdp_path")
     n_init = check_int("n_init", n_init, low=1)
     problem = KMeansProblem.from_data(X)
     numbers = sorted({check_n_clusters(K, problem.n) for K in n_clusters})

@@ -17,6 +17,7 @@ from numopt.cluster._solvers.dual import ClippedDual, DualBound, best_clipped_bo
 from numopt.cluster._solvers.fantope import FantopeSolver, FantopeStart, FantopeState
 from numopt.cluster._solvers.primal import canonical_labels, embedding
 from numopt.cluster._solvers.results import ClusterCertificate
+from numopt.exceptions import ArgumentTypeError
 
 __all__ = [
     "Incumbent",
@@ -55,7 +56,9 @@ def check_labels(name: str, labels: Any, n: int) -> np.ndarray:
     """Return integer labels on the host, compressed to 0..K-1 by first appearance."""
     host = to_numpy(labels) if is_array(labels) else np.asarray(labels)
     if host.dtype.kind not in "iu":
-        raise TypeError(message(name, "an array of integers", f"dtype {host.dtype}"))
+        raise ArgumentTypeError(
+            message(name, "an array of integers", f"dtype {host.dtype}")
+        )
     if host.shape != (n,):
         raise ValueError(
             message(name, f"of shape ({n},), one per row of `X`", f"shape {host.shape}")

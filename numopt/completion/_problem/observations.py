@@ -16,6 +16,7 @@ from numopt._array.namespace import (
 from numopt._array.sparse import is_sparse
 from numopt._validation import check_choice, check_int, float_arrays, message
 from numopt.completion._kernels.ingest import group_by
+from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array, Namespace
 
 __all__ = ["Observations", "Side", "observations"]
@@ -371,7 +372,7 @@ def _index_array(xp: Namespace, name: str, x: Any, n: int, where: Any) -> Array:
             return whole
         host = to_numpy(a)
         raise ValueError(message(name, "integers", host[host != np.floor(host)][0]))
-    raise TypeError(message(name, "integers", f"dtype {a.dtype}"))
+    raise ArgumentTypeError(message(name, "integers", f"dtype {a.dtype}"))
 
 
 def _check_size(shape: Any) -> tuple[int, int]:

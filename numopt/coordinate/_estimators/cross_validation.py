@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Choice of the penalty by cross-validation along paths that all folds share."""
 
+import abc
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -28,23 +29,23 @@ class Fold(NamedTuple):
         yield "test", self.test, self.test_weights
 
 
-class CrossValidated(LinearEstimator):
+class CrossValidated(LinearEstimator, abc.ABC):
     """Chooses the strength along one path a fold, on one grid, before the fit."""
 
     cv: Any
     n_jobs: int | None
 
+    @abc.abstractmethod
     def _make_grid(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Set the grid that all folds share."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _score_fold(self, X: Any, y: np.ndarray, fold: Fold) -> dict[str, np.ndarray]:
         """Named scores at every strength for one fold."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _decide(self, tables: dict[str, np.ndarray], shares: np.ndarray) -> None:
         """Choose from the scores (n_strengths, n_folds) and the weights of folds."""
-        raise NotImplementedError
 
     def _choose(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Score all folds in parallel threads, each with its own path."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Regressors that choose ``alpha`` by cross-validation."""
 
+import abc
 from numbers import Integral, Real
 from typing import Any
 
@@ -44,13 +45,13 @@ class PathRegressorCV(CrossValidated, LinearRegressor):
     n_alphas: int
     alphas: Any
 
+    @abc.abstractmethod
     def _family(self, alpha: float) -> Penalty:
         """Penalty of one strength."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _path(self, X: Any, y: np.ndarray, **options: Any) -> PathResult:
         """Solutions along the grid."""
-        raise NotImplementedError
 
     def _penalty(self, total: float) -> Penalty:
         """Penalty of the chosen strength."""

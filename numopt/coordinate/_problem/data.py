@@ -15,6 +15,7 @@ from numopt._array.namespace import (
 from numopt._array.sparse import is_sparse
 from numopt.coordinate._problem.datafits import Datafit
 from numopt.coordinate._problem.design import DeviceDesign
+from numopt.exceptions import ArgumentTypeError
 
 __all__ = ["LinearData", "check_design"]
 
@@ -132,7 +133,7 @@ def _check_sparse(name: str, X: Any) -> Any:
     from scipy.sparse import csc_array
 
     if X.dtype.kind not in "fiub":
-        raise TypeError(v.message(name, "of real numbers", f"dtype {X.dtype}"))
+        raise ArgumentTypeError(v.message(name, "of real numbers", f"dtype {X.dtype}"))
     if 0 in X.shape:
         raise ValueError(v.message(name, "non-empty", f"shape {X.shape}"))
     dtype = np.float32 if X.dtype in (np.float16, np.float32) else np.float64
@@ -164,4 +165,4 @@ def _only_numpy(name: str, x: Any) -> None:
     """Refuse arrays of other libraries."""
     if not isinstance(x, np.ndarray):
         space = namespace_name(array_namespace(x))
-        raise TypeError(v.message(name, "a numpy array", space))
+        raise ArgumentTypeError(v.message(name, "a numpy array", space))

@@ -5,6 +5,7 @@ Coordinates are numbered 0..p-1; several outputs are laid out one after another,
 that coordinate ``k p + j`` is feature j of output k. Ridge terms belong here.
 """
 
+import abc
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ GRAM_LIMIT = 3000
 LOGISTIC_THIRD = 0.09622504486493763
 
 
-class SmoothModel:
+class SmoothModel(abc.ABC):
     """Value, gradient and curvature of f at a moving point ``w``."""
 
     size: int
@@ -34,45 +35,45 @@ class SmoothModel:
     lipschitz: np.ndarray | None
     exact: bool
 
+    @abc.abstractmethod
     def gradient(self, b: np.ndarray) -> np.ndarray:
         """Gradient on a block."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def full_gradient(self) -> np.ndarray:
         """Gradient on all coordinates."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def bound(self, b: np.ndarray) -> np.ndarray:
         """Block of a matrix that majorises the Hessian everywhere."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def hessian(self, b: np.ndarray) -> np.ndarray:
         """Block of the Hessian here."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def times(self, d: np.ndarray) -> np.ndarray:
         """Majorising matrix times a sparse direction."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def row_sums(self) -> np.ndarray | None:
         """Sums of absolute entries of the majorising matrix, None when too large."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def value(self) -> float:
         """F at the point."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def value_at(self, b: np.ndarray, d: np.ndarray) -> float:
         """F at the point plus a block step."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def move(self, b: np.ndarray, d: np.ndarray) -> None:
         """Take a block step."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def third(self, b: np.ndarray) -> float:
         """Lipschitz constant of the Hessian on a block."""
-        raise NotImplementedError
 
 
 class LinearModel(SmoothModel):

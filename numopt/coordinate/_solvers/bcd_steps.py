@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The literal method: one block step an iteration, for any combination of rules."""
 
+import abc
 import dataclasses
 from typing import Any, NamedTuple
 
@@ -46,28 +47,28 @@ UNBOUNDED_SELECTIONS = ("cyclic", "shuffle", "random", "GS", "all")
 UNBOUNDED_UPDATES = ("newton", "line_search")
 
 
-class BlockProblem:
+class BlockProblem(abc.ABC):
     """A moving model, its non-smooth part and how the answer is judged."""
 
     def __init__(self, model: SmoothModel, composite: Composite) -> None:
         self.model, self.composite = model, composite
         self.everything = np.arange(model.size)
 
+    @abc.abstractmethod
     def objective(self) -> float:
         """Objective at the model's point."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def gap(self) -> float:
         """Relative duality gap, NaN where there is none."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def violation(self) -> float:
         """Relative violation of the optimality conditions."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def fields(self) -> dict[str, Any]:
         """Solution fields of the result."""
-        raise NotImplementedError
 
 
 class Strategy(NamedTuple):

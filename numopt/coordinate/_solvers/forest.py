@@ -9,6 +9,7 @@ from numopt._array.sparse import as_csr
 from numopt._validation import check_values, message
 from numopt.coordinate._kernels import graph as kernels
 from numopt.coordinate._problem.graph import as_graph
+from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array
 
 __all__ = ["forest_solve", "is_forest"]
@@ -132,7 +133,9 @@ def _right_hand_sides(b: Array, n: int) -> tuple[np.ndarray, np.ndarray]:
     """The right-hand side as given (a float array) and as float64 columns."""
     rhs = np.asarray(b)
     if rhs.dtype.kind not in "fiub":
-        raise TypeError(message("b", "an array of real numbers", f"dtype {rhs.dtype}"))
+        raise ArgumentTypeError(
+            message("b", "an array of real numbers", f"dtype {rhs.dtype}")
+        )
     if rhs.ndim not in (1, 2) or rhs.shape[0] != n or rhs.size == 0:
         raise ValueError(
             message("b", f"of shape ({n},) or ({n}, K)", f"shape {rhs.shape}")

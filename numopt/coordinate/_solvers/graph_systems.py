@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Solvers of harmonic problems: elimination, direct, preconditioned gradients."""
 
+import abc
 import dataclasses
 from typing import Any
 
@@ -60,11 +61,11 @@ class _GraphSolver(Solver[HarmonicProblem, SystemState]):
         state.stalled = not problem.residual(state.x) < 0.5 * before
         return state
 
+    @abc.abstractmethod
     def correct(
         self, problem: HarmonicProblem, rhs: np.ndarray, state: SystemState
     ) -> tuple[np.ndarray, int]:
         """Solve with another right-hand side; also the iterations it took."""
-        raise NotImplementedError
 
     def measure(self, problem: HarmonicProblem, state: SystemState) -> dict[str, Any]:
         """Objective, largest relative residual of a column, iterations."""

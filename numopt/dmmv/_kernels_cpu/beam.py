@@ -139,6 +139,7 @@ def _k_best(R, target, table, low, high, keep, width, points, costs, lo, hi):
 
 
 def k_best(R, target, table, low, high, keep, width):
+    """K-best search of a whole batch; see ``_kernels``."""
     channels, n = target.shape
     points = np.empty((channels, keep, n), R.dtype)
     costs = np.empty((channels, keep), R.dtype)

@@ -93,6 +93,7 @@ def _lattice_reduction(B, U, delta, depth, max_steps):
 
 
 def lattice_reduction(B, delta, depth, max_steps):
+    """Reduced basis and the unimodular transform; see ``_kernels``."""
     B = np.array(B, np.float64)
     U = np.eye(B.shape[0])
     steps = _lattice_reduction(B, U, delta, depth, max_steps)

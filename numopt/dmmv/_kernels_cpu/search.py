@@ -162,6 +162,7 @@ def _polish(D, moves, table, k_low, k_high, lower, upper, k, y, dirs, amounts, p
 
 def polish(D, moves, table, k_low, k_high, lower, upper, k, y, dirs, amounts, pairs,
            max_moves):  # fmt: skip
+    """Best improving moves until there is none; see ``_kernels``."""
     k, y = k.copy(), y.copy()
     V, made = _polish(D, moves, table, k_low, k_high, lower, upper, k, y, dirs,
                       amounts, pairs, max_moves)  # fmt: skip
@@ -264,6 +265,7 @@ def _anneal(D, moves, table, k_low, k_high, lower, upper, k, y, exponent, hot, c
 
 def anneal(D, moves, table, k_low, k_high, lower, upper, k, y, exponent, hot, cold,
            steps, seed):  # fmt: skip
+    """Annealed search on the dense residual; see ``_kernels``."""
     k, y = k.copy(), y.copy()
     best = np.empty_like(k)
     state = np.array([2 * seed + 1], np.uint64) * np.uint64(0x9E3779B97F4A7C15)

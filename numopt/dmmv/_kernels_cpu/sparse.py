@@ -116,6 +116,7 @@ def _walk(indptr, indices, data, table, k_low, k_high, lower, upper, k, y, edge_
 def anneal_sparse(indptr, indices, data, table, k_low, k_high, lower, upper, k,
                   edge_start, edge_end, strength, tau, exponent, hot, cold, steps,
                   seed):  # fmt: skip
+    """Annealed search that touches the rows of one column; see ``_kernels``."""
     k = k.copy()
     values = k.astype(np.float64)
     if table.shape[1]:

@@ -16,6 +16,7 @@ from numopt.dmmv._problem.levels import Levels
 from numopt.dmmv._solvers.minimize import minimize_max_violation, seed_of
 from numopt.dmmv._solvers.result import MinMaxResult
 from numopt.dmmv._solvers.state import relative_gap
+from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Callback
 
 __all__ = ["minimize_max_violation_general"]
@@ -125,7 +126,9 @@ def minimize_max_violation_general(
         A, b = fun
         return _linear(A, b, levels, x0, complex_polygon, options)
     if not callable(fun):
-        raise TypeError(v.message("fun", "callable or a pair (A, b)", type(fun)))
+        raise ArgumentTypeError(
+            v.message("fun", "callable or a pair (A, b)", type(fun))
+        )
     return _search(fun, levels, n, x0, options)
 
 

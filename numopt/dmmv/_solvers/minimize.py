@@ -206,6 +206,7 @@ def _rounds(max_iter: int | None, time_limit: float | None) -> int:
 
 
 def seed_of(random_state: Any) -> int:
+    """Return an integer seed for the kernels, 0 for None."""
     if random_state is None:
         return 0
     return int(as_generator(random_state).integers(2**31))

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Numba bodies on a truncated support: row i holds the entries start[i]:stop[i].
 
-Two rules found by measurement: gathers stay scalar, with indices read as ``np.uintp``
-(the AVX gather instruction is about ten times slower than loads on processors that
-guard it in microcode), and exponents stay above the denormal range (a product of
-denormals costs about a hundred cycles).
+Two rules: gathers stay scalar, with indices read as ``np.uintp`` (processors that guard
+the AVX gather instruction in microcode execute it slowly), and exponents stay above the
+denormal range (products of denormals are slow).
 """
 
 import numpy as np

@@ -245,8 +245,8 @@ class _Programs(Solver[CoreProblem, _State]):
 
     def measure(self, problem: CoreProblem, state: _State) -> dict[str, Any]:
         """Return value and relative gap; mass that is not moved counts as a gap."""
-        finite = problem.M[np.isfinite(problem.M)]
-        excess = max(state.value - finite.min(), 1e-12 * problem.cost_range, 1e-300)
+        low = problem.M.min()
+        excess = max(state.value - low, 1e-12 * problem.cost_range, 1e-300)
         gap = max(state.value - state.dual, 0.0) / excess
         return {
             "objective": state.value,
@@ -331,7 +331,7 @@ def _linear_program(
     )
     # Units in which the mean weight and the range of the cost are one.
     unit = problem.cost_range or 1.0
-    low = np.min(problem.M[np.isfinite(problem.M)])
+    low = problem.M.min()
     cost = (problem.M.ravel()[entries] - low) / unit
     left_over = np.full(n + m, 2.0 if problem.finite else float(n + m))
     solved = linprog(
@@ -373,7 +373,9 @@ def _whole(
     problem: TransportProblem, core: CoreProblem, fields: dict[str, Any]
 ) -> dict[str, Any]:
     """Undo the reduction: order, empty points, total mass, library and dtype."""
-    a, b, M = (to_numpy(x).astype(float) for x in (problem.a, problem.b, problem.M))
+    a, b, M = (
+        np.asarray(to_numpy(x), float) for x in (problem.a, problem.b, problem.M)
+    )
     inner, f, g = fields["plan"], fields["f"], fields["g"]
     if core.swapped:
         inner, f, g = inner.T, g, f

@@ -10,6 +10,7 @@ from numopt import _validation as v
 from numopt._iterate.loop import iterate
 from numopt._iterate.stopping import warn_not_converged
 from numopt._kernels.threads import config_context
+from numopt.exceptions import ArgumentTypeError
 from numopt.ot._problem import (
     CoreProblem,
     TransportProblem,
@@ -339,7 +340,7 @@ def _core_start(
     try:
         f, g = warmstart
     except (TypeError, ValueError) as error:
-        raise TypeError(
+        raise ArgumentTypeError(
             v.message(
                 "warmstart", "a SinkhornResult or (f, g)", type(warmstart).__name__
             )

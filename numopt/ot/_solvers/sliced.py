@@ -101,8 +101,8 @@ def sliced_wasserstein(
     X, Y, a, b = _check_clouds(X, Y, a, b)
     rng = as_generator(random_state)
     directions = _directions(rng, n_projections, X.shape[1], projection)
-    slices = _Slices(X, Y, a, b, p)
-    costs = [slices.slice(theta)[0] for theta in directions]
+    clouds = _Clouds(X, Y, a, b, p)
+    costs = [clouds.slice(theta)[0] for theta in directions]
     return (sum(costs) / len(costs)) ** (1.0 / p)
 
 
@@ -236,16 +236,14 @@ def vmf_sliced_wasserstein(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Slices:
-    """Clouds, weights, order, and the noise of the directions: t and its tangent."""
+class _Clouds:
+    """Weighted clouds, and the order of the distance."""
 
     X: Array
     Y: Array
     a: Array
     b: Array
     p: float
-    t: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
-    noise: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
 
     def slice(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the cost of one direction and its gradient."""
@@ -253,6 +251,14 @@ class _Slices:
         direction = _like(theta, self.X, xp)
         cost, slope = _cost(self.X, self.Y, self.a, self.b, direction, self.p, xp)
         return cost, to_numpy(slope).astype(float)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Slices(_Clouds):
+    """The noise of directions around a centre: t and its tangent."""
+
+    t: np.ndarray
+    noise: np.ndarray
 
     def evaluate(self, mu: np.ndarray) -> tuple[float, np.ndarray]:
         """Return mean cost and its gradient in mu."""

@@ -11,6 +11,7 @@ from numopt._array.namespace import namespace_key, namespace_name
 from numopt._iterate.stopping import Stop
 from numopt._numerics.cg import cg
 from numopt._numerics.line_search import backtrack
+from numopt.exceptions import ArgumentTypeError
 from numopt.ot._problem import CoreProblem
 from numopt.ot._solvers.state import Options, TransportState, log_ratio
 
@@ -26,7 +27,7 @@ def sns_rounds(
     ``density * n * m`` largest entries of P; there is no annealing. NumPy only.
     """
     if namespace_key(problem.xp) != "numpy":
-        raise TypeError(
+        raise ArgumentTypeError(
             v.message(
                 "method",
                 "other than 'sns' for these arrays",

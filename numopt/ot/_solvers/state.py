@@ -147,7 +147,7 @@ class TransportSolver(Solver[CoreProblem, TransportState]):
         state.budget = self.options.max_iter
         state.nnz = math.prod(problem.M.shape)
         state.rounds = self.rounds(problem, state, self.options)
-        top = first_eps(problem, self.options.scaling)
+        top = first_eps(problem.eps, problem.cost_range, self.options.scaling)
         if warm_start is None:
             state.eps = top
         else:
@@ -235,10 +235,10 @@ def _advance(state: TransportState) -> None:
         )
 
 
-def first_eps(problem: CoreProblem, factor: float) -> float:
+def first_eps(reg: float, cost_range: float, factor: float) -> float:
     """Largest ``reg * factor^k`` below the start of the annealing."""
-    eps = problem.eps
-    while factor > 1 and eps * factor < problem.cost_range * FIRST_EPS:
+    eps = reg
+    while factor > 1 and eps * factor < cost_range * FIRST_EPS:
         eps *= factor
     return eps
 

@@ -11,21 +11,20 @@ from numopt._iterate.loop import Solver, iterate
 from numopt._iterate.result import SolverResult
 from numopt._iterate.stopping import Stop, warn_not_converged
 from numopt._numerics.cg import cg
+from numopt.exceptions import ArgumentTypeError
 from numopt.ot._kernels.dense import gibbs_plan, normal_product, relaxed_pass
 from numopt.ot._problem import (
     UnbalancedProblem,
     column_potentials,
     row_potentials,
 )
-from numopt.ot._solvers.state import host
+from numopt.ot._solvers.state import LEVEL_TOL, first_eps, host, next_eps
 from numopt.typing import Array, Callback
 
 __all__ = ["UnbalancedResult", "sinkhorn_unbalanced"]
 
-#: Largest eps of the annealing, as a fraction of the range of the cost, and its factor.
-FIRST_EPS, FACTOR = 1 / 30, 4.0
-#: Error at which an intermediate eps is left, and below which Newton steps start.
-LEVEL_TOL, GATE = 1e-2, 0.5
+#: Factor of the annealing, and the error below which Newton steps start.
+FACTOR, GATE = 4.0, 0.5
 SWEEPS, MAX_TRIALS, MAX_CG = 5, 12, 500
 #: Longest Newton step, in units of eps; exp(-LARGEST) is as good as zero.
 LONGEST, LARGEST = 20.0, 700.0
@@ -247,7 +246,7 @@ def sinkhorn_unbalanced(
         problem.dual_value(f, g, problem.eps, fields.pop("total"))
     )
     fields["f"], fields["g"] = xp.astype(f, dtype), xp.astype(g, dtype)
-    cast = {k: xp.astype(getattr(problem, k), dtype) for k in ("a", "b", "M")}
+    cast = {k: xp.astype(getattr(problem, k), dtype, copy=False) for k in "abM"}
     return UnbalancedResult(
         reg=problem.eps,
         reg_m=problem.rho,
@@ -266,7 +265,7 @@ def _start(warmstart: Any, problem: UnbalancedProblem) -> Array | None:
         _, g = warmstart
     except (TypeError, ValueError) as error:
         kind = type(warmstart).__name__
-        raise TypeError(
+        raise ArgumentTypeError(
             v.message("warmstart", "an UnbalancedResult or (f, g)", kind)
         ) from error
     xp, (g, _) = v.float_arrays(g=g, M=problem.M)
@@ -313,16 +312,14 @@ class UnbalancedSolver(Solver[UnbalancedProblem, _State]):
         eps, g = problem.eps, warm_start
         if g is None:
             g = problem.xp.zeros_like(problem.b)
-            while eps * FACTOR < problem.cost_range * FIRST_EPS:
-                eps *= FACTOR
+            eps = first_eps(eps, problem.cost_range, FACTOR)
         return _State(eps, _evaluate(problem, eps, g), n_passes=1)
 
     def step(self, problem: UnbalancedProblem, state: _State) -> _State:
         """Go to the next eps, or take a Newton step, or a sweep."""
         last = state.eps <= problem.eps
         if not last and state.point.error < LEVEL_TOL:
-            smaller = state.eps / FACTOR
-            state.eps = problem.eps if smaller < 1.3 * problem.eps else smaller
+            state.eps = next_eps(state.eps, problem.eps, FACTOR)
             state.sweeps = 0
             self._move_to(problem, state, state.point.g)
         elif state.sweeps >= SWEEPS and state.point.error < GATE:
@@ -474,11 +471,13 @@ def _extended(problem: UnbalancedProblem, g: Array) -> tuple[Array, Array]:
     f = _share(rho_a, eps) * row_potentials(g, problem.b, problem.M, eps)
     closed = column_potentials(f, problem.a, problem.M, eps)
     g = xp.where(problem.b > 0, g, _share(rho_b, eps) * closed)
-    for side, rho in ((0, rho_a), (1, rho_b)):
-        if math.isfinite(rho):
-            lonely = problem.isolated(side)
-            if side == 0:
-                f = xp.where(lonely, xp.full_like(f, LARGEST * rho), f)
-            else:
-                g = xp.where(lonely, xp.full_like(g, LARGEST * rho), g)
-    return f, g
+    return _isolated_filled(problem, 0, f), _isolated_filled(problem, 1, g)
+
+
+def _isolated_filled(problem: UnbalancedProblem, side: int, potential: Array) -> Array:
+    """Put the largest useful potential where a point can reach nothing."""
+    xp, rho = problem.xp, problem.rho[side]
+    if math.isinf(rho):
+        return potential
+    filled = xp.full_like(potential, LARGEST * rho)
+    return xp.where(problem.isolated(side), filled, potential)

@@ -16,6 +16,7 @@ from numopt._validation import (
     check_real,
     message,
 )
+from numopt.exceptions import ArgumentTypeError
 from numopt.sbl._problem import SBLProblem, has_signal, make_problem
 from numopt.sbl._solvers.block_solver import BlockProblem, BlockSolver
 from numopt.sbl._solvers.result import SBLResult, zero_fields
@@ -250,7 +251,7 @@ def check_groups(groups: Any, p: int) -> list[np.ndarray]:
             )
         return [np.flatnonzero(labels == k) for k in np.unique(labels)]
     if not isinstance(groups, list | tuple):
-        raise TypeError(
+        raise ArgumentTypeError(
             message("groups", "an integer, labels or lists", type(groups).__name__)
         )
     made = [np.asarray(g) for g in groups]

@@ -17,6 +17,7 @@ from numopt._validation import (
     check_real,
     message,
 )
+from numopt.exceptions import ArgumentTypeError
 from numopt.sbl._problem import (
     SBLProblem,
     check_finite,
@@ -305,7 +306,7 @@ def _problem_of(A: Any, y: Any, method: str) -> SBLProblem:
     if is_sparse(A):
         problem = _product_problem(A, y)
         if method in ("mm", "mackay", "em"):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"method={method!r} needs a dense `A`; 'fast' and 'cofem' take sparse "
                 "matrices"
             )
@@ -317,7 +318,7 @@ def _product_problem(A: Any, y: Any) -> SBLProblem:
     """Dictionary known by products with NumPy arrays: operator or sparse matrix."""
     xp, (y,) = float_or_complex(y=y)
     if namespace_key(xp) != "numpy":
-        raise TypeError(
+        raise ArgumentTypeError(
             f"`y` must be a NumPy array for a sparse or matrix-free `A`, got "
             f"{namespace_name(xp)} arrays"
         )
@@ -351,12 +352,12 @@ def _resolve(method: str, problem: SBLProblem) -> str:
             return "cofem"
         return "fast" if on_host else "mm"
     if operator and method != "cofem":
-        raise TypeError(
+        raise ArgumentTypeError(
             f"method={method!r} needs the entries of `A`; a linear operator runs with "
             "method='cofem'"
         )
     if method in ("fast", "cofem") and not on_host:
-        raise TypeError(
+        raise ArgumentTypeError(
             f"method={method!r} runs on NumPy arrays only, got {namespace_name(xp)} "
             "arrays; 'mm', 'mackay' and 'em' run there"
         )

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
         "_solvers.exact": ("ExactResult", "ot_exact"),
+        "_solvers.gaussian": ("GaussianTransportResult", "gaussian_transport"),
         "_solvers.line": ("wasserstein_1d",),
         "_solvers.result": ("HistogramsResult", "SinkhornResult"),
         "_solvers.rounding": ("round_plan",),
@@ -38,6 +39,10 @@ __getattr__, __dir__, __all__ = attach(
 if TYPE_CHECKING:
     from numopt.ot._estimators import SinkhornTransport
     from numopt.ot._solvers.exact import ExactResult, ot_exact
+    from numopt.ot._solvers.gaussian import (
+        GaussianTransportResult,
+        gaussian_transport,
+    )
     from numopt.ot._solvers.line import wasserstein_1d
     from numopt.ot._solvers.result import HistogramsResult, SinkhornResult
     from numopt.ot._solvers.rounding import round_plan

@@ -172,12 +172,12 @@ class Annealer:
             point = Point(gamma, phi, c, problem.residual(c))
             if not self.truncated:
                 return dense, point
-            limit = self.options.max_support or int(MAX_FRACTION * problem.M.size)
+            limit = self.options.max_support or int(MAX_FRACTION * problem.cost.entries)
             self.oracle = SupportOracle.scan(
                 problem, state, tau, limit, single=not dense.certified
             )
             if self.oracle is None:
-                state.nnz = problem.M.size
+                state.nnz = problem.cost.entries
                 return dense, point
         return self.oracle, evaluate(self.oracle, state.gamma, state.phi)
 

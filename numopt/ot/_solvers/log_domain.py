@@ -5,7 +5,6 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from numopt.ot._kernels.dense import relaxed_pass
 from numopt.ot._problem import CoreProblem
 from numopt.ot._solvers.state import (
     LEVEL_TOL,
@@ -62,12 +61,11 @@ def _relaxed_sweeps(
     problem: CoreProblem, state: TransportState, omega: float, sweeps: int = 8
 ) -> None:
     """A few over-relaxed sweeps, closed by an exact pass that certifies."""
-    relaxed = relaxed_pass.for_namespace(problem.xp)
     start = state.gamma, state.phi, state.error
     for _ in range(sweeps):
         state.gamma = state.gamma + omega * log_ratio(problem, state.c)
-        state.phi, state.c = relaxed(
-            problem.M, state.gamma, state.phi, problem.log_a, 1.0 / state.eps, omega
+        state.phi, state.c = problem.cost.relaxed_pass(
+            state.gamma, state.phi, problem.log_a, 1.0 / state.eps, omega
         )
         state.n_passes += 1
     state.gamma = state.gamma + log_ratio(problem, state.c)

@@ -11,14 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numopt._array.linalg import cho_factor, cho_solve, logsumexp
+from numopt._array.linalg import cho_factor, cho_solve
 from numopt._array.namespace import device, numpy_namespace, to_numpy
 from numopt._numerics.cg import cg
-from numopt.ot._kernels.dense import fused_pass, gibbs_plan, normal_product
+from numopt.ot._kernels.dense import gibbs_plan
 from numopt.ot._kernels.support import (
     laplacian_solve,
-    support_count,
-    support_entries,
     support_filter,
     support_pass,
     support_prune,
@@ -86,7 +84,7 @@ class DenseOracle:
         self.certified = not single
         self.exact = (
             problem.cost_size / state.eps > SINGLE_RANGE
-            or math.prod(problem.M.shape) < SINGLE_SIZE
+            or problem.cost.entries < SINGLE_SIZE
         )
         self._direct = direct
 
@@ -94,11 +92,10 @@ class DenseOracle:
         """Row potentials and column sums at gamma."""
         p, xp = self.problem, self.problem.xp
         self.state.n_passes += 1
-        one_pass = fused_pass.for_namespace(xp)
         if self.certified:
-            return one_pass(p.M, gamma, phi, p.log_a, 1 / self.eps)
+            return p.cost.fused_pass(gamma, phi, p.log_a, 1 / self.eps)
         gamma, phi, log_a = (xp.astype(x, xp.float32) for x in (gamma, phi, p.log_a))
-        phi, c = one_pass(self.state.single(p), gamma, phi, log_a, 1 / self.eps)
+        phi, c = p.cost.fused_pass(gamma, phi, log_a, 1 / self.eps)
         return xp.astype(phi, xp.float64), xp.astype(c, xp.float64)
 
     def margin(self, gamma: Array, phi: Array) -> float:
@@ -112,7 +109,7 @@ class DenseOracle:
         lost = c < LOST * p.b
         if not bool(to_numpy(xp.any(lost))):
             return new
-        exact = p.log_b - logsumexp(phi[:, None] - p.M / self.eps, axis=0)
+        exact = p.cost.column_update(phi, p.log_b, 1 / self.eps)
         return xp.where(lost, exact, new)
 
     def solve(
@@ -127,27 +124,21 @@ class DenseOracle:
     ) -> tuple[Array, int]:
         """Solve ``(diag(c + shift) - P^T diag(1/a) P) d = rhs``; nothing is dropped."""
         p, xp = self.problem, self.problem.xp
-        plan_of = gibbs_plan.for_namespace(xp)
         inv_a = 1.0 / p.a
         if self._direct:
-            plan = plan_of(p.M, gamma, phi, 1 / self.eps)
+            plan = gibbs_plan.for_namespace(xp)(p.M, gamma, phi, 1 / self.eps)
             return _cholesky_solve(plan, inv_a, c + shift, rhs, xp), 1
-        if self.exact:
-            plan, dtype = plan_of(p.M, gamma, phi, 1 / self.eps), xp.float64
-        else:
-            dtype = xp.float32
-            gamma, phi = xp.astype(gamma, dtype), xp.astype(phi, dtype)
-            plan = plan_of(self.state.single(p), gamma, phi, 1 / self.eps)
-        product = normal_product.for_namespace(xp)
-        inv_a = xp.astype(inv_a, dtype)
+        dtype = xp.float64 if self.exact else xp.float32
+        gamma, phi, inv_a = (xp.astype(x, dtype) for x in (gamma, phi, inv_a))
+        product = p.cost.normal_operator(gamma, phi, 1 / self.eps, inv_a)
         # Column sums of this very matrix instead of c: a Laplacian up to float64
         # round-off, so that the shift keeps it definite although P is in float32.
         ones = xp.ones(c.shape, dtype=dtype, device=device(c))
-        diagonal = xp.astype(product(plan, inv_a, ones), xp.float64) + shift
+        diagonal = xp.astype(product(ones), xp.float64) + shift
 
         def matvec(d: Array) -> Array:
             scale = xp.max(xp.abs(d))
-            small = product(plan, inv_a, xp.astype(d / scale, dtype))
+            small = product(xp.astype(d / scale, dtype))
             return diagonal * d - scale * xp.astype(small, xp.float64)
 
         result = cg(matvec, rhs, tol=tol, max_iter=MAX_CG, diagonal=diagonal)
@@ -185,20 +176,17 @@ class SupportOracle:
         single: bool,
     ) -> "SupportOracle | None":
         """Find the support at the state's potentials; None when it is too large."""
-        M = state.single(problem) if single else problem.M
-        count_of = support_count.for_namespace(numpy_namespace)
-        entries_of = support_entries.for_namespace(numpy_namespace)
-        s = (state.phi - problem.log_a).astype(M.dtype)
+        dtype = np.float32 if single else np.float64
+        s = (state.phi - problem.log_a).astype(dtype)
         for _ in range(WIDENINGS + 1):
-            h = (state.gamma - problem.log_b + tau).astype(M.dtype)
-            count = count_of(M, h, s, 1 / state.eps)
-            nnz = int(count.sum())
-            if nnz > max_support:
+            h = (state.gamma - problem.log_b + tau).astype(dtype)
+            nnz, entries = problem.cost.support(h, s, 1 / state.eps, max_support)
+            if entries is None:
                 return None
-            if nnz > FEW * sum(M.shape):
+            if nnz > FEW * sum(problem.cost.shape):
                 break
             tau *= 2
-        support = Support(*entries_of(M, h, s, 1 / state.eps, count))
+        support = Support(*entries)
         return cls(problem, state, support, (state.gamma, state.phi), tau)
 
     def narrow(self, tau: float) -> "SupportOracle | None":

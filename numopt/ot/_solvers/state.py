@@ -14,7 +14,6 @@ from typing import Any
 from numopt._array.namespace import device, to_numpy
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
-from numopt.ot._kernels.dense import fused_pass
 from numopt.ot._problem import CoreProblem
 from numopt.typing import Array, Namespace
 
@@ -74,10 +73,9 @@ class TransportState:
     stopped: Stop | None = None
     rounds: Iterator[None] | None = None
     budget: int = 0
-    single_cost: Array | None = None
 
     def full_pass(self, problem: CoreProblem) -> None:
-        """Row update, column sums and error over all entries, in one read of M."""
+        """Row update, column sums and error over all entries."""
         self.phi, self.c = _fused(problem, self.gamma, self.phi, 1.0 / self.eps)
         self.error = problem.residual(self.c)
         self.certified = True
@@ -87,12 +85,6 @@ class TransportState:
     def spent(self) -> bool:
         """Whether the bound on passes and Newton steps is reached."""
         return self.n_passes + self.n_newton >= self.budget
-
-    def single(self, problem: CoreProblem) -> Array:
-        """Return the cost in float32, made on first use."""
-        if self.single_cost is None:
-            self.single_cost = problem.xp.astype(problem.M, problem.xp.float32)
-        return self.single_cost
 
     def move_to(self, problem: CoreProblem, eps: float) -> None:
         """Keep the potentials f and g, change eps."""
@@ -106,13 +98,12 @@ def _fused(
     problem: CoreProblem, gamma: Array, phi: Array, inv_eps: float
 ) -> tuple[Array, Array]:
     """One fused pass, for every target when there are several."""
-    xp = problem.xp
-    fused = fused_pass.for_namespace(xp)
+    xp, fused = problem.xp, problem.cost.fused_pass
     if gamma.ndim == 1:
-        return fused(problem.M, gamma, phi, problem.log_a, inv_eps)
+        return fused(gamma, phi, problem.log_a, inv_eps)
     phi = xp.broadcast_to(phi, (phi.shape[0], gamma.shape[1]))
     passes = [
-        fused(problem.M, *columns, problem.log_a[:, 0], inv_eps)
+        fused(*columns, problem.log_a[:, 0], inv_eps)
         for columns in zip(_columns(gamma, xp), _columns(phi, xp), strict=True)
     ]
     phis, sums = zip(*passes, strict=True)
@@ -145,7 +136,7 @@ class TransportSolver(Solver[CoreProblem, TransportState]):
             phi = f / problem.eps + problem.log_a
         state = TransportState(problem.eps, gamma, phi, gamma)
         state.budget = self.options.max_iter
-        state.nnz = math.prod(problem.M.shape)
+        state.nnz = problem.cost.entries
         state.rounds = self.rounds(problem, state, self.options)
         top = first_eps(problem.eps, problem.cost_range, self.options.scaling)
         if warm_start is None:

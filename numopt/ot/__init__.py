@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = attach(
     attributes={
         "_solvers.exact": ("ExactResult", "ot_exact"),
         "_solvers.gaussian": ("GaussianTransportResult", "gaussian_transport"),
+        "_solvers.grid": ("GridResult", "sinkhorn_grid"),
         "_solvers.line": ("wasserstein_1d",),
         "_solvers.result": ("HistogramsResult", "SinkhornResult"),
         "_solvers.rounding": ("round_plan",),
@@ -31,6 +32,7 @@ __getattr__, __dir__, __all__ = attach(
             "sliced_wasserstein",
             "vmf_sliced_wasserstein",
         ),
+        "_solvers.sparse": ("SparseResult", "sparse_ot"),
         "_solvers.unbalanced": ("UnbalancedResult", "sinkhorn_unbalanced"),
         "_estimators": ("SinkhornTransport",),
     },
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
         GaussianTransportResult,
         gaussian_transport,
     )
+    from numopt.ot._solvers.grid import GridResult, sinkhorn_grid
     from numopt.ot._solvers.line import wasserstein_1d
     from numopt.ot._solvers.result import HistogramsResult, SinkhornResult
     from numopt.ot._solvers.rounding import round_plan
@@ -53,4 +56,5 @@ if TYPE_CHECKING:
         sliced_wasserstein,
         vmf_sliced_wasserstein,
     )
+    from numopt.ot._solvers.sparse import SparseResult, sparse_ot
     from numopt.ot._solvers.unbalanced import UnbalancedResult, sinkhorn_unbalanced

@@ -32,10 +32,15 @@ __all__ = [
     "check_real",
     "check_shape",
     "check_values",
+    "check_verbose",
     "float_arrays",
     "import_optional",
     "message",
 ]
+
+#: Share of the root of the largest number that an entry may reach: sums of squares of
+#: larger ones overflow, and the answers would be infinite or undefined.
+_SAFE_SHARE = 1e-4
 
 
 def message(name: str, expected: str, got: Any) -> str:
@@ -121,6 +126,12 @@ def check_callback(callback: Any) -> Any:
     return callback
 
 
+def check_verbose(verbose: Any) -> int:
+    """Return how much to tell: 0 nothing, 1 a progress bar, 2 a line per check."""
+    level = int(verbose) if isinstance(verbose, bool | np.bool_) else verbose
+    return check_int("verbose", level, low=0)
+
+
 def float_arrays(**arrays: Any) -> tuple[Namespace, list[Array | None]]:
     """Bring array arguments to one namespace, one device and one float dtype.
 
@@ -145,6 +156,7 @@ def float_arrays(**arrays: Any) -> tuple[Namespace, list[Array | None]]:
 
 def check_ndim(name: str, x: Array, ndim: int, *, hint: str = "") -> None:
     """Check the number of dimensions and that no axis is empty."""
+    _check_present(name, x)
     if x.ndim != ndim:
         raise ValueError(
             message(name, f"{ndim}-D", f"shape {tuple(x.shape)}")
@@ -156,6 +168,7 @@ def check_ndim(name: str, x: Array, ndim: int, *, hint: str = "") -> None:
 
 def check_shape(name: str, x: Array, shape: tuple[int, ...], *, why: str = "") -> None:
     """Check a shape; ``why`` says where the expectation comes from."""
+    _check_present(name, x)
     if tuple(x.shape) != shape:
         expected = f"of shape {shape}" + (f" {why}" if why else "")
         raise ValueError(message(name, expected, f"shape {tuple(x.shape)}"))
@@ -171,7 +184,9 @@ def check_values(
     """Check that entries are finite (and not negative); return (min, max).
 
     One pass and one transfer; the first bad entry is looked up only on failure.
+    Entries too large to be squared are refused too.
     """
+    _check_present(name, x)
     if math.prod(x.shape) == 0:
         return 0.0, 0.0
     xp = array_namespace(x)
@@ -185,6 +200,7 @@ def check_values(
         raise ValueError(
             message(name, expected, _first_bad(to_numpy(x), nonnegative, allow_posinf))
         )
+    _check_size(name, x, low, high)
     return low, high
 
 
@@ -201,10 +217,30 @@ def import_optional(module: str, *, extra: str) -> Any:
         ) from error
 
 
+def _check_present(name: str, x: Any) -> None:
+    """Refuse None where an array is needed."""
+    if x is None:
+        raise ArgumentTypeError(message(name, "an array", None))
+
+
+def _check_size(name: str, x: Array, low: float, high: float) -> None:
+    """Refuse finite entries whose squares overflow."""
+    size = max((abs(v) for v in (low, high) if math.isfinite(v)), default=0.0)
+    xp = array_namespace(x)
+    if x.dtype not in (xp.float32, xp.float64):
+        return
+    largest = _SAFE_SHARE * math.sqrt(float(xp.finfo(x.dtype).max))
+    if size > largest:
+        raise ValueError(
+            message(name, f"at most {largest:.2g} in size", f"an entry of {size:.2g}")
+            + "; rescale the data"
+        )
+
+
 def _interval(
     kind: str, low: float, high: float, include_low: bool, include_high: bool
 ) -> str:
-    if low == 0 and high == math.inf:
+    if low == 0 and high == math.inf and kind.startswith("a "):
         return kind.replace(
             "a ", "a non-negative " if include_low else "a positive ", 1
         )

@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse as sp
 
 from numopt import _validation as v
+from numopt._array.random import as_generator
 
 
 @pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf])
@@ -52,6 +53,31 @@ def test_int_range():
 def test_choice_lists_the_words():
     with pytest.raises(ValueError, match="one of 'a', 'b', got 'c'"):
         v.check_choice("method", "c", ("a", "b"))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_entries_too_large_to_square(dtype):
+    x = np.ones(3, dtype)
+    x[1] = np.sqrt(np.finfo(dtype).max) / 10
+    with pytest.raises(ValueError, match=r"`M` must be at most .* rescale the data"):
+        v.check_values("M", x)
+
+
+def test_none_is_no_array():
+    with pytest.raises(TypeError, match="`M` must be an array, got None"):
+        v.check_ndim("M", None, 2)
+
+
+def test_verbose():
+    assert v.check_verbose(True) == 1
+    with pytest.raises(TypeError, match="`verbose` must be an integer >= 0"):
+        v.check_verbose("much")
+
+
+@pytest.mark.parametrize("random_state", ["word", 1.5, -1, np.nan])
+def test_random_state(random_state):
+    with pytest.raises(ValueError, match="`random_state` must be None, a non-negative"):
+        as_generator(random_state)
 
 
 def test_flag_and_callback():

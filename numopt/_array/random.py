@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array, Namespace
 
 __all__ = ["as_generator", "standard_normal", "uniform"]
@@ -14,7 +15,13 @@ def as_generator(random_state: Any) -> np.random.Generator:
     """Return a Generator from None, an int, a SeedSequence, a RandomState or itself."""
     if isinstance(random_state, np.random.RandomState):
         return np.random.Generator(random_state._bit_generator)
-    return np.random.default_rng(random_state)
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(
+            "`random_state` must be None, a non-negative integer or a generator, "
+            f"got {random_state!r}"
+        ) from error
 
 
 def standard_normal(

@@ -11,6 +11,7 @@ from numopt._array.namespace import is_array, read_only, to_numpy
 from numopt._iterate.callback import IterationInfo
 from numopt._iterate.progress import Progress
 from numopt._iterate.stopping import Stop, check_stop, warn_not_converged
+from numopt._validation import check_verbose
 from numopt.typing import Callback
 
 __all__ = ["Monitor", "Solver", "iterate"]
@@ -121,6 +122,7 @@ def iterate(
     Convergence is ``residual <= tol``; every ``check_every`` steps is measured, the
     last always. Best iterates are kept where the solver gives snapshots.
     """
+    verbose = check_verbose(verbose)
     started = time.perf_counter()
     state = solver.init(problem, warm_start)
     module = type(solver).__module__

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from numopt import _validation as v
+from numopt._array.random import as_generator
 from numopt._array.sparse import CSR, as_csr
 from numopt._iterate.loop import Solver, iterate
 from numopt.coordinate._kernels.svm import svm_epochs
@@ -53,7 +54,7 @@ def linear_svc_dual(
     weights = check_sample_weight(sample_weight, X.shape[0])
     costs = np.full(X.shape[0], C) if weights is None else C * weights
     problem = SvmProblem.build(X, SquaredHinge().encode(labels), costs, loss)
-    solver = SvmSolver(np.random.default_rng(random_state))
+    solver = SvmSolver(as_generator(random_state))
     fields = iterate(
         solver,
         problem,

@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = attach(
         "_problem.protocols": ("BilevelProblem", "LowerLevel", "UpperLevel"),
         "_problem.check": ("check_problem",),
         "_problem.cross_validated": ("CrossValidated",),
+        "_problem.experts": ("FoEDenoisingProblem",),
         "_problem.logistic": ("HyperCleaningProblem", "LogisticProblem"),
         "_problem.quadratic": ("QuadraticProblem",),
         "_problem.ridge": ("RidgeProblem",),
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from numopt.bilevel._estimators.ridge import BilevelRidge
     from numopt.bilevel._problem.check import check_problem
     from numopt.bilevel._problem.cross_validated import CrossValidated
+    from numopt.bilevel._problem.experts import FoEDenoisingProblem
     from numopt.bilevel._problem.logistic import HyperCleaningProblem, LogisticProblem
     from numopt.bilevel._problem.protocols import (
         BilevelProblem,

@@ -7,6 +7,10 @@ import numopt.bilevel as bl
 from numopt.datasets import load_photograph
 
 
+#: A blur that is not symmetric.
+BLUR = np.array([[0.0, 0.2, 0.1], [0.1, 0.3, 0.1], [0.0, 0.1, 0.1]])
+
+
 def published_quadratic(seed, n=1000, m=10):
     """The quadratic problem of the paper's numerical section, fixed draws."""
     rng = np.random.default_rng(seed)
@@ -32,9 +36,15 @@ def ready_problems():
     (a, b), groups = halves, [0, 0, 1, 1, 2]
     ridge = bl.RidgeProblem(X[a], y[a], X[b], y[b], groups)
     noisy, clean = photograph(12, 14)
+    small = noisy[:7, :8], clean[:7, :8]
     return {
         "tv": bl.TVDenoisingProblem(noisy, clean),
         "tv-anisotropic": bl.TVDenoisingProblem(noisy, clean, isotropic=False),
+        "tv-blurred": bl.TVDenoisingProblem(noisy, clean, blur=BLUR, ridge=0.1),
+        "foe": bl.FoEDenoisingProblem(*small, n_filters=3, filter_size=3),
+        "foe-blurred": bl.FoEDenoisingProblem(
+            *small, n_filters=2, filter_size=4, blur=BLUR, ridge=0.1
+        ),
         "quadratic": published_quadratic(0, n=30, m=4),
         "ridge": ridge,
         "ridge-dual": bl.RidgeProblem(X[:4], y[:4], X[b], y[b], groups),

@@ -58,9 +58,10 @@ def test_distance_bound_holds_for_all_solvers(name, solver):
 def test_bounds_contain_the_truth(name, seed, digits):
     problem = PROBLEMS[name]
     theta = near_start(problem, seed)
-    exact = bl.hypergradient(problem, theta, tol=1e-11)
+    exact = bl.hypergradient(problem, theta, tol=1e-11, solver="newton-cg")
     loose = bl.hypergradient(problem, theta, tol=10.0**-digits)
-    assert loose.certified
+    # Of fields of experts the value is certified, the gradient's error estimated.
+    assert loose.certified == (not name.startswith("foe"))
     slack = 1e-10 * (1 + abs(exact.value))
     assert abs(loose.value - exact.value) <= loose.value_bound + slack
     error = np.linalg.norm(loose.gradient - exact.gradient)

@@ -7,7 +7,11 @@ import pytest
 import numopt
 import numopt.bilevel as bl
 from numopt._array.namespace import to_numpy
-from numopt.bilevel._kernels import tv_curvature, tv_gradient, tv_products
+from numopt.bilevel._kernels.total_variation import (
+    tv_curvature,
+    tv_gradient,
+    tv_products,
+)
 from tests.bilevel.problems import photograph
 
 

@@ -3,14 +3,25 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from numopt import _validation as v
 from numopt._array.namespace import array_namespace, device, to_numpy
-from numopt.bilevel._kernels import tv_curvature, tv_gradient, tv_products
-from numopt.bilevel._problem.arrays import dot, norm
-from numopt.bilevel._problem.images import CleanUpper, check_pair, contiguous
+from numopt.bilevel._kernels.total_variation import (
+    tv_curvature,
+    tv_gradient,
+    tv_products,
+)
+from numopt.bilevel._problem.arrays import norm
+from numopt.bilevel._problem.fidelity import BlurredFidelity
+from numopt.bilevel._problem.images import (
+    CleanUpper,
+    check_pair,
+    contiguous,
+    noise_level,
+)
 from numopt.bilevel._problem.protocols import BilevelProblem
 from numopt.typing import Array
 
@@ -26,17 +37,25 @@ GLOBAL, LOCAL = 8.0, 3.0
 class TVLower:
     """``sum_b ||x_b - y_b||^2 / 2 + lam sum (phi(D x_b) - nu)``, theta their logs.
 
-    With a fixed ``smoothing`` theta is the logarithm of lam alone.
+    With a fixed ``smoothing`` theta is the logarithm of lam alone. With a blur the
+    fidelity is that of ``BlurredFidelity``.
     """
 
     solver = "agd"
 
     def __init__(
-        self, noisy: Array, isotropic: bool, smoothing: float | None = None
+        self,
+        noisy: Array,
+        isotropic: bool,
+        smoothing: float | None = None,
+        *,
+        blur: Any = None,
+        ridge: float = 1e-2,
     ) -> None:
         self.smoothing = smoothing
         xp = array_namespace(noisy)
         self.y, self.isotropic = contiguous(noisy), isotropic
+        self._blurred = None if blur is None else BlurredFidelity(self.y, blur, ridge)
         self._gradient = tv_gradient.for_namespace(xp)
         self._curvature = tv_curvature.for_namespace(xp)
         self._products = tv_products.for_namespace(xp)
@@ -51,13 +70,23 @@ class TVLower:
 
     def value_grad(self, x: Array, theta: Array) -> tuple[float, Array]:
         lam, nu = self._scalars(theta)
-        values, grad = self._gradient(contiguous(x), self.y, lam, nu, self.isotropic)
-        return float(to_numpy(array_namespace(values).sum(values))), grad
+        x = contiguous(x)
+        # The kernel's own fidelity is that to y; to x itself it vanishes.
+        y = self.y if self._blurred is None else x
+        values, grad = self._gradient(x, y, lam, nu, self.isotropic)
+        value = float(to_numpy(array_namespace(values).sum(values)))
+        if self._blurred is None:
+            return value, grad
+        misfit, residual = self._blurred.value_grad(x)
+        return value + misfit, grad + residual
 
     def hessian(self, x: Array, theta: Array) -> Callable[[Array], Array]:
         lam, nu = self._scalars(theta)
         a = self._curvature(contiguous(x), nu, self.isotropic)
-        return lambda u: self._products(u, a, lam)
+        if self._blurred is None:
+            return lambda u: self._products(u, a, lam)
+        fidelity = self._blurred
+        return lambda u: self._products(u, a, lam) - u + fidelity.product(u)
 
     def cross_vjp(self, x: Array, theta: Array, q: Array) -> Array:
         """The weight scales the flux; the smoothing acts through ``d phi / d nu``.
@@ -84,11 +113,12 @@ class TVLower:
         return xp.asarray(sums, dtype=theta.dtype, device=device(theta))
 
     def strong_convexity(self, theta: Array) -> float:
-        return 1.0
+        return 1.0 if self._blurred is None else self._blurred.mu
 
     def lipschitz(self, theta: Array) -> float:
         lam, nu = self._scalars(theta)
-        return 1.0 + GLOBAL * lam / nu
+        fidelity = 1.0 if self._blurred is None else self._blurred.lipschitz
+        return fidelity + GLOBAL * lam / nu
 
     def hessian_lipschitz(self, theta: Array) -> float:
         lam, nu = self._scalars(theta)
@@ -117,8 +147,8 @@ class TVLower:
     def _columns(self, x: Array, theta: Array) -> tuple[float, float]:
         """Bounds of the norms of the two columns of the mixed derivative."""
         lam, nu = self._scalars(theta)
-        _, grad = self._gradient(contiguous(x), self.y, lam, nu, self.isotropic)
-        weight = norm(grad - (x - self.y))
+        x = contiguous(x)
+        weight = norm(self._gradient(x, x, lam, nu, self.isotropic)[1])
         if self.smoothing is not None:
             return weight, 0.0
         pixels = math.sqrt(math.prod(x.shape))
@@ -154,12 +184,13 @@ def _differences(x: Array) -> tuple[Array, Array]:
 class TVDenoisingProblem(BilevelProblem):
     r"""Weight and smoothing of total variation that bring images to clean ones.
 
-    .. math:: h(x, \theta) = \sum_b \tfrac12 \|x_b - y_b\|^2
+    .. math:: h(x, \theta) = \sum_b \tfrac12 \|K x_b - y_b\|^2
               + \lambda \sum_{ij} \left(\sqrt{|\nabla x_b|_{ij}^2 + \nu^2} - \nu\right),
               \qquad g(x) = \frac{1}{2B} \sum_b \|x_b - c_b\|^2
 
     with :math:`\theta = (\log\lambda, \log\nu)`, forward differences that vanish at the
-    far border, and B images.
+    far border, and B images; K is the identity or a given blur, images continued by
+    reflection.
 
     Parameters
     ----------
@@ -167,6 +198,12 @@ class TVDenoisingProblem(BilevelProblem):
         Pairs of images.
     isotropic : bool, default=True
         Whether both differences share a root; otherwise each has its own.
+    blur : array-like of shape (m, m), default=None
+        Known convolution kernel of odd width that blurred the noisy images; None for
+        denoising.
+    ridge : float, default=1e-2
+        With a blur, ``ridge ||x||^2 / 2`` is added to h: a blur alone is not strongly
+        convex.
 
     Attributes
     ----------
@@ -189,8 +226,8 @@ class TVDenoisingProblem(BilevelProblem):
 
     Notes
     -----
-    mu = 1 and L = 1 + 8 lam / nu. As nu goes to 0 this is the model of scikit-image's
-    ``denoise_tv_chambolle`` with ``weight=lam``.
+    Without a blur mu = 1 and L = 1 + 8 lam / nu. As nu goes to 0 this is the model of
+    scikit-image's ``denoise_tv_chambolle`` with ``weight=lam``.
 
     References
     ----------
@@ -211,16 +248,20 @@ class TVDenoisingProblem(BilevelProblem):
     True
     """
 
-    def __init__(self, noisy: Array, clean: Array, isotropic: bool = True) -> None:
+    def __init__(
+        self,
+        noisy: Array,
+        clean: Array,
+        isotropic: bool = True,
+        blur: Any = None,
+        ridge: float = 1e-2,
+    ) -> None:
         noisy, clean = check_pair(noisy, clean)
         isotropic = v.check_flag("isotropic", isotropic)
-        super().__init__(
-            TVLower(noisy, isotropic), CleanUpper(clean), bounds=(-12.0, 3.0)
-        )
+        lower = TVLower(noisy, isotropic, blur=blur, ridge=ridge)
+        super().__init__(lower, CleanUpper(clean), bounds=(-12.0, 3.0))
         xp = array_namespace(noisy)
-        error = noisy - clean
-        noise = math.sqrt(dot(error, error) / math.prod(noisy.shape))
-        noise = min(max(noise, 1e-3), 2.0)
+        noise = noise_level(noisy, clean)
         self.theta0 = xp.asarray(
             [math.log(noise / 2), math.log(noise / 5)],
             dtype=xp.float64,

@@ -11,7 +11,8 @@ from numopt.typing import Array
 
 __all__ = ["tv_curvature", "tv_gradient", "tv_products"]
 
-_CPU = "numopt.bilevel._kernels_cpu"
+_CPU = "numopt.bilevel._kernels_cpu.total_variation"
+_GPU = "numopt.bilevel._kernels_gpu"
 
 
 def _differences(x: Array) -> tuple[Array, Array]:
@@ -40,7 +41,7 @@ def _adjoint(p: Array, q: Array) -> Array:
     return up + left
 
 
-@kernel(numpy=f"{_CPU}:tv_gradient")
+@kernel(numpy=f"{_CPU}:tv_gradient", cupy=f"{_GPU}:tv_gradient")
 def tv_gradient(
     x: Array, y: Array, lam: float, nu: float, isotropic: bool
 ) -> tuple[Array, Array]:
@@ -65,7 +66,7 @@ def tv_gradient(
     return values, fidelity + lam * _adjoint(p, q)
 
 
-@kernel(numpy=f"{_CPU}:tv_curvature")
+@kernel(numpy=f"{_CPU}:tv_curvature", cupy=f"{_GPU}:tv_curvature")
 def tv_curvature(x: Array, nu: float, isotropic: bool) -> Array:
     """Entries (a11, a12, a22) of the Hessian of phi at each pixel: (3, B, H, W)."""
     xp = array_namespace(x)
@@ -85,7 +86,7 @@ def tv_curvature(x: Array, nu: float, isotropic: bool) -> Array:
     return xp.stack(parts)
 
 
-@kernel(numpy=f"{_CPU}:tv_products")
+@kernel(numpy=f"{_CPU}:tv_products", cupy=f"{_GPU}:tv_products")
 def tv_products(v: Array, a: Array, lam: float) -> Array:
     """Hessian product ``v + lam D^T A D v`` with the entries of ``tv_curvature``."""
     u, w = _differences(v)

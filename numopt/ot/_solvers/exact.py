@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 
 from numopt import _validation as v
-from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._iterate.loop import Solver, iterate
 from numopt._iterate.result import SolverResult
 from numopt._iterate.stopping import Stop, warn_not_converged
 from numopt.exceptions import InfeasibleError
 from numopt.ot._problem import CoreProblem, TransportProblem
+from numopt.ot._solvers.reduction import (
+    host_arrays,
+    like_input,
+    marginal_error,
+    on_host,
+    whole_solution,
+)
 from numopt.ot._solvers.sinkhorn import sinkhorn
 from numopt.typing import Array, Callback
 
@@ -174,7 +180,7 @@ def ot_exact(
     v.check_callback(callback)
     verbose = v.check_int("verbose", verbose, low=0, high=2)
     problem = TransportProblem.from_arrays(a, b, M, 1.0)
-    core = _on_host(problem)
+    core = on_host(problem)
     solver = _Programs() if method == "annealing" else _NetworkSimplex()
     fields = iterate(
         solver,
@@ -188,12 +194,6 @@ def ot_exact(
     if warn and fields["status"] not in ("converged", "callback"):
         warn_not_converged(f"ot_exact (method={method!r})", fields["message"])
     return ExactResult(method=method, **(fields | _whole(problem, core, fields)))
-
-
-def _on_host(problem: TransportProblem) -> CoreProblem:
-    """Return the reduced problem as NumPy arrays."""
-    a, b, M = map(to_numpy, (problem.a, problem.b, problem.M))
-    return CoreProblem.from_problem(dataclasses.replace(problem, a=a, b=b, M=M))
 
 
 @dataclasses.dataclass
@@ -372,40 +372,17 @@ def _closed(problem: CoreProblem, state: _State) -> _State:
 def _whole(
     problem: TransportProblem, core: CoreProblem, fields: dict[str, Any]
 ) -> dict[str, Any]:
-    """Undo the reduction: order, empty points, total mass, library and dtype."""
-    a, b, M = (
-        np.asarray(to_numpy(x), float) for x in (problem.a, problem.b, problem.M)
-    )
-    inner, f, g = fields["plan"], fields["f"], fields["g"]
-    if core.swapped:
-        inner, f, g = inner.T, g, f
-    rows = slice(None) if core.rows is None else core.rows
-    columns = slice(None) if core.columns is None else core.columns
-    plan = np.zeros(M.shape)
-    plan[np.ix_(np.arange(a.size)[rows], np.arange(b.size)[columns])] = inner
-    plan *= problem.mass
-    if core.columns is not None:
-        g = _extended(M[rows].T, f)
-    if core.rows is not None:
-        f = _extended(M, g)
+    """Undo the reduction; values and errors of the whole problem."""
+    a, b, M = host_arrays(problem)
+    plan, f, g = whole_solution(problem, core, fields["plan"], fields["f"], fields["g"])
     used = plan > 0
     value, dual = float(plan[used] @ M[used]), float(a @ f + b @ g)
-    error = np.abs(plan.sum(axis=1) - a).sum() + np.abs(plan.sum(axis=0) - b).sum()
-    like = problem.M
-    xp = array_namespace(like)
-    arrays = {
-        key: xp.asarray(x, dtype=like.dtype, device=device(like))
-        for key, x in (("plan", plan), ("f", f), ("g", g))
-    }
-    return arrays | {
+    return {
+        "plan": like_input(problem, plan),
+        "f": like_input(problem, f),
+        "g": like_input(problem, g),
         "value": value,
         "dual_value": dual,
         "gap": max(value - dual, 0.0),
-        "marginal_error": float(error) / problem.mass,
+        "marginal_error": marginal_error(plan, a, b),
     }
-
-
-def _extended(M: np.ndarray, h: np.ndarray) -> np.ndarray:
-    """Return ``min_j M_ij - h_j``, 0 where a point of no weight can reach nothing."""
-    potential = np.min(M - h, axis=1)
-    return np.where(np.isfinite(potential), potential, 0.0)

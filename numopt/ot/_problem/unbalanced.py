@@ -107,10 +107,15 @@ class UnbalancedProblem:
         value = -eps * (total - xp.sum(self.a) * xp.sum(self.b))
         sides = zip((self.a, self.b), (f, g), self.rho, strict=True)
         for weights, potential, rho in sides:
-            # rho (1 - exp(-f / rho)) is f in the limit
-            gain = potential if math.isinf(rho) else -rho * xp.expm1(-potential / rho)
-            value = value + xp.sum(weights * gain)
+            value = value + xp.sum(weights * _gain(potential, rho, xp))
         return value
+
+
+def _gain(potential: Array, rho: Any, xp: Namespace) -> Array:
+    """Return ``rho (1 - exp(-f / rho))``, which is f in the limit."""
+    if math.isinf(rho):
+        return potential
+    return -rho * xp.expm1(-potential / rho)
 
 
 def _penalties(reg_m: Any) -> tuple[float, float]:

@@ -7,9 +7,9 @@ import math
 from typing import Any
 
 from numopt import _validation as v
-from numopt._iterate.loop import Solver, iterate
+from numopt._iterate.loop import iterate
 from numopt._iterate.result import SolverResult
-from numopt._iterate.stopping import Stop, warn_not_converged
+from numopt._iterate.stopping import warn_not_converged
 from numopt._numerics.cg import cg
 from numopt.exceptions import ArgumentTypeError
 from numopt.ot._kernels.dense import gibbs_plan, normal_product, relaxed_pass
@@ -18,16 +18,14 @@ from numopt.ot._problem import (
     column_potentials,
     row_potentials,
 )
-from numopt.ot._solvers.state import LEVEL_TOL, first_eps, host, next_eps
+from numopt.ot._solvers.semi_dual import MAX_CG, Point, SemiDualSolver
+from numopt.ot._solvers.state import host
 from numopt.typing import Array, Callback
 
-__all__ = ["UnbalancedResult", "sinkhorn_unbalanced"]
+__all__ = ["UnbalancedResult", "UnbalancedSolver", "sinkhorn_unbalanced"]
 
-#: Factor of the annealing, and the error below which Newton steps start.
-FACTOR, GATE = 4.0, 0.5
-SWEEPS, MAX_TRIALS, MAX_CG = 5, 12, 500
-#: Longest Newton step, in units of eps; exp(-LARGEST) is as good as zero.
-LONGEST, LARGEST = 20.0, 700.0
+#: exp(-LARGEST) is as good as zero.
+LARGEST = 700.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -229,7 +227,7 @@ def sinkhorn_unbalanced(
     verbose = v.check_int("verbose", verbose, low=0, high=2)
     problem, dtype = UnbalancedProblem.from_arrays(a, b, M, reg, reg_m)
     fields = iterate(
-        UnbalancedSolver(max_iter),
+        UnbalancedSolver("sinkhorn_unbalanced"),
         problem.connected(),
         tol=tol,
         max_iter=max_iter,
@@ -241,10 +239,10 @@ def sinkhorn_unbalanced(
     if warn and fields["status"] not in ("converged", "callback"):
         warn_not_converged("sinkhorn_unbalanced", fields["message"])
     xp = problem.xp
-    f, g = _extended(problem, fields["g"])
-    fields["dual_value"] = host(
-        problem.dual_value(f, g, problem.eps, fields.pop("total"))
-    )
+    point = fields.pop("point")
+    f, g = _extended(problem, point.x)
+    total = xp.sum(point.c)
+    fields["dual_value"] = host(problem.dual_value(f, g, problem.eps, total))
     fields["f"], fields["g"] = xp.astype(f, dtype), xp.astype(g, dtype)
     cast = {k: xp.astype(getattr(problem, k), dtype, copy=False) for k in "abM"}
     return UnbalancedResult(
@@ -274,192 +272,77 @@ def _start(warmstart: Any, problem: UnbalancedProblem) -> Array | None:
     return xp.astype(g, xp.float64, copy=False)
 
 
-@dataclasses.dataclass
-class _Point:
-    """Column potentials, the rows that are best for them, and what follows."""
+class UnbalancedSolver(SemiDualSolver[UnbalancedProblem]):
+    """The ascent in the column potentials g."""
 
-    g: Array
-    f: Array
-    phi: Array
-    c: Array
-    target: Array
-    error: float
-    value: float
+    def start(self, problem: UnbalancedProblem) -> Array:
+        """Return zero potentials."""
+        return problem.xp.zeros_like(problem.b)
 
+    def evaluate(self, problem: UnbalancedProblem, eps: float, x: Array) -> Point:
+        """Best row potentials for g, column sums, dual value and error, in one pass.
 
-@dataclasses.dataclass
-class _State:
-    """The point at one eps, and counts of work."""
+        Moving phi from log a (that is f = 0) by the fraction kappa of the way to the
+        balanced potential is the unbalanced row update.
+        """
+        xp = problem.xp
+        one_pass = relaxed_pass.for_namespace(xp)
+        gamma, kappa = problem.log_b + x / eps, _share(problem.rho[0], eps)
+        log_a = problem.log_a
+        phi, c = one_pass(problem.M, gamma, log_a, log_a, 1.0 / eps, kappa)
+        f = eps * (phi - log_a)
+        gradient, total = problem.target(1, x) - c, xp.sum(c)
+        error = xp.sum(xp.abs(gradient)) / total
+        value = problem.dual_value(f, x, eps, total)
+        return Point(x, f, phi, c, gradient, host(error), host(value))
 
-    eps: float
-    point: _Point
-    n_passes: int = 0
-    n_newton: int = 0
-    n_cg: int = 0
-    sweeps: int = 0
-    stopped: Stop | None = None
+    def sweep(self, problem: UnbalancedProblem, eps: float, point: Point) -> Array:
+        """Column update, then the translation that is best for both potentials."""
+        xp = problem.xp
+        ratio = xp.where(point.c > 0, problem.b / point.c, xp.ones_like(point.c))
+        present = problem.b > 0
+        step = xp.log(xp.where(present, ratio, xp.ones_like(ratio)))
+        g = _share(problem.rho[1], eps) * (point.x + eps * step)
+        rho_a, rho_b = problem.rho
+        if math.isinf(rho_a) or math.isinf(rho_b):
+            return g
+        excess = xp.sum(problem.target(0, point.f)) / xp.sum(problem.target(1, g))
+        return g - xp.log(excess) / (1.0 / rho_a + 1.0 / rho_b)
 
-
-@dataclasses.dataclass(frozen=True)
-class UnbalancedSolver(Solver[UnbalancedProblem, _State]):
-    """Levels of decreasing eps; sweeps, then Newton steps at each."""
-
-    budget: int
-    name: str = "sinkhorn_unbalanced"
-
-    def init(self, problem: UnbalancedProblem, warm_start: Any) -> _State:
-        """Start at a large eps from zero, or at eps from a warm start."""
-        eps, g = problem.eps, warm_start
-        if g is None:
-            g = problem.xp.zeros_like(problem.b)
-            eps = first_eps(eps, problem.cost_range, FACTOR)
-        return _State(eps, _evaluate(problem, eps, g), n_passes=1)
-
-    def step(self, problem: UnbalancedProblem, state: _State) -> _State:
-        """Go to the next eps, or take a Newton step, or a sweep."""
-        last = state.eps <= problem.eps
-        if not last and state.point.error < LEVEL_TOL:
-            state.eps = next_eps(state.eps, problem.eps, FACTOR)
-            state.sweeps = 0
-            self._move_to(problem, state, state.point.g)
-        elif state.sweeps >= SWEEPS and state.point.error < GATE:
-            if not self._newton_step(problem, state):
-                state.sweeps = 0
-                if state.point.error < 1e-13:
-                    state.stopped = Stop("stalled", "the error is round-off")
-        else:
-            state.sweeps += 1
-            self._move_to(problem, state, _swept(problem, state))
-        return state
-
-    def _move_to(self, problem: UnbalancedProblem, state: _State, g: Array) -> None:
-        """Evaluate at g."""
-        state.point = _evaluate(problem, state.eps, g)
-        state.n_passes += 1
-
-    def _newton_step(self, problem: UnbalancedProblem, state: _State) -> bool:
-        """Inexact Newton step on the semi-dual; False when none was accepted.
+    def direction(
+        self, problem: UnbalancedProblem, eps: float, point: Point
+    ) -> tuple[Array, int]:
+        """Solve with the Hessian by preconditioned conjugate gradients.
 
         Minus the Hessian is ``diag(target / rho_2 + c / eps) - kappa / eps P^T
         diag(1 / P 1) P`` with ``kappa = rho_1 / (rho_1 + eps)``.
         """
-        xp, point, eps = problem.xp, state.point, state.eps
-        direction, n_cg = _newton_direction(problem, eps, point)
-        state.n_newton += 1
-        state.n_cg += n_cg
-        slope = host(xp.sum((point.target - point.c) * direction))
-        if not 0.0 < slope < math.inf:
-            return False
-        t = min(1.0, LONGEST * eps / max(host(xp.max(xp.abs(direction))), 1e-300))
-        noise = 1e-13 * (abs(point.value) + eps)
-        for _ in range(MAX_TRIALS):
-            trial = _evaluate(problem, eps, point.g + t * direction)
-            state.n_passes += 1
-            gain = trial.value - point.value
-            if gain > noise:
-                accepted = gain >= 1e-4 * t * slope
-            else:
-                accepted = trial.error < 0.9 * point.error
-            if accepted:
-                state.point = trial
-                return True
-            t *= 0.25
-        return False
-
-    def measure(self, problem: UnbalancedProblem, state: _State) -> dict[str, Any]:
-        """Return dual value and error; before the last eps the error counts as 2."""
-        last = state.eps <= problem.eps
-        return {
-            "objective": state.point.value,
-            "residual": state.point.error if last else max(2.0, state.point.error),
-            "n_iter": state.n_passes + state.n_newton,
-            "eps": state.eps,
-        }
-
-    def current(self, state: _State) -> tuple[Array, Array]:
-        """Return the potentials."""
-        return state.point.f, state.point.g
-
-    def stop(self, problem: UnbalancedProblem, state: _State) -> Stop | None:
-        """Return the reason the solver gave up for, if it did."""
-        return state.stopped
-
-    def finish(self, problem: UnbalancedProblem, state: _State) -> dict[str, Any]:
-        """Return the column potentials at reg; all else follows from them."""
-        if state.eps > problem.eps:
-            state.eps = problem.eps
-            self._move_to(problem, state, state.point.g)
-        point = state.point
-        return {
-            "g": point.g,
-            "total": problem.xp.sum(point.c),
-            "marginal_error": point.error,
-            "n_newton": state.n_newton,
-            "n_cg": state.n_cg,
-        }
+        xp = problem.xp
+        plan = gibbs_plan.for_namespace(xp)(
+            problem.M, problem.log_b + point.x / eps, point.phi, 1.0 / eps
+        )
+        product = normal_product.for_namespace(xp)
+        rows = problem.target(0, point.f)
+        positive = rows > 0
+        inverse = xp.where(
+            positive, 1.0 / xp.where(positive, rows, xp.ones_like(rows)), rows
+        )
+        diagonal = (point.gradient + point.c) / problem.rho[1] + point.c / eps
+        diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
+        kappa = _share(problem.rho[0], eps)
+        solved = cg(
+            lambda x: diagonal * x - (kappa / eps) * product(plan, inverse, x),
+            point.gradient,
+            tol=min(0.1, max(point.error**0.5, 1e-4)),
+            max_iter=MAX_CG,
+            diagonal=diagonal,
+        )
+        return solved.x, solved.n_iter
 
 
-def _share(rho: float, eps: float) -> float:
-    """Fraction of the balanced potential: rho / (rho + eps)."""
-    return 1.0 if math.isinf(rho) else rho / (rho + eps)
-
-
-def _evaluate(problem: UnbalancedProblem, eps: float, g: Array) -> _Point:
-    """Best row potentials for g, column sums, dual value and error, in one pass.
-
-    Moving phi from log a (that is f = 0) by the fraction kappa of the way to the
-    balanced potential is the unbalanced row update.
-    """
-    xp = problem.xp
-    one_pass = relaxed_pass.for_namespace(xp)
-    gamma, kappa = problem.log_b + g / eps, _share(problem.rho[0], eps)
-    phi, c = one_pass(problem.M, gamma, problem.log_a, problem.log_a, 1.0 / eps, kappa)
-    f = eps * (phi - problem.log_a)
-    target, total = problem.target(1, g), xp.sum(c)
-    error = xp.sum(xp.abs(target - c)) / total
-    value = problem.dual_value(f, g, eps, total)
-    return _Point(g, f, phi, c, target, host(error), host(value))
-
-
-def _swept(problem: UnbalancedProblem, state: _State) -> Array:
-    """Column update, then the translation that is best for both potentials."""
-    xp, point, eps = problem.xp, state.point, state.eps
-    ratio = xp.where(point.c > 0, problem.b / point.c, xp.ones_like(point.c))
-    present = problem.b > 0
-    step = xp.log(xp.where(present, ratio, xp.ones_like(ratio)))
-    g = _share(problem.rho[1], eps) * (point.g + eps * step)
-    rho_a, rho_b = problem.rho
-    if math.isinf(rho_a) or math.isinf(rho_b):
-        return g
-    excess = xp.log(xp.sum(problem.target(0, point.f)) / xp.sum(problem.target(1, g)))
-    return g - excess / (1.0 / rho_a + 1.0 / rho_b)
-
-
-def _newton_direction(
-    problem: UnbalancedProblem, eps: float, point: _Point
-) -> tuple[Array, int]:
-    """Solve with the Hessian by preconditioned conjugate gradients."""
-    xp = problem.xp
-    plan = gibbs_plan.for_namespace(xp)(
-        problem.M, problem.log_b + point.g / eps, point.phi, 1.0 / eps
-    )
-    product = normal_product.for_namespace(xp)
-    rows = problem.target(0, point.f)
-    positive = rows > 0
-    inverse = xp.where(
-        positive, 1.0 / xp.where(positive, rows, xp.ones_like(rows)), rows
-    )
-    diagonal = point.target / problem.rho[1] + point.c / eps
-    diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
-    kappa = _share(problem.rho[0], eps)
-    solved = cg(
-        lambda x: diagonal * x - (kappa / eps) * product(plan, inverse, x),
-        point.target - point.c,
-        tol=min(0.1, max(point.error**0.5, 1e-4)),
-        max_iter=MAX_CG,
-        diagonal=diagonal,
-    )
-    return solved.x, solved.n_iter
+def _share(rho: Any, eps: float) -> Any:
+    """Fraction of the balanced potential: rho / (rho + eps), by column if rho is."""
+    return 1.0 / (1.0 + eps / rho)
 
 
 def _extended(problem: UnbalancedProblem, g: Array) -> tuple[Array, Array]:

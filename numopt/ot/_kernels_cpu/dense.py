@@ -9,7 +9,7 @@ from numopt._kernels.threads import reduce_blocks, run_blocks
 
 #: Least exponent kept (products of denormals are slow), and the range of row sums
 #: outside which a row is computed anew from its true maximum.
-_SAFE_SUMS = {
+SAFE_SUMS = {
     np.dtype(np.float64): (-500.0, 1e-150, 1e200),
     np.dtype(np.float32): (-60.0, 1e-15, 1e25),
 }
@@ -18,7 +18,7 @@ _SAFE_SUMS = {
 # +inf costs give -inf exponents, which exp clamps to zero mass: infinities keep their
 # meaning here, so the flags for finite input are not used.
 @jit_kernel
-def _exponentials(row, gamma, inv_eps, shift, least, low, high, out_work):
+def exponentials(row, gamma, inv_eps, shift, least, low, high, out_work):
     """Write e_j = exp(gamma_j - M_j / eps + shift); return a safe (shift, sum)."""
     total = shift * 0
     for j in range(gamma.size):
@@ -45,7 +45,7 @@ def _fused_pass(
     c = part[block]
     work = np.empty(gamma.size, gamma.dtype)
     for i in range(lo, hi):
-        shift, total = _exponentials(
+        shift, total = exponentials(
             M[i], gamma, inv_eps, phi[i], least, low, high, work
         )
         out_phi[i] = log_a[i] + shift - log(total)
@@ -61,7 +61,7 @@ def _relaxed_pass(
     c = part[block]
     work = np.empty(gamma.size, gamma.dtype)
     for i in range(lo, hi):
-        shift, total = _exponentials(
+        shift, total = exponentials(
             M[i], gamma, inv_eps, phi[i], least, low, high, work
         )
         exact = log_a[i] + shift - log(total)
@@ -103,7 +103,7 @@ def _soft_average(M, gamma, Y, inv_eps, least, low, high, out, lo, hi):
     work = np.empty(gamma.size, gamma.dtype)
     for i in range(lo, hi):
         guess = M[i, 0] * inv_eps - gamma[0]
-        _, total = _exponentials(M[i], gamma, inv_eps, guess, least, low, high, work)
+        _, total = exponentials(M[i], gamma, inv_eps, guess, least, low, high, work)
         for k in range(Y.shape[1]):
             out[i, k] = 0
         for j in range(gamma.size):
@@ -137,7 +137,7 @@ def _pass(body, M, gamma, phi, log_a, *scalars):
     """Run a pass that writes phi by row and adds up c over blocks of rows."""
     kind = M.dtype.type
     out_phi = np.empty(M.shape[0], M.dtype)
-    scalars = tuple(kind(x) for x in (*scalars, *_SAFE_SUMS[M.dtype]))
+    scalars = tuple(kind(x) for x in (*scalars, *SAFE_SUMS[M.dtype]))
     c = reduce_blocks(
         body,
         M.shape[0],
@@ -180,7 +180,7 @@ def soft_average(M, gamma, Y, inv_eps):
     """Softmax-weighted means of Y."""
     out = np.empty((M.shape[0], Y.shape[1]), M.dtype)
     kind = M.dtype.type
-    scalars = (kind(x) for x in (inv_eps, *_SAFE_SUMS[M.dtype]))
+    scalars = (kind(x) for x in (inv_eps, *SAFE_SUMS[M.dtype]))
     args = (M, gamma, Y, *scalars)
     run_blocks(_soft_average, M.shape[0], (*args, out), (2 + Y.shape[1]) * M.size)
     return out
@@ -190,7 +190,7 @@ def gibbs_plan(M, gamma, phi, inv_eps):
     """Dense plan."""
     out = np.empty_like(M)
     kind = M.dtype.type
-    args = (M, gamma, phi, kind(inv_eps), kind(_SAFE_SUMS[M.dtype][0]), out)
+    args = (M, gamma, phi, kind(inv_eps), kind(SAFE_SUMS[M.dtype][0]), out)
     run_blocks(_gibbs_plan, M.shape[0], args, M.size)
     return out
 

@@ -19,10 +19,14 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        "_solvers.barycenter": ("BarycenterResult", "barycenter", "barycenter_grid"),
         "_solvers.exact": ("ExactResult", "ot_exact"),
+        "_solvers.free_support": ("FreeSupportResult", "free_support_barycenter"),
         "_solvers.gaussian": ("GaussianTransportResult", "gaussian_transport"),
         "_solvers.grid": ("GridResult", "sinkhorn_grid"),
         "_solvers.line": ("wasserstein_1d",),
+        "_solvers.points": ("sinkhorn_points",),
+        "_solvers.points_result": ("PointsResult",),
         "_solvers.result": ("HistogramsResult", "SinkhornResult"),
         "_solvers.rounding": ("round_plan",),
         "_solvers.sensitivity": ("PlanGradient",),
@@ -40,13 +44,24 @@ __getattr__, __dir__, __all__ = attach(
 
 if TYPE_CHECKING:
     from numopt.ot._estimators import SinkhornTransport
+    from numopt.ot._solvers.barycenter import (
+        BarycenterResult,
+        barycenter,
+        barycenter_grid,
+    )
     from numopt.ot._solvers.exact import ExactResult, ot_exact
+    from numopt.ot._solvers.free_support import (
+        FreeSupportResult,
+        free_support_barycenter,
+    )
     from numopt.ot._solvers.gaussian import (
         GaussianTransportResult,
         gaussian_transport,
     )
     from numopt.ot._solvers.grid import GridResult, sinkhorn_grid
     from numopt.ot._solvers.line import wasserstein_1d
+    from numopt.ot._solvers.points import sinkhorn_points
+    from numopt.ot._solvers.points_result import PointsResult
     from numopt.ot._solvers.result import HistogramsResult, SinkhornResult
     from numopt.ot._solvers.rounding import round_plan
     from numopt.ot._solvers.sensitivity import PlanGradient

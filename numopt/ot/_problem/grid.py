@@ -27,7 +27,15 @@ from numopt.ot._problem.weights import (
 )
 from numopt.typing import Array, Namespace
 
-__all__ = ["Grid", "GridCost", "GridPlan", "GridProblem", "check_image"]
+__all__ = [
+    "Grid",
+    "GridCost",
+    "GridPlan",
+    "GridProblem",
+    "check_image",
+    "check_power",
+    "grid_spacing",
+]
 
 #: Column sums above are of an unstable sweep; exp of their logarithm overflows.
 LARGEST_LOG = 700.0
@@ -267,7 +275,7 @@ class GridProblem:
         for name, image in (("a", a), ("b", b)):
             check_image(name, image)
         v.check_shape("b", b, tuple(a.shape), why="(that of `a`)")
-        grid = Grid(tuple(a.shape), _spacing(spacing, a.shape), _power(p))
+        grid = Grid(tuple(a.shape), grid_spacing(spacing, a.shape), check_power(p))
         a, b, mass = equal_masses(a, b, xp, SUM_TOLERANCE[dtype_name(a, xp)])
         return cls(a=a, b=b, grid=grid, reg=reg, mass=mass)
 
@@ -309,7 +317,7 @@ def check_image(name: str, image: Array) -> None:
         raise ValueError(v.message(name, "positive somewhere", "all zeros"))
 
 
-def _spacing(spacing: Any, shape: tuple[int, ...]) -> tuple[float, ...]:
+def grid_spacing(spacing: Any, shape: tuple[int, ...]) -> tuple[float, ...]:
     """Distance of neighbours along each axis; None is that of the unit cube."""
     if spacing is None:
         return tuple(1.0 / max(1, n - 1) for n in shape)
@@ -320,7 +328,7 @@ def _spacing(spacing: Any, shape: tuple[int, ...]) -> tuple[float, ...]:
     return tuple(v.check_real("spacing", h, low=0, include_low=False) for h in values)
 
 
-def _power(p: Any) -> int:
+def check_power(p: Any) -> int:
     """Power of the cost: 1 or 2."""
     power = v.check_real("p", p)
     if power not in (1.0, 2.0):

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How entropic means are found: Bregman projections, then Newton steps, annealed.
+
+Plans are P_k = exp(phi_k + gamma_k - M / eps) in scaled potentials. With exact rows a
+mean has equal column sums c_k of all plans and ``sum_k w_k gamma_k = log d`` (d = 1, or
+the debiasing field). On this subspace the dual ``sum_k w_k <a_k, phi_k>`` is
+concave, with gradient ``mean(c) - c_k`` in the inner product weighted by w.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+from numopt._array.namespace import device
+from numopt._iterate.loop import Solver
+from numopt._iterate.stopping import Stop
+from numopt._numerics.anderson import Anderson
+from numopt._numerics.cg import cg
+from numopt.ot._problem.means import MeanProblem
+from numopt.ot._solvers.state import LEVEL_TOL, first_eps, host, next_eps
+from numopt.typing import Array
+
+__all__ = ["MeanSolver"]
+
+FACTOR = 4.0
+#: Newton steps start after this many sweeps of a level, below this error.
+SWEEPS, GATE = 5, 0.3
+MAX_TRIALS, MAX_CG = 10, 500
+#: Longest step of Newton's method in units of eps; relative noise of the dual value.
+LONGEST, NOISE = 20.0, 1e-13
+#: Column sums below are out of the range of exp.
+LOST = 1e-250
+#: Steps that the extrapolation of the debiasing field remembers, and the least weight
+#: of a potential there, as a fraction of the largest mass.
+MEMORY, LEAST_SCALE = 10, 1e-10
+
+
+@dataclasses.dataclass
+class _State:
+    """Potentials at one eps (a row for each input), column sums, and counts of work."""
+
+    eps: float
+    gamma: Array
+    phi: Array
+    c: Array
+    log_d: Array
+    error: float = math.inf
+    value: float = -math.inf
+    n_passes: int = 0
+    n_newton: int = 0
+    n_cg: int = 0
+    sweeps: int = 0
+    stopped: Stop | None = None
+    memory: Anderson | None = None
+    scale: Array | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanSolver(Solver[MeanProblem, _State]):
+    """Levels of decreasing eps; sweeps, then Newton steps where ``newton`` says so."""
+
+    newton: bool
+    name: str
+
+    def init(self, problem: MeanProblem, warm_start: Any) -> _State:
+        """Start at a large eps from zero, or at eps from potentials g (k, m)."""
+        xp = problem.xp
+        if warm_start is None:
+            eps = first_eps(problem.eps, problem.cost_range, FACTOR)
+            shape = (problem.a.shape[0], problem.cost.shape[1])
+            place = device(problem.a)
+            gamma = xp.zeros(shape, dtype=xp.float64, device=place)
+        else:
+            eps, gamma = problem.eps, warm_start / problem.eps
+        log_d = problem.mean(gamma)
+        if not problem.debiased:
+            gamma, log_d = gamma - log_d, 0.0 * log_d
+        state = _State(eps, gamma, 0.0 * problem.log_a, gamma, log_d)
+        _evaluate(problem, state, gamma)
+        return state
+
+    def step(self, problem: MeanProblem, state: _State) -> _State:
+        """Go to the next eps, or take a Newton step, or a sweep."""
+        last = state.eps <= problem.eps
+        if not last and state.error < LEVEL_TOL:
+            self._move(problem, state, next_eps(state.eps, problem.eps, FACTOR))
+            return state
+        start = state.gamma
+        if problem.debiased:
+            _update_debiasing(problem, state)
+        ready = self.newton and state.sweeps >= SWEEPS and state.error < GATE
+        if ready and self._newton_step(problem, state):
+            if problem.debiased:
+                _extrapolate(problem, state, start)
+            return state
+        if ready:
+            state.sweeps = 0
+            if state.error < 1e-13:
+                state.stopped = Stop("stalled", "the error is round-off")
+        state.sweeps += 1
+        _evaluate(problem, state, _swept(problem, state))
+        return state
+
+    def _move(self, problem: MeanProblem, state: _State, eps: float) -> None:
+        """Keep the unscaled potentials, change eps."""
+        ratio = state.eps / eps
+        state.eps, state.sweeps, state.memory = eps, 0, None
+        state.log_d = state.log_d * ratio
+        state.phi = state.phi * ratio
+        _evaluate(problem, state, state.gamma * ratio)
+
+    def _newton_step(self, problem: MeanProblem, state: _State) -> bool:
+        """Inexact Newton step in the subspace; False when none was accepted."""
+        xp, w = problem.xp, problem.w
+        direction, n_cg = _newton_direction(problem, state)
+        state.n_newton += 1
+        state.n_cg += n_cg
+        slope = -host(xp.sum(w[:, None] * state.c * direction))
+        if not 0.0 < slope < math.inf:
+            return False
+        start = dataclasses.replace(state)
+        t = min(1.0, LONGEST / max(host(xp.max(xp.abs(direction))), 1e-300))
+        noise = NOISE * (1.0 + abs(start.value))
+        for _ in range(MAX_TRIALS):
+            _evaluate(problem, state, start.gamma + t * direction)
+            gain = state.value - start.value
+            accepted = gain >= 1e-4 * t * slope
+            if gain < noise and start.error < 1e-6:
+                accepted = state.error < 0.9 * start.error
+            if accepted:
+                return True
+            t *= 0.25
+        _return_to(state, start)
+        return False
+
+    def measure(self, problem: MeanProblem, state: _State) -> dict[str, Any]:
+        """Return dual value and error; before the last eps the error counts as 2."""
+        last = state.eps <= problem.eps
+        return {
+            "objective": state.eps * state.value,
+            "residual": state.error if last else max(2.0, state.error),
+            "n_iter": state.n_passes + state.n_newton,
+            "eps": state.eps,
+        }
+
+    def current(self, state: _State) -> tuple[Array, Array]:
+        """Return the scaled potentials."""
+        return state.phi, state.gamma
+
+    def stop(self, problem: MeanProblem, state: _State) -> Stop | None:
+        """Return the reason the solver gave up for, if it did."""
+        return state.stopped
+
+    def finish(self, problem: MeanProblem, state: _State) -> dict[str, Any]:
+        """Return the mean, the potentials of all plans, and counts."""
+        if state.eps > problem.eps:
+            self._move(problem, state, problem.eps)
+        return {
+            "barycenter": problem.mass * problem.mean(state.c),
+            "f": problem.eps * state.phi,
+            "g": problem.eps * state.gamma,
+            "value": problem.mass * problem.eps * state.value,
+            "marginal_error": state.error,
+            "n_passes": state.n_passes,
+            "n_newton": state.n_newton,
+            "n_cg": state.n_cg,
+        }
+
+
+def _evaluate(problem: MeanProblem, state: _State, gamma: Array) -> None:
+    """Exact rows for gamma, column sums, dual value and error: one pass an input.
+
+    The last potentials without their weights tell where the largest exponent of a
+    row is expected.
+    """
+    xp, cost, inv_eps = problem.xp, problem.cost, 1.0 / state.eps
+    passes = [
+        cost.fused_pass(
+            xp.asarray(gamma[k, :], copy=True),
+            state.phi[k, :] - problem.log_a[k, :],
+            problem.log_a[k, :],
+            inv_eps,
+        )
+        for k in range(problem.a.shape[0])
+    ]
+    phis, sums = zip(*passes, strict=True)
+    state.gamma, state.phi, state.c = gamma, xp.stack(phis), xp.stack(sums)
+    state.n_passes += 1
+    rows = xp.sum(problem.a * state.phi, axis=1)
+    state.value = host(xp.sum(problem.w * rows))
+    mean = problem.mean(state.c)
+    error = xp.sum(problem.mean(xp.abs(state.c - mean)))
+    if problem.debiased:
+        error = error + xp.sum(xp.abs(xp.exp(_blurred(problem, state)) - mean))
+    state.error = host(error)
+
+
+def _blurred(problem: MeanProblem, state: _State) -> Array:
+    """``log (d * K d)``, which is the mean where d is right."""
+    zero = problem.xp.zeros_like(state.log_d)
+    sums = -problem.cost.column_update(state.log_d, zero, 1.0 / state.eps)
+    return state.log_d + sums
+
+
+def _update_debiasing(problem: MeanProblem, state: _State) -> None:
+    """Move log d half of the way to ``log (mean / K d)``, and gamma with it."""
+    xp = problem.xp
+    mean = problem.mean(state.c)
+    floor = xp.full_like(mean, 1e-300)
+    step = 0.5 * (xp.log(xp.maximum(mean, floor)) - _blurred(problem, state))
+    state.log_d = state.log_d + step
+    _evaluate(problem, state, state.gamma + step)
+
+
+def _extrapolate(problem: MeanProblem, state: _State, start: Array) -> None:
+    """Extrapolate from former steps; the debiasing field contracts slowly by itself.
+
+    Potentials count by the root of the mass at their points.
+    """
+    xp = problem.xp
+    if state.memory is None or state.scale is None:
+        mean = problem.mean(state.c)
+        state.memory = Anderson(MEMORY)
+        state.scale = xp.sqrt(mean + LEAST_SCALE * xp.max(mean))
+    state.memory.push(start * state.scale, state.gamma * state.scale)
+    image = dataclasses.replace(state)
+    gamma = state.memory.extrapolate() / state.scale
+    state.log_d = problem.mean(gamma)
+    _evaluate(problem, state, gamma)
+    if not state.error < image.error:
+        state.log_d = image.log_d
+        _return_to(state, image)
+
+
+def _return_to(state: _State, former: _State) -> None:
+    """Undo an evaluation, but not the count of work."""
+    for name in ("gamma", "phi", "c", "error", "value"):
+        setattr(state, name, getattr(former, name))
+
+
+def _swept(problem: MeanProblem, state: _State) -> Array:
+    """Project on equal column sums: their geometric mean, times d (Benamou et al.)."""
+    xp = problem.xp
+    seen = []
+    for k in range(problem.a.shape[0]):
+        gamma, c = state.gamma[k, :], state.c[k, :]
+        floor = xp.full_like(c, LOST)
+        log_sums = xp.log(xp.maximum(c, floor)) - gamma
+        lost = c <= LOST
+        if bool(xp.any(lost)):
+            exact = -problem.cost.column_update(
+                state.phi[k, :], xp.zeros_like(c), 1.0 / state.eps
+            )
+            log_sums = xp.where(lost, exact, log_sums)
+        seen.append(log_sums)
+    log_sums = xp.stack(seen)
+    return state.log_d + problem.mean(log_sums) - log_sums
+
+
+def _newton_direction(problem: MeanProblem, state: _State) -> tuple[Array, int]:
+    """Solve with the projected Hessian by conjugate gradients.
+
+    In the variables ``sqrt(w_k) d_k`` its inner product is the usual one. The blocks
+    are the Laplacians ``diag(c_k) - P_k^T diag(1/a_k) P_k``.
+    """
+    xp, w = problem.xp, problem.w
+    inv_eps = 1.0 / state.eps
+    root = xp.sqrt(w)[:, None]
+    products = [
+        problem.cost.normal_operator(
+            xp.asarray(state.gamma[k, :], copy=True),
+            state.phi[k, :],
+            inv_eps,
+            xp.exp(-problem.log_a[k, :]),
+        )
+        for k in range(problem.a.shape[0])
+    ]
+    mean = problem.mean(state.c)
+    # Columns without mass must not lengthen the step: they do not matter.
+    shift = 0.01 * state.error * (mean + 0.1 / mean.shape[0])
+    shape = state.c.shape
+
+    def matvec(flat: Array) -> Array:
+        d = xp.reshape(flat, shape) / root
+        smooth = xp.stack([product(d[k, :]) for k, product in enumerate(products)])
+        out = (state.c + shift) * d - smooth
+        return xp.reshape(root * (out - problem.mean(out)), (-1,))
+
+    rhs = root * (mean - state.c)
+    tiny = xp.full_like(mean, 1e-300)
+    diagonal = xp.broadcast_to(xp.maximum(mean + shift, tiny), shape)
+    solved = cg(
+        matvec,
+        xp.reshape(rhs, (-1,)),
+        tol=min(0.1, max(state.error**0.5, 1e-4)),
+        max_iter=MAX_CG,
+        diagonal=xp.reshape(diagonal, (-1,)),
+    )
+    direction = xp.reshape(solved.x, shape) / root
+    return direction - problem.mean(direction), solved.n_iter

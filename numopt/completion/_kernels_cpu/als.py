@@ -87,6 +87,7 @@ def _exact(
     x = np.empty(width, other.dtype)
     z = np.empty(width, other.dtype)
     damping = np.empty(d, other.dtype)
+    asked = indptr[bounds[lo]]
     for i in range(bounds[lo], bounds[hi]):
         begin, end = indptr[i], indptr[i + 1]
         n = end - begin
@@ -99,9 +100,9 @@ def _exact(
                 rows, n, width, d, damping, total, floor, columns, G, z, x
             )
         else:
-            line_gram(
+            asked = line_gram(
                 other, indices, values, weights, begin, end, width, chunk, k, d,
-                rows, G,
+                rows, G, asked,
             )  # fmt: skip
             out_loss[i] = _primal(G, width, d, damping, total, floor, x)
         for c in range(d):

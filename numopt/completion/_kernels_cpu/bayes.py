@@ -5,104 +5,111 @@ import numpy as np
 
 from numopt._kernels.jit import jit_kernel
 from numopt._kernels.threads import run_blocks
+from numopt.completion._kernels_cpu.lanes import LANES, factor, invert, moments
 from numopt.completion._kernels_cpu.lines import (
+    AHEAD,
     balanced_blocks,
     chunk_rows,
     line_gram,
     padded_width,
 )
-from numopt.completion._kernels_cpu.vector import padded
+from numopt.completion._kernels_cpu.vector import axpy, padded, prefetch
 
 __all__ = ["posterior_lines"]
 
 
 @jit_kernel
-def invert(A, d, out):
-    """Inverse of the positive definite upper triangle A[:d, :d], in ``out``."""
-    for p in range(d):
+def _system(G, width, T, k, d, precision, noise, lane, A, h):
+    """Put the posterior precision times the noise of a line in its lane of ``A``.
+
+    Unknowns beyond the factors have no covariance with themselves. Returns the
+    expected sum of squared targets.
+    """
+    at = 0
+    for a in range(d):
+        for c in range(a, d):
+            moment = G[a * width + c]
+            if c < k:
+                moment += T[at + c - a]
+            A[c, a, lane] = moment
+        A[a, a, lane] += noise * precision[a]
+        h[a, lane] = G[a * width + d]
+        if a < k:
+            h[a, lane] -= T[at + k - a]
+        at += k + 1 - a
+    return G[d * width + d] + T[(k + 1) * (k + 2) // 2 - 1]
+
+
+@jit_kernel
+def _solve(S, h, lane, d, precision, noise, mean, cov):
+    """Posterior mean and covariance of a lane; their part of the expected loss."""
+    # m'Mm = m'h - noise m'Lm and tr(S M) = noise (d - tr(S L)).
+    expected = noise * d
+    for a in range(d):
+        total = mean.dtype.type(0)
         for c in range(d):
-            out[p, c] = 0
-    for p in range(d):
-        root = np.sqrt(A[p, p])
-        for c in range(p, d):
-            A[p, c] /= root
-        for i in range(p + 1, d):
-            f = A[p, i]
-            for c in range(i, d):
-                A[i, c] -= f * A[p, c]
-    # A = R now; rows of R^-T are built by forward substitution, row by row.
-    for p in range(d):
-        out[p, p] = 1 / A[p, p]
-        for i in range(p):
-            f = A[i, p] / A[p, p]
-            for c in range(i + 1):
-                out[p, c] -= f * out[i, c]
-    # (R^-T)^T R^-T, lower triangle in place: row i only needs rows >= i.
-    for i in range(d):
-        for c in range(i + 1):
-            total = out.dtype.type(0)
-            for p in range(i, d):
-                total += out[p, i] * out[p, c]
-            out[i, c] = total
-    for i in range(d):
-        for c in range(i):
-            out[c, i] = out[i, c]
+            entry = S[max(a, c), min(a, c), lane]
+            total += entry * h[c, lane]
+            cov[a, c] = noise * entry
+        mean[a] = total
+        expected -= total * h[a, lane]
+        expected -= noise * precision[a] * (total * total + cov[a, a])
+    return expected
 
 
 @jit_kernel
 def _posterior(
-    bounds, indptr, indices, values, weights, flat, cov, precision, noise, k, d,
-    out_mean, out_cov, out_loss, lo, hi,
+    bounds, indptr, indices, values, weights, flat, cov, packed, precision, noise,
+    k, d, out_mean, out_cov, out_loss, lo, hi,
 ):  # fmt: skip
-    """Posteriors of some blocks of lines."""
+    """Posteriors of some blocks of lines, several side by side."""
     width = padded_width(d)
     chunk = chunk_rows(width, flat.itemsize)
     rows = np.empty(chunk * width, flat.dtype)
     G = np.empty(width * width, flat.dtype)
-    T = np.empty((k + 1, k + 1), flat.dtype)
-    A = np.empty((d, d), flat.dtype)
-    S = np.empty((d, d), flat.dtype)
-    h = np.empty(d, flat.dtype)
-    for i in range(bounds[lo], bounds[hi]):
-        begin, end = indptr[i], indptr[i + 1]
-        if begin == end:
+    T = np.empty(packed, flat.dtype)
+    A = np.ones((d, d, LANES), flat.dtype)
+    B = np.empty((d, d, LANES), flat.dtype)
+    h = np.empty((d, LANES), flat.dtype)
+    zero = np.zeros((d, LANES), flat.dtype)
+    lines = np.empty(LANES, np.int64)
+    squares = np.empty(LANES, np.float64)
+    last = indices.shape[0] - 1
+    asked = indptr[bounds[lo]]
+    filled = 0
+    end = bounds[hi]
+    for i in range(bounds[lo], end):
+        if indptr[i] == indptr[i + 1]:
             for a in range(d):
                 out_cov[i, a, a] = 1 / precision[a]
-            continue
-        line_gram(
-            flat, indices, values, weights, begin, end, width, chunk, k, d, rows, G
-        )
-        T[:] = 0
-        for e in range(begin, end):
-            j = indices[e]
-            w = weights[e] if weights.shape[0] else flat.dtype.type(1)
-            for a in range(k + 1):
-                for c in range(a, k + 1):
-                    T[a, c] += w * cov[j, a, c]
-        squares = G[d * width + d] + T[k, k]
-        for a in range(d):
-            for c in range(a, d):
-                moment = G[a * width + c]
-                if c < k:
-                    moment += T[a, c]
-                A[a, c] = moment / noise
-            A[a, a] += precision[a]
-            h[a] = G[a * width + d]
-            if a < k:
-                h[a] -= T[a, k]
-        invert(A, d, S)
-        expected = squares + noise * d
-        for a in range(d):
-            total = flat.dtype.type(0)
-            for c in range(d):
-                total += S[a, c] * h[c]
-                out_cov[i, a, c] = S[a, c]
-            total /= noise
-            out_mean[i, a] = total
-            # m'Mm = m'h - noise m'Lm and tr(S M) = noise (d - tr(S L)).
-            expected -= total * h[a]
-            expected -= noise * precision[a] * (total * total + S[a, a])
-        out_loss[i] = expected
+        else:
+            asked = line_gram(
+                flat, indices, values, weights, indptr[i], indptr[i + 1], width,
+                chunk, k, d, rows, G, asked,
+            )  # fmt: skip
+            for c in range(packed):
+                T[c] = 0
+            for e in range(indptr[i], indptr[i + 1]):
+                w = weights[e] if weights.shape[0] else flat.dtype.type(1)
+                prefetch(cov, indices[min(e + AHEAD, last)] * packed, packed)
+                axpy(T, 0, w, cov, indices[e] * packed, packed)
+            squares[filled] = _system(G, width, T, k, d, precision, noise, filled, A, h)
+            lines[filled] = i
+            filled += 1
+        if filled == LANES or (i == end - 1 and filled):
+            for lane in range(filled, LANES):
+                for a in range(d):
+                    for c in range(a + 1):
+                        A[a, c, lane] = A[a, c, 0]
+            factor(A, d)
+            invert(A, B, d)
+            moments(B, zero, A, d)
+            for lane in range(filled):
+                line = lines[lane]
+                out_loss[line] = squares[lane] + _solve(
+                    A, h, lane, d, precision, noise, out_mean[line], out_cov[line]
+                )
+            filled = 0
 
 
 def posterior_lines(
@@ -120,15 +127,21 @@ def posterior_lines(
         return out_mean, out_cov, loss
     wide = np.zeros((n, padded(d + 1)), mean.dtype)
     wide[:, :columns] = mean
+    upper = np.triu_indices(columns)
+    packed = padded(upper[0].size)
+    triangles = np.zeros((n, packed), mean.dtype)
+    triangles[:, : upper[0].size] = np.take(
+        cov.reshape(n, -1), upper[0] * columns + upper[1], axis=1
+    )
     bounds = balanced_blocks(indptr, d)
     run_blocks(
         _posterior,
         bounds.shape[0] - 1,
         (
             bounds, indptr, indices, values, weights, wide.reshape(-1),
-            np.ascontiguousarray(cov), precision, mean.dtype.type(noise), k, d,
+            triangles.reshape(-1), packed, precision, mean.dtype.type(noise), k, d,
             out_mean, out_cov, loss,
         ),
-        work=indices.shape[0] * d * d // 4 + lines * d**3 // 4,
+        work=indices.shape[0] * d * d // 8 + lines * d**3 // 8,
     )  # fmt: skip
     return out_mean, out_cov, loss

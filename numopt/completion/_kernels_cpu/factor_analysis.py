@@ -7,11 +7,9 @@ import numpy as np
 
 from numopt._kernels.jit import jit_kernel
 from numopt._kernels.threads import run_blocks
+from numopt.completion._kernels_cpu.lanes import LANES, factor, invert, moments
 
 __all__ = ["score_posterior"]
-
-#: Systems solved together: one cache line of float64, one or two vector registers.
-LANES = 8
 
 
 @jit_kernel
@@ -26,39 +24,6 @@ def _gather(gram, rhs, A, r, first, hi, k):
                 A[i, j, t] = gram[row, p]
                 p += 1
             A[i, i, t] += 1
-
-
-@jit_kernel
-def _factor(A, k):
-    """Cholesky factor in place; the diagonal keeps the reciprocals."""
-    for i in range(k):
-        for j in range(i):
-            for p in range(j):
-                for t in range(LANES):
-                    A[i, j, t] -= A[i, p, t] * A[j, p, t]
-            for t in range(LANES):
-                A[i, j, t] *= A[j, j, t]
-        for p in range(i):
-            for t in range(LANES):
-                A[i, i, t] -= A[i, p, t] * A[i, p, t]
-        for t in range(LANES):
-            A[i, i, t] = 1 / math.sqrt(A[i, i, t])
-
-
-@jit_kernel
-def _invert(A, B, k):
-    """Inverse B = L^-1 (lower) from the factor with reciprocal diagonal."""
-    for i in range(k):
-        for j in range(i):
-            for t in range(LANES):
-                B[i, j, t] = 0
-            for p in range(j, i):
-                for t in range(LANES):
-                    B[i, j, t] -= A[i, p, t] * B[p, j, t]
-            for t in range(LANES):
-                B[i, j, t] *= A[i, i, t]
-        for t in range(LANES):
-            B[i, i, t] = A[i, i, t]
 
 
 @jit_kernel
@@ -78,20 +43,6 @@ def _means(B, r, h, m, k):
 
 
 @jit_kernel
-def _moments(B, m, S, k):
-    """Moments S = L^-T L^-1 + m m^T, lower triangle."""
-    for i in range(k):
-        for j in range(i + 1):
-            for t in range(LANES):
-                S[i, j, t] = m[i, t] * m[j, t]
-    for p in range(k):
-        for i in range(p + 1):
-            for j in range(i + 1):
-                for t in range(LANES):
-                    S[i, j, t] += B[p, i, t] * B[p, j, t]
-
-
-@jit_kernel
 def _score_posterior(gram, rhs, out_mean, out_moment, out_logdet, lo, hi):
     """Posteriors of rows lo:hi."""
     k = rhs.shape[1]
@@ -102,10 +53,10 @@ def _score_posterior(gram, rhs, out_mean, out_moment, out_logdet, lo, hi):
     m = np.empty((k, LANES), rhs.dtype)
     for first in range(lo, hi, LANES):
         _gather(gram, rhs, A, r, first, hi, k)
-        _factor(A, k)
-        _invert(A, B, k)
+        factor(A, k)
+        invert(A, B, k)
         _means(B, r, h, m, k)
-        _moments(B, m, A, k)
+        moments(B, m, A, k)
         for t in range(min(LANES, hi - first)):
             row = first + t
             p = 0

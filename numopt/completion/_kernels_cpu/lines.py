@@ -4,9 +4,16 @@
 import numpy as np
 
 from numopt._kernels.jit import jit_kernel
-from numopt.completion._kernels_cpu.vector import copy, dot, gram_tile, solve_tile
+from numopt.completion._kernels_cpu.vector import (
+    copy,
+    dot,
+    gram_tile,
+    prefetch,
+    solve_tile,
+)
 
 __all__ = [
+    "AHEAD",
     "balanced_blocks",
     "chunk_rows",
     "gather",
@@ -18,6 +25,8 @@ __all__ = [
 
 #: Bytes gathered at a time: they stay in the first-level cache.
 CHUNK_BYTES = 24_576
+#: Entries whose rows are asked for ahead of their use.
+AHEAD = 16
 
 
 def balanced_blocks(indptr, per_line):
@@ -58,29 +67,50 @@ def gather(other, indices, values, weights, at, n, width, k, d, rows):
 
 
 @jit_kernel
+def _gram_panel(rows, n, width, i, out):
+    """Add eight lines of the upper block triangle of rows^T rows to ``out``."""
+    j = i
+    while j + 16 <= width:
+        gram_tile(rows, n, width, i, j, out, 16, False)
+        j += 16
+    if j < width:
+        gram_tile(rows, n, width, i, j, out, 8, False)
+
+
+@jit_kernel
 def gram(rows, n, width, out):
     """Add the upper block triangle of rows^T rows to ``out``."""
     for i in range(0, width, 8):
-        j = i
-        while j + 16 <= width:
-            gram_tile(rows, n, width, i, j, out, 16, False)
-            j += 16
-        if j < width:
-            gram_tile(rows, n, width, i, j, out, 8, False)
+        _gram_panel(rows, n, width, i, out)
 
 
 @jit_kernel
 def line_gram(
-    other, indices, values, weights, begin, end, width, chunk, k, d, rows, out
+    other, indices, values, weights, begin, end, width, chunk, k, d, rows, out, asked
 ):
-    """Gram matrix of the rows (f_j, t) of one line, chunk after chunk."""
-    out[:] = 0
+    """Gram matrix of the rows (f_j, t) of one line, chunk after chunk.
+
+    Between panels the rows of the entries of the next chunk, which may belong to the
+    next line, are asked for; those before ``asked`` have been. Returns the new bound.
+    """
+    for c in range(width * width):
+        out[c] = 0
+    last = indices.shape[0]
     at = begin
     while at < end:
         n = min(chunk, end - at)
         gather(other, indices, values, weights, at, n, width, k, d, rows)
-        gram(rows, n, width, out)
         at += n
+        asked = max(asked, at)
+        goal = min(at + chunk, last)
+        for i in range(0, width, 8):
+            left = (width - i) >> 3
+            stop = asked + (goal - asked + left - 1) // left
+            for e in range(asked, stop):
+                prefetch(other, indices[e] * width, width)
+            asked = max(asked, stop)
+            _gram_panel(rows, n, width, i, out)
+    return asked
 
 
 @jit_kernel

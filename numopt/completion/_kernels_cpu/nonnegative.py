@@ -27,12 +27,13 @@ def _nonnegative(
     rows = np.empty(chunk * width, flat.dtype)
     G = np.empty(width * width, flat.dtype)
     zero = flat.dtype.type(0)
+    asked = indptr[bounds[lo]]
     for i in range(bounds[lo], bounds[hi]):
         if indptr[i] == indptr[i + 1]:
             continue
-        line_gram(
+        asked = line_gram(
             flat, indices, values, weights, indptr[i], indptr[i + 1], width, chunk,
-            k, k, rows, G,
+            k, k, rows, G, asked,
         )  # fmt: skip
         for a in range(k):
             G[a * width + a] += ridge[i]

@@ -5,8 +5,8 @@ import numpy as np
 
 from numopt._kernels.jit import jit_kernel
 from numopt._kernels.threads import run_blocks
-from numopt.completion._kernels_cpu.lines import balanced_blocks
-from numopt.completion._kernels_cpu.vector import axpy, padded
+from numopt.completion._kernels_cpu.lines import AHEAD, balanced_blocks
+from numopt.completion._kernels_cpu.vector import axpy, padded, prefetch
 
 __all__ = ["line_sums", "predict_entries"]
 
@@ -41,8 +41,10 @@ def predict_entries(indptr, indices, P, Q):
 @jit_kernel
 def _line_sums(bounds, indptr, indices, values, wide, width, out, lo, hi):
     """Sums of some blocks of lines."""
+    last = indices.shape[0] - 1
     for i in range(bounds[lo], bounds[hi]):
         for t in range(indptr[i], indptr[i + 1]):
+            prefetch(wide, indices[min(t + AHEAD, last)] * width, width)
             axpy(out, i * width, values[t], wide, indices[t] * width, width)
 
 

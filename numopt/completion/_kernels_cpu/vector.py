@@ -19,10 +19,13 @@ __all__ = [
     "gram_tile",
     "normal_pass",
     "padded",
+    "prefetch",
     "solve_tile",
 ]
 
 LANES = 8
+#: Bytes of a cache line.
+LINE_BYTES = 64
 
 
 def padded(d):
@@ -102,6 +105,38 @@ def copy(typingctx, out, at, source, start, n):
 
     i = types.intp
     return types.void(out, i, source, i, i), codegen
+
+
+@intrinsic
+def prefetch(typingctx, source, start, n):
+    """Ask for the cache lines of source[start:start+n]; any offset is allowed."""
+
+    def codegen(context, builder, signature, args):
+        source_type = signature.args[0]
+        source_value, start, n = args
+        data = context.make_array(source_type)(context, builder, source_value).data
+        byte_pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+        ask = builder.module.declare_intrinsic(
+            "llvm.prefetch",
+            [byte_pointer],
+            ir.FunctionType(ir.VoidType(), [byte_pointer, i32, i32, i32]),
+        )
+        size = context.get_abi_sizeof(_scalar(context, source_type))
+        step = context.get_constant(types.intp, LINE_BYTES // size)
+        one = context.get_constant(types.intp, LINE_BYTES // size - 1)
+        lines = builder.sdiv(builder.add(n, one), step)
+        with cgutils.for_range(builder, lines) as loop:
+            place = builder.gep(
+                data, [builder.add(start, builder.mul(loop.index, step))]
+            )
+            # For reading (0), into the second level (2), as data (1).
+            builder.call(
+                ask, [builder.bitcast(place, byte_pointer), i32(0), i32(2), i32(1)]
+            )
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(source, i, i), codegen
 
 
 @intrinsic

@@ -14,7 +14,14 @@ from numopt._array.namespace import (
     to_numpy,
 )
 from numopt._array.sparse import is_sparse
-from numopt._validation import check_choice, check_int, float_arrays, message
+from numopt._validation import (
+    check_choice,
+    check_int,
+    check_present,
+    check_values,
+    float_arrays,
+    message,
+)
 from numopt.completion._kernels.ingest import group_by
 from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array, Namespace
@@ -182,6 +189,7 @@ def _observations_of(
         bad = to_numpy(xp.isnan(values)).any()
         kind = "NaN" if bad else "infinite"
         raise ValueError(f"`{name}` holds {kind} values in observed entries")
+    check_values(name, values, squared=True)
     keep, kept = None, rows.shape[0]
     if weights is None:
         weights = values[:0]
@@ -419,6 +427,7 @@ def _refuse_shape(shape: Any, actual: tuple[int, ...]) -> None:
 def _from_dense(X: Any, shape: Any, weights: Any, name: str) -> tuple[Any, ...]:
     """Entries of a table that are not NaN."""
     xp, (X, W) = float_arrays(**{name: X, "weights": weights})
+    check_present(name, X)
     if X.ndim != 2:
         raise ValueError(
             message(name, "2-D, sparse or (rows, cols, values)", f"shape {X.shape}")

@@ -15,6 +15,7 @@ __all__ = [
     "residuals",
     "singular_values",
     "split",
+    "thin_qr",
     "weighted_square",
 ]
 
@@ -31,11 +32,47 @@ def join(U: Array, b: Array | None = None) -> Array:
     return xp.concat([U, column], axis=1)
 
 
+#: From this many rows a column on, and this many entries, Gram matrices are faster.
+TALL, TALL_ENTRIES = 16, 100_000
+#: Least ratio of the eigenvalues of a Gram matrix that two passes can orthonormalise.
+GRAM_RATIO = 1e-11
+
+
+def thin_qr(X: Array) -> tuple[Array, Array]:
+    """Orthonormal Q and square R with X = Q R; R need not be triangular.
+
+    A tall X is multiplied by the inverse root of its Gram matrix, twice, which makes
+    two matrix products of a factorisation that is slow for such shapes. Where the
+    columns are too dependent for that, the factorisation is done.
+    """
+    xp = array_namespace(X)
+    n, k = X.shape
+    if n >= TALL * k and n * k >= TALL_ENTRIES:
+        first = _whiten(X)
+        second = None if first is None else _whiten(first[0])
+        if first is not None and second is not None:
+            return second[0], second[1] @ first[1]
+    Q, R = xp.linalg.qr(X)
+    return Q, R
+
+
+def _whiten(X: Array) -> tuple[Array, Array] | None:
+    """X G^-1/2 W and W^T G^1/2 of the Gram matrix G; None where it is near singular."""
+    xp = array_namespace(X)
+    wide = xp.astype(X, xp.float64, copy=False)
+    values, W = xp.linalg.eigh(wide.T @ wide)
+    low, high = float(to_numpy(values[0])), float(to_numpy(values[-1]))
+    if not low > GRAM_RATIO * high:
+        return None
+    root = xp.sqrt(values)
+    return X @ xp.astype(W / root, X.dtype), xp.astype((W * root).T, X.dtype)
+
+
 def _core(U: Array, V: Array) -> tuple[Array, ...]:
     """Bases of both factors and the decomposition between them."""
     xp = array_namespace(U)
-    Qu, Ru = xp.linalg.qr(U)
-    Qv, Rv = xp.linalg.qr(V)
+    Qu, Ru = thin_qr(U)
+    Qv, Rv = thin_qr(V)
     A, s, Bt = xp.linalg.svd(Ru @ Rv.T, full_matrices=False)
     return Qu, Qv, A, s, Bt
 
@@ -43,7 +80,7 @@ def _core(U: Array, V: Array) -> tuple[Array, ...]:
 def singular_values(U: Array, V: Array) -> Array:
     """Singular values of U V^T, (k,), descending."""
     xp = array_namespace(U)
-    Ru, Rv = xp.linalg.qr(U)[1], xp.linalg.qr(V)[1]
+    Ru, Rv = thin_qr(U)[1], thin_qr(V)[1]
     s = xp.linalg.svdvals(Ru @ Rv.T)
     k = U.shape[1]
     if s.shape[0] < k:

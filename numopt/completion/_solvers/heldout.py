@@ -10,6 +10,7 @@ import numpy as np
 from numopt._array.namespace import array_namespace, to_numpy
 from numopt._array.random import as_generator
 from numopt._validation import (
+    check_present,
     check_real,
     check_shape,
     check_values,
@@ -129,6 +130,7 @@ def heldout_rmse(
     from scipy.special import ndtri
 
     _, (y_true, y_pred) = float_arrays(y_true=y_true, y_pred=y_pred)
+    check_present("y_true", y_true)
     if y_true.ndim != 1 or y_true.shape[0] == 0:
         raise ValueError(
             message("y_true", "a non-empty vector", f"shape {tuple(y_true.shape)}")

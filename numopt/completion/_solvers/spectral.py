@@ -6,9 +6,10 @@ from typing import Any
 
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._array.random import as_generator, standard_normal
-from numopt._validation import check_real, float_arrays, message
+from numopt._validation import check_real, check_values, float_arrays, message
 from numopt.completion._kernels.als import line_sums
 from numopt.completion._problem import Observations, check_rank, observations
+from numopt.completion._solvers.factors import thin_qr
 from numopt.typing import Array
 
 __all__ = ["clip_rows", "incoherence", "spectral_init", "truncated_svd"]
@@ -49,17 +50,11 @@ def truncated_svd(
         return line_sums(by_col.indptr, by_col.indices, by_column, X)
 
     X = standard_normal(rng, (n, width), xp=xp, dtype=values.dtype, device=where)
-    Q = _orthonormal(forward(X))
+    Q = thin_qr(forward(X))[0]
     for _ in range(passes):
-        Q = _orthonormal(forward(_orthonormal(backward(Q))))
+        Q = thin_qr(forward(thin_qr(backward(Q))[0]))[0]
     A, s, Bt = xp.linalg.svd(backward(Q).T, full_matrices=False)
     return Q @ A[:, :rank], s[:rank], Bt[:rank, :].T
-
-
-def _orthonormal(X: Array) -> Array:
-    """Orthonormal basis of the columns."""
-    xp = array_namespace(X)
-    return xp.linalg.qr(X)[0]
 
 
 def clip_rows(U: Array, bound: float | None) -> Array:
@@ -83,7 +78,7 @@ def clip_rows(U: Array, bound: float | None) -> Array:
     lost = float(to_numpy(xp.sum((U - kept) ** 2)))
     if lost == 0.0 or lost > CLIP_SHARE * k:
         return U
-    return _orthonormal(kept)
+    return thin_qr(kept)[0]
 
 
 def incoherence(Q: Any) -> float:
@@ -122,11 +117,12 @@ def incoherence(Q: Any) -> float:
     1.0
     """
     xp, (Q,) = float_arrays(Q=Q)
+    check_values("Q", Q)
     if Q.ndim != 2 or Q.shape[0] < Q.shape[1] or Q.shape[1] == 0:
         raise ValueError(
             message("Q", "of shape (m, k) with m >= k >= 1", f"{tuple(Q.shape)}")
         )
-    basis = _orthonormal(Q)
+    basis = thin_qr(Q)[0]
     top = float(to_numpy(xp.max(xp.sum(basis * basis, axis=1))))
     m, k = Q.shape
     return m / k * top

@@ -200,9 +200,7 @@ def _learn(side: Side, mean: Array, cov: Array) -> Array:
     """Precisions that maximise the bound, over the lines that have data."""
     xp = array_namespace(mean)
     seen = xp.astype(side.counts > 0, mean.dtype)
-    d = mean.shape[1]
-    eye = xp.eye(d, dtype=mean.dtype, device=device(mean))
-    second = mean * mean + xp.sum(cov * eye, axis=2)
+    second = mean * mean + xp.linalg.diagonal(cov)
     total = xp.sum(second * seen[:, None], axis=0)
     count = xp.sum(seen)
     cap = xp.full_like(total, PRECISION_CAP)

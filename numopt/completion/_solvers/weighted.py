@@ -8,6 +8,7 @@ from numopt._array.namespace import array_namespace, to_numpy
 from numopt._validation import (
     check_choice,
     check_ndim,
+    check_present,
     check_shape,
     check_values,
     float_arrays,
@@ -88,7 +89,7 @@ def weighted_low_rank(
     check_choice("method", method, ("auto", "closed", "als"))
     xp, (M,) = float_arrays(M=M)
     check_ndim("M", M, 2)
-    check_values("M", M)
+    low, high = check_values("M", M, squared=True)
     rank = check_rank(rank, M.shape)
     p, q, W = _weights(M, weights)
     if method == "closed" and W is not None:
@@ -106,6 +107,8 @@ def weighted_low_rank(
         floor = 1e-6 * float(to_numpy(xp.max(p))), 1e-6 * float(to_numpy(xp.max(q)))
         p, q = p + floor[0], q + floor[1]
     closed = _closed(M, p, q, rank)
+    if low == high == 0:
+        return closed  # nothing to fit; alternating from zero would divide by zero
     zero = closed.row_bias[:, None], closed.col_bias[:, None]
     start = (
         xp.concat([closed.row_factors, zero[0]], axis=1),
@@ -126,9 +129,12 @@ def _weights(M: Array, weights: Any) -> tuple[Any, Any, Any]:
     else:
         xp, arrays = float_arrays(M=M, weights=weights)
         w: Array = arrays[1]
+        check_present("weights", w)
         if w.ndim == 2:
             check_shape("weights", w, tuple(M.shape), why="that of M")
-            check_values("weights", w, nonnegative=True)
+            _, largest = check_values("weights", w, nonnegative=True)
+            if largest == 0:
+                raise ValueError(message("weights", "positive somewhere", "all zero"))
             return None, None, w
         p, q = w, xp.ones_like(M[0, :])
     for name, a, n in (("weights", p, M.shape[0]), ("weights", q, M.shape[1])):

@@ -48,6 +48,7 @@ def _ascent(rng, dtype, size):
         B,
         (A * d).T @ (A * d),
         np.arange(p),
+        np.zeros(p),
         np.full(p, -1),
         np.zeros(m, np.int64),
         np.zeros(m),
@@ -55,7 +56,9 @@ def _ascent(rng, dtype, size):
         np.zeros((m, m)),
         np.full(p, beta * n),
         beta * B,
-        np.array([beta, n, y @ y, 0.5, -1, 1e-5, 1, 1e-6, 1, 0, 0, 0, 0, beta * y @ y]),
-        np.array([0, p, 0]),
+        np.array(
+            [beta, n, y @ y, 0.5, -1, 1e-5, 1, 1e-6, 1, 0, 0, 0, 0, beta * y @ y, p]
+        ),
+        np.array([0, 0]),
         20,
     )

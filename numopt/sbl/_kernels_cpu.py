@@ -28,10 +28,11 @@ ROUND_DONE, NEEDS_ROW, NEEDS_SPACE = 0, 1, 2
     EVIDENCE,  # out: log evidence without its constant
     WAITING,  # out: atom that waits for its Gram row
     QUADRATIC,  # y^H C^-1 y, mean over the columns of Y
-) = range(14)
+    ATOMS,  # number of atoms that the prior counts
+) = range(15)
 
 # Entries of `work_count` (int64).
-ACTIVE, POOL, ACTIONS = range(3)
+ACTIVE, ACTIONS = range(2)
 
 
 @jit_kernel
@@ -62,11 +63,12 @@ def _mean_square(Q, j):
 
 
 @jit_finite
-def _best_addition(S, Q, position, floor):
+def _best_addition(S, Q, position, floor, score):
     """Inactive atom of the largest |q|^2/s, which is also that of the largest gain."""
     p, L = S.size, Q.shape[0]
-    score = np.zeros(p)
-    for k in range(L):
+    for j in range(p):
+        score[j] = _square(Q[0, j])
+    for k in range(1, L):
         for j in range(p):
             score[j] += _square(Q[k, j])
     best = 0.0
@@ -233,6 +235,7 @@ def evidence_ascent(
     B,
     work_G,
     work_slot,
+    work_score,
     work_position,
     work_act,
     work_alpha,
@@ -251,15 +254,18 @@ def evidence_ascent(
         m = work_count[ACTIVE]
         to_add = to_delete = control[PENALTY]
         if to_add < 0:
-            to_add = max(0.0, math.log((p - m) / (m + 1.0))) if p > m else 0.0
-            to_delete = max(0.0, math.log((p - m + 1.0) / m)) if m > 0 else 0.0
+            rest = control[ATOMS] - m
+            to_add = max(0.0, math.log(rest / (m + 1.0))) if rest > 0 else 0.0
+            to_delete = max(0.0, math.log((rest + 1.0) / m)) if m > 0 else 0.0
         gain, place, alpha_new = _best_change(
             work_S, work_Q, work_act, work_alpha, m, to_delete, control[FACTOR]
         )
         add = -1
         if m < most:
             floor = 1e-13 * control[BETA] * control[ROWS]
-            ratio, found = _best_addition(work_S, work_Q, work_position, floor)
+            ratio, found = _best_addition(
+                work_S, work_Q, work_position, floor, work_score
+            )
             if found >= 0:
                 gain_add = control[FACTOR] * (ratio - 1.0 - math.log(ratio)) - to_add
                 if gain_add > gain:

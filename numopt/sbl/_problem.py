@@ -10,7 +10,7 @@ import numpy as np
 from numopt._array.linalg import CholeskyFactor, cho_solve
 from numopt._array.namespace import array_namespace, device, is_array, to_numpy
 from numopt._array.sparse import is_sparse
-from numopt._validation import check_ndim, check_real, message
+from numopt._validation import check_ndim, check_real, check_values, message
 from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array, Namespace
 
@@ -122,6 +122,7 @@ def check_finite(name: str, x: Array) -> None:
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(host))[0])
         where = index[0] if len(index) == 1 else index
         raise ValueError(message(name, "finite", f"{host[index]} at index {where}"))
+    check_values(name, xp.abs(x), squared=True)
 
 
 def jittered_cholesky(C: Array, name: str = "A") -> Array:

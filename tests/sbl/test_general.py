@@ -191,9 +191,60 @@ def test_sparse_dictionary_equals_dense(complex_):
 
 @pytest.mark.parametrize("complex_", [False, True])
 def test_operator_finds_the_support(complex_):
-    A, y, x, noise = sparse_model(80, 160, 4, complex_=complex_, snr_db=30)
-    result = sbl(aslinearoperator(A), y, noise_var=noise, random_state=0, warn=False)
-    assert relative_error(result.coef, x) < 0.1
+    """Few atoms: the columns are made, and selected as the entries would be."""
+    A, y, _, noise = sparse_model(80, 160, 4, complex_=complex_, snr_db=30)
+    result = sbl(aslinearoperator(A), y, noise_var=noise, random_state=0)
+    desired = sbl(A, y, noise_var=noise)
+    np.testing.assert_array_equal(result.active, desired.active)
+    np.testing.assert_allclose(result.coef, desired.coef, rtol=1e-6, atol=1e-9)
+
+
+def _wide_sparse(n, p, k, density):
+    """Sparse dictionary with many more atoms than rows, and 20 dB measurements."""
+    rng = np.random.default_rng(0)
+    A = sp.random_array(
+        (n, p), density=density, rng=rng, format="csc",
+        data_sampler=rng.standard_normal,
+    )  # fmt: skip
+    x = np.zeros(p)
+    x[rng.choice(p, k, replace=False)] = rng.choice([-2.0, 2.0], k)
+    noise = float(np.var(A @ x)) / 100
+    return A, A @ x + np.sqrt(noise) * rng.standard_normal(n), x, noise
+
+
+@pytest.mark.parametrize(
+    ("n", "p", "k", "density"),
+    [
+        (300, 4000, 8, 0.1),
+        pytest.param(2000, 100_000, 30, 0.005, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("learn", [False, True])
+def test_products_alone_narrow_down_a_wide_dictionary(n, p, k, density, learn):
+    """More atoms than can be handled one by one; the answer is that of "fast"."""
+    A, y, x, noise = _wide_sparse(n, p, k, density)
+    result = sbl(
+        aslinearoperator(A), y, noise_var=None if learn else noise, random_state=0
+    )
+    assert result.converged
+    np.testing.assert_array_equal(result.active, np.flatnonzero(x))
+    assert relative_error(result.coef, x) < 0.05
+    assert result.noise_var == pytest.approx(noise, rel=0.3)
+    desired = sbl(A, y, noise_var=None if learn else noise)
+    np.testing.assert_allclose(result.coef, desired.coef, rtol=1e-2, atol=1e-3)
+
+
+def test_an_early_stop_leaves_no_more_atoms_than_rows():
+    A, y, _, noise = _wide_sparse(100, 3000, 5, 0.1)
+    result = sbl(
+        A, y, method="cofem", noise_var=noise, sparsity_prior="none", max_iter=1,
+        random_state=0, warn=False,
+    )  # fmt: skip
+    assert not result.converged
+    assert result.active.size == 100
+    assert result.cov.shape == (100, 100)
+    mean, _ = _posterior(A.toarray(), y, result)
+    np.testing.assert_allclose(result.coef, mean, atol=1e-6 * np.abs(mean).max())
 
 
 @pytest.mark.parametrize("method", BATCH)
@@ -296,7 +347,9 @@ def test_max_iter_is_honest():
     A, y, *_ = sparse_model(40, 60, 6)
     for method in METHODS:
         with pytest.warns(ConvergenceWarning, match="did not converge"):
-            result = sbl(A, y, method=method, max_iter=2, random_state=0)
+            result = sbl(
+                A, y, method=method, sparsity_prior="none", max_iter=2, random_state=0
+            )
         assert not result.converged
         assert result.status == "max_iter"
         assert np.all(np.isfinite(result.coef))

@@ -149,11 +149,11 @@ class BlockSBLRegressor(LinearSBL):
         BlockSBLRegressor
             The fitted estimator.
         """
-        X, y = self._validated(X, y)
+        X, y, sums = self._validated(X, y)
         groups = check_groups(self.groups, X.shape[1])
         weights = check_weights(sample_weight, X)
         Y = np.asarray(y, np.float64)[:, None]
-        data = centred(X, Y, weights, self.fit_intercept, implicit=False)
+        data = centred(X, Y, weights, self.fit_intercept, implicit=False, sums=sums)
         solver = BlockSolver(
             self.method, self.intra_corr, self.prune_tol, self.noise_var
         )

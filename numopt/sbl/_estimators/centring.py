@@ -11,13 +11,30 @@ from numopt._array.sparse import is_sparse
 from numopt._estimator.sklearn_compat import check_sample_weight
 from numopt.sbl._kernels import column_moments
 from numopt.sbl._problem import SBLProblem
+from numopt.sbl._solvers.fast import GramRows
 
-__all__ = ["Centred", "centred", "check_weights"]
+__all__ = ["Centred", "Sums", "centred", "check_weights", "column_sums"]
 
 #: A column whose centred energy is below this part of its raw energy is constant.
 ROUNDING = 1e-24
 #: Products may be centred afterwards while they lose no more than this factor.
 CANCELLATION = 1e4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sums:
+    """Column sums of ``X - shift`` and of its squares."""
+
+    shift: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+
+def column_sums(X: np.ndarray, centre: bool) -> Sums:
+    """One pass over a C-order matrix of doubles; its first row is the shift."""
+    shift = X[0].copy() if centre else np.zeros(X.shape[1])
+    moments = column_moments.for_namespace(numpy_namespace)
+    return Sums(shift, *moments(read_only(X), shift))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,6 +46,21 @@ class Centred:
     y_mean: np.ndarray
     energies: np.ndarray | None  # of the centred columns
     hidden_mean: np.ndarray | None  # column means that the dictionary still contains
+
+    @property
+    def gram(self) -> GramRows:
+        """Gram rows of the centred dictionary, none of them made."""
+        problem = self.problem
+        return GramRows(
+            problem.A, problem.rows, energies=self.energies, mean=self.hidden_mean
+        )
+
+    def target(self, k: int) -> "Centred":
+        """The regression of one of several targets."""
+        problem = dataclasses.replace(
+            self.problem, Y=self.problem.Y[:, [k]], vector=True
+        )
+        return dataclasses.replace(self, problem=problem, y_mean=self.y_mean[[k]])
 
 
 def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
@@ -44,12 +76,19 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
 
 
 def centred(
-    X: Any, Y: np.ndarray, weights: np.ndarray | None, centre: bool, *, implicit: bool
+    X: Any,
+    Y: np.ndarray,
+    weights: np.ndarray | None,
+    centre: bool,
+    *,
+    implicit: bool,
+    sums: Sums | None = None,
 ) -> Centred:
     """Centre by weighted means and scale rows by the roots of their weights.
 
     With ``implicit`` the dictionary may keep its means: a product of two columns is
-    then corrected afterwards, as ``hidden_mean`` says.
+    then corrected afterwards, as ``hidden_mean`` says. ``sums`` are those of X where
+    they are known.
     """
     rows = float(X.shape[0]) if weights is None else float(weights.sum())
     y_mean = np.zeros(Y.shape[1])
@@ -60,8 +99,10 @@ def centred(
         R *= np.sqrt(weights)[:, None]
     # What is left of a constant target or column is rounding, not signal.
     R[:, np.sum(R * R, axis=0) <= ROUNDING * rows * y_mean**2] = 0.0
-    build = _sparse if is_sparse(X) else _dense
-    A, x_mean, energies, hidden = build(X, weights, rows, centre, implicit)
+    if is_sparse(X):
+        A, x_mean, energies, hidden = _sparse(X, weights, rows, centre, implicit)
+    else:
+        A, x_mean, energies, hidden = _dense(X, weights, rows, centre, implicit, sums)
     problem = SBLProblem(A=A, Y=R, vector=R.shape[1] == 1, rows=rows)
     return Centred(problem, x_mean, y_mean, energies, hidden)
 
@@ -70,20 +111,23 @@ _Built = tuple[Any, np.ndarray, np.ndarray, np.ndarray | None]
 
 
 def _dense(
-    X: Any, weights: np.ndarray | None, rows: float, centre: bool, implicit: bool
+    X: Any,
+    weights: np.ndarray | None,
+    rows: float,
+    centre: bool,
+    implicit: bool,
+    sums: Sums | None = None,
 ) -> _Built:
     """Dictionary, means, energies and hidden means of a dense matrix."""
     X = np.ascontiguousarray(X, np.float64)
     p = X.shape[1]
     if weights is None:
-        shift = X[0].copy() if centre else np.zeros(p)
-        moments = column_moments.for_namespace(numpy_namespace)
-        first, second = moments(read_only(X), shift)
+        sums = column_sums(X, centre) if sums is None else sums
         if not centre:
-            return X, shift, second, None
-        first /= rows
-        x_mean = shift + first
-        energies = np.maximum(second - rows * first**2, 0.0)
+            return X, np.zeros(p), sums.second, None
+        first = sums.first / rows
+        x_mean = sums.shift + first
+        energies = np.maximum(sums.second - rows * first**2, 0.0)
         level = rows * np.maximum(x_mean**2, first**2)
         energies[energies <= ROUNDING * level] = 0.0
         if implicit and np.all(level <= CANCELLATION * energies):

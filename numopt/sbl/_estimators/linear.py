@@ -17,7 +17,14 @@ from numopt._estimator.sklearn_compat import (
     fit_context,
     validate_data,
 )
-from numopt.sbl._estimators.centring import Centred, centred, check_weights
+from numopt.sbl._estimators.centring import (
+    Centred,
+    Sums,
+    centred,
+    check_weights,
+    column_sums,
+)
+from numopt.sbl._solvers.fast import GramRows
 from numopt.sbl._solvers.general import METHODS, Options, prior_penalty, solve
 from numopt.sbl._solvers.result import SBLResult
 
@@ -60,6 +67,7 @@ class LinearSBL(RegressorMixin, BaseEstimator):
     intercept_: Any
     _x_mean: Any
     _offset: Any
+    fit_intercept: bool
 
     @classmethod
     @functools.cache
@@ -73,15 +81,23 @@ class LinearSBL(RegressorMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    def _validated(self, X: Any, y: Any, **options: Any) -> tuple[Any, np.ndarray]:
-        """Check the data; plain arrays of doubles skip what cannot concern them."""
-        if not _is_plain(X, y):
-            options |= {"accept_sparse": ("csr", "csc"), "dtype": FLOATS}
-            return validate_data(self, X, y, y_numeric=True, **options)
-        self.n_features_in_ = X.shape[1]
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        return X, y
+    def _validated(
+        self, X: Any, y: Any, **options: Any
+    ) -> tuple[Any, np.ndarray, Sums | None]:
+        """Check the data; plain arrays of doubles skip what cannot concern them.
+
+        Sums over the columns show whether all entries are finite, and are of use later.
+        They may overflow: the general validation then decides.
+        """
+        if _is_plain(X, y, **options):
+            sums = column_sums(X, self.fit_intercept)
+            if math.isfinite(sums.second.sum()) and math.isfinite(y.sum()):
+                self.n_features_in_ = X.shape[1]
+                if hasattr(self, "feature_names_in_"):
+                    del self.feature_names_in_
+                return X, y, sums
+        options |= {"accept_sparse": ("csr", "csc"), "dtype": FLOATS}
+        return *validate_data(self, X, y, y_numeric=True, **options), None
 
     def _keep(self, result: SBLResult, data: Centred) -> None:
         """Set the attributes common to all linear models."""
@@ -137,11 +153,23 @@ class _EvidenceRegressor(LinearSBL):
         self.verbose = verbose
         self.random_state = random_state
 
-    def _solve(self, X: Any, Y: np.ndarray, sample_weight: Any) -> SBLResult:
-        """Centre, solve and set the common attributes."""
+    def _data(self, X: Any, y: Any, sample_weight: Any) -> Centred:
+        """Validate, and centre all targets."""
+        X, y, sums = self._validated(X, y, multi_output=True)
         weights = check_weights(sample_weight, X)
-        fast = self.method in ("auto", "fast")
-        data = centred(X, Y, weights, self.fit_intercept, implicit=fast)
+        Y = np.asarray(y, np.float64)
+        self._many = Y.ndim == 2
+        return centred(
+            X,
+            Y if self._many else Y[:, None],
+            weights,
+            self.fit_intercept,
+            implicit=self.method in ("auto", "fast"),
+            sums=sums,
+        )
+
+    def _solve(self, data: Centred, gram: GramRows) -> SBLResult:
+        """Solve and set the common attributes."""
         options = Options(
             noise_var=self.noise_var,
             penalty=prior_penalty(self.sparsity_prior),
@@ -150,13 +178,8 @@ class _EvidenceRegressor(LinearSBL):
             random_state=self.random_state,
             verbose=self.verbose,
         )
-        result = solve(
-            data.problem,
-            "fast" if fast else self.method,
-            options,
-            energies=data.energies,
-            mean=data.hidden_mean,
-        )
+        method = "fast" if self.method == "auto" else self.method
+        result = solve(data.problem, method, options, gram=gram)
         self._keep(result, data)
         return result
 
@@ -171,22 +194,17 @@ def deviation(
     return np.sqrt(np.maximum(var, 0.0) + 1.0 / alpha)
 
 
-def _is_plain(X: Any, y: Any) -> bool:
-    """Whether both are finite, matching C-order arrays of doubles, one target or more.
-
-    Sums of finite numbers may overflow; the general validation then decides.
-    """
+def _is_plain(X: Any, y: Any, multi_output: bool = False) -> bool:
+    """Whether both are matching arrays of doubles, X in C order."""
     return (
         type(X) is np.ndarray
         and type(y) is np.ndarray
         and X.dtype == y.dtype == np.float64
         and X.ndim == 2
-        and y.ndim == 1
+        and (y.ndim == 1 or (multi_output and y.ndim == 2 and y.size > 0))
         and X.flags.c_contiguous
         and X.shape[0] == y.shape[0] > 1
         and X.shape[1] > 0
-        and math.isfinite(X.sum())
-        and math.isfinite(y.sum())
     )
 
 
@@ -287,20 +305,19 @@ class SBLRegressor(MultiOutputMixin, _EvidenceRegressor):
         SBLRegressor
             The fitted estimator.
         """
-        X, y = self._validated(X, y, multi_output=True)
-        Y = np.asarray(y, np.float64)
-        if Y.ndim == 2:
-            return self._fit_each(X, Y, sample_weight)
-        result = self._solve(X, Y[:, None], sample_weight)
+        data = self._data(X, y, sample_weight)
+        if self._many:
+            return self._fit_each(data)
+        result = self._solve(data, data.gram)
         self.coef_ = result.coef.reshape(-1)
         self.intercept_ = float(self._offset[0])
         return self
 
-    def _fit_each(self, X: Any, Y: np.ndarray, sample_weight: Any) -> Self:
+    def _fit_each(self, data: Centred) -> Self:
         """Fit the targets one by one; attributes become lists or gain an axis."""
-        fits = []
-        for k in range(Y.shape[1]):
-            self._solve(X, Y[:, [k]], sample_weight)
+        fits, gram = [], data.gram
+        for k in range(data.y_mean.size):
+            self._solve(data.target(k), gram)
             fits.append([getattr(self, name) for name in PER_TARGET])
         for name, values in zip(PER_TARGET, zip(*fits, strict=True), strict=True):
             setattr(self, name, list(values))
@@ -419,12 +436,12 @@ class MultiTaskSBL(MultiOutputMixin, _EvidenceRegressor):
         MultiTaskSBL
             The fitted estimator.
         """
-        X, y = self._validated(X, y, multi_output=True)
-        Y = np.asarray(y, np.float64)
-        result = self._solve(X, Y.reshape(X.shape[0], -1), sample_weight)
-        coef = result.coef.reshape(X.shape[1], -1).T
-        self.coef_ = coef[0] if Y.ndim == 1 else np.ascontiguousarray(coef)
-        self.intercept_ = float(self._offset[0]) if Y.ndim == 1 else self._offset
+        data = self._data(X, y, sample_weight)
+        coef = self._solve(data, data.gram).coef
+        self.coef_ = np.ascontiguousarray(coef.reshape(data.x_mean.size, -1).T)
+        self.intercept_ = self._offset
+        if not self._many:
+            self.coef_, self.intercept_ = self.coef_[0], float(self._offset[0])
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:

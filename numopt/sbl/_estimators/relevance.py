@@ -194,7 +194,7 @@ class RVMRegressor(RegressorMixin, BaseEstimator):
             verbose=self.verbose,
         )
         method = "fast" if self.method == "auto" else self.method
-        result = solve(data.problem, method, options, energies=data.energies)
+        result = solve(data.problem, method, options, gram=data.gram)
         self.relevance_ = result.active
         self.relevance_vectors_ = X[result.active]
         self.dual_coef_ = result.coef[result.active].reshape(-1)

@@ -12,29 +12,86 @@ from numopt._array.sparse import is_sparse
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt.sbl._kernels import column_moments, evidence_ascent
-from numopt.sbl._problem import SBLProblem, abs2
+from numopt.sbl._problem import SBLProblem, is_complex
 
-__all__ = ["FastSolver"]
+__all__ = ["FastSolver", "GramRows", "in_double"]
 
 ROUND = 20  # actions between two updates of the noise
 NOISE_SETTLED = 1e-4  # movement of log noise that counts as none
 NOISE_START, NOISE_LOW, NOISE_HIGH = 0.1, 1e-6, 1.0  # in units of mean |y|^2
 # Gram rows are made several at a time: the product is bound by reading the dictionary,
-# and for small ones by calling it at all. Below WHOLE products all are made at once.
-AHEAD, AHEAD_WORK, WHOLE = 4, 500_000, 4_000_000
+# and for small ones by calling it at all. Below WHOLE products, and of NARROW
+# dictionaries, all are made at once.
+AHEAD, AHEAD_WORK, WHOLE, NARROW = 4, 500_000, 4_000_000, 64
 # Entries of the kernel's `work_control` and `work_count` that are read here.
 BETA, FACTOR, LEARN, GAIN, MOVE, EVIDENCE, WAITING = 0, 3, 6, 9, 10, 11, 12
-ACTIVE, POOL, ACTIONS = range(3)
+ACTIVE, ACTIONS = range(2)
+
+
+class GramRows:
+    """Rows of the Gram matrix of scaled columns, made when a fit asks for them.
+
+    They depend on the dictionary alone: fits to several targets share them. ``d``
+    scales each column to mean square one and is 0 where it is zero; ``mean`` holds
+    column means that ``A`` still contains, and ``energies`` are without them.
+    """
+
+    def __init__(
+        self,
+        A: Any,
+        rows: float,
+        *,
+        energies: np.ndarray | None = None,
+        mean: np.ndarray | None = None,
+    ) -> None:
+        p = A.shape[1]
+        self.A, self.rows, self.mean = A, rows, mean
+        self.d = scales(column_energies(A) if energies is None else energies, rows)
+        self.G = np.empty((min(p, 32), p), A.dtype)
+        self.slot = np.full(p, -1)  # row of G of an atom, -1 without
+        self.count = 0
+
+    def make(self, chosen: np.ndarray) -> None:
+        """Append the rows of some atoms."""
+        A, k = self.A, self.count
+        stop = k + chosen.size
+        if stop > self.G.shape[0]:
+            pool = min(self.d.size, max(stop, 2 * self.G.shape[0]))
+            self.G = _padded(self.G, (pool, self.d.size))
+        if is_sparse(A):
+            columns = A[:, chosen].toarray()
+            rows = (A.T @ columns.conj()).T
+        else:
+            columns = A[:, chosen]
+            rows = (columns.conj() if A.dtype.kind == "c" else columns).T @ A
+        if self.mean is not None:
+            rows -= (self.rows * self.mean[chosen])[:, None] * self.mean
+        rows *= self.d
+        np.multiply(rows, self.d[chosen][:, None], out=self.G[k:stop])
+        self.slot[chosen] = np.arange(k, stop)
+        self.count = stop
+
+    def ask(self, waiting: int, score: np.ndarray) -> None:
+        """Make the row that is waited for, with others of atoms of a high score."""
+        missing = self.slot < 0
+        n, p = self.A.shape[0], self.d.size
+        count = max(AHEAD, int(AHEAD_WORK / (n * p)))
+        if count >= p or p <= NARROW or n * p * p <= WHOLE:
+            self.make(missing.nonzero()[0])
+            return
+        score = np.where(missing, score, -1.0)
+        score[waiting] = math.inf
+        top = score.argpartition(-count)[-count:]
+        self.make(top[score[top] > 0])
 
 
 @dataclasses.dataclass(slots=True)
 class FastState:
     """Arrays of the kernel, in units where columns and measurements have RMS one."""
 
-    d: np.ndarray  # scale of each column, 0 where the column is zero
+    gram: GramRows
     B: np.ndarray  # (L, p) inner products with the measurements
-    G: np.ndarray  # Gram rows made so far
-    slot: np.ndarray  # row of G of an atom, -1 without
+    score: np.ndarray  # |q|^2 / s of inactive atoms
     position: np.ndarray  # place in the active list, -1 outside
     act: np.ndarray
     alpha: np.ndarray
@@ -53,8 +110,9 @@ class FastState:
     def kernel_args(self) -> tuple[Any, ...]:
         """Arguments of ``evidence_ascent`` but the last."""
         return (
-            *(self.d, self.B, self.G, self.slot, self.position, self.act, self.alpha),
-            *(self.mu, self.Sigma, self.S, self.Q, self.control, self.count),
+            *(self.gram.d, self.B, self.gram.G, self.gram.slot, self.score),
+            *(self.position, self.act, self.alpha, self.mu, self.Sigma),
+            *(self.S, self.Q, self.control, self.count),
         )
 
 
@@ -70,15 +128,15 @@ class FastSolver(Solver[SBLProblem, FastState]):
     tol: float
     max_iter: int
     noise_var: float | None = None
-    energies: np.ndarray | None = None
-    mean: np.ndarray | None = None  # column means that A still contains
+    gram: GramRows | None = None  # of this dictionary, where there are some already
+    atoms: int | None = None  # those the prior counts, when p of them are left
     name: str = "sbl(method='fast')"
 
     def init(self, problem: SBLProblem, warm_start: Any) -> FastState:
         """Scale the data, start without atoms or from those of ``gamma0``."""
         A, n = problem.A, problem.rows
-        energy = self.energies if self.energies is not None else energies(A)
-        d = scales(energy, n)
+        gram = GramRows(A, n) if self.gram is None else self.gram
+        d = gram.d
         Y, mix = compress(problem.Y)
         L = problem.Y.shape[1]
         y_scale = math.sqrt(np.sum(Y.real**2 + Y.imag**2) / (n * Y.shape[1]))
@@ -89,10 +147,9 @@ class FastSolver(Solver[SBLProblem, FastState]):
         noise = NOISE_START if self.noise_var is None else self.noise_var / (y_scale**2)
         beta = 1.0 / noise
         state = FastState(
-            d=d,
+            gram=gram,
             B=B,
-            G=np.empty((min(p, 32), p), dtype),
-            slot=np.full(p, -1),
+            score=np.zeros(p),
             position=np.full(p, -1),
             act=np.zeros(m, np.int64),
             alpha=np.zeros(m),
@@ -100,8 +157,8 @@ class FastSolver(Solver[SBLProblem, FastState]):
             Sigma=np.zeros((m, m), dtype),
             S=np.where(d > 0, beta * n, 0.0),
             Q=beta * B,
-            control=np.zeros(14),
-            count=np.zeros(3, np.int64),
+            control=np.zeros(15),
+            count=np.zeros(2, np.int64),
             y_scale=y_scale,
             mix=mix,
         )
@@ -111,6 +168,7 @@ class FastSolver(Solver[SBLProblem, FastState]):
         state.control[:] = (
             *(beta, n, n, factor, self.penalty, self.tol, learn),
             *(NOISE_LOW, NOISE_HIGH, math.inf, 0.0, evidence, 0.0, beta * n),
+            self.atoms or p,
         )
         if warm_start is not None:
             self._seed(problem, state, np.asarray(warm_start))
@@ -118,30 +176,42 @@ class FastSolver(Solver[SBLProblem, FastState]):
 
     def _seed(self, problem: SBLProblem, state: FastState, gamma: np.ndarray) -> None:
         """Begin with the atoms of ``gamma > 0`` active."""
-        usable = np.flatnonzero((gamma > 0) & (state.d > 0))
+        d = state.gram.d
+        usable = np.flatnonzero((gamma > 0) & (d > 0))
         count = min(usable.size, math.ceil(problem.rows))
         seeds = usable[np.argsort(-gamma[usable], kind="stable")[:count]]
         _reserve(state, count)
-        _make_rows(problem, state, self.mean, seeds)
-        unit = (state.d * state.y_scale) ** 2
+        state.gram.make(seeds[state.gram.slot[seeds] < 0])
+        unit = (d * state.y_scale) ** 2
         state.act[:count], state.alpha[:count] = seeds, unit[seeds] / gamma[seeds]
         state.position[seeds] = np.arange(count)
         state.count[ACTIVE] = count
         learn, state.control[LEARN] = state.control[LEARN], 0.0
-        self._call(problem, state, 0)
+        self._call(state, 0)
         state.control[LEARN], state.control[GAIN] = learn, math.inf
 
     def step(self, problem: SBLProblem, state: FastState) -> FastState:
-        """One round: up to ``ROUND`` actions and the noise update."""
+        """Up to ``ROUND`` actions, and noise updates until there is nothing to do."""
         before = int(state.count[ACTIONS])
-        left = max(1, self.max_iter - before - state.idle)
-        self._call(problem, state, min(ROUND, left))
-        # A round that only moves the noise counts too, or the loop could be endless.
-        state.idle += int(state.count[ACTIONS] == before)
+        left = min(ROUND, max(1, self.max_iter - before - state.idle))
+        while left > 0:
+            done = int(state.count[ACTIONS])
+            self._call(state, left)
+            taken = int(state.count[ACTIONS]) - done
+            # A round that only moves the noise counts too, or there may be no end.
+            state.idle += int(taken == 0)
+            left -= max(taken, 1)
+            if self._rest(state) <= self.tol:
+                break
         state.fresh = False
         return state
 
-    def _call(self, problem: SBLProblem, state: FastState, actions: int) -> None:
+    def _rest(self, state: FastState) -> float:
+        """Best gain left, or the part of the noise's last movement that matters."""
+        gain, move = float(state.control[GAIN]), float(state.control[MOVE])
+        return max(gain, move * max(self.tol, 1e-300) / NOISE_SETTLED)
+
+    def _call(self, state: FastState, actions: int) -> None:
         """Run the kernel, and serve it Gram rows and space, until the round is done."""
         body = evidence_ascent.for_namespace(numpy_namespace)
         done = int(state.count[ACTIONS])
@@ -152,23 +222,19 @@ class FastSolver(Solver[SBLProblem, FastState]):
             if code == 0:
                 return
             if code == 1:
-                _make_rows(
-                    problem, state, self.mean, _promising(state, problem.shape[0])
-                )
+                state.gram.ask(int(state.control[WAITING]), state.score)
             else:
                 _reserve(state, 2 * state.act.size)
 
     def measure(self, problem: SBLProblem, state: FastState) -> dict[str, Any]:
         """Evidence in the caller's units; residual is the best gain left."""
-        control = state.control
-        rest = control[MOVE] * max(self.tol, 1e-300) / NOISE_SETTLED
         evidence = self.evidence(problem, state)
         return {
             "n_iter": int(state.count[ACTIONS]) + state.idle,
             "objective": -evidence,
-            "residual": math.inf if state.fresh else max(control[GAIN], rest),
+            "residual": math.inf if state.fresh else self._rest(state),
             "log_evidence": evidence,
-            "noise_var": state.y_scale**2 / control[BETA],
+            "noise_var": state.y_scale**2 / float(state.control[BETA]),
             "n_active": int(state.count[ACTIVE]),
         }
 
@@ -194,7 +260,7 @@ class FastSolver(Solver[SBLProblem, FastState]):
         m, p = int(state.count[ACTIVE]), problem.shape[1]
         order = np.argsort(state.act[:m], kind="stable")
         active = state.act[:m][order]
-        unit = state.d[active] * state.y_scale
+        unit = state.gram.d[active] * state.y_scale
         cov = state.Sigma[:m, :m][np.ix_(order, order)] * np.outer(unit, unit)
         mean = state.mu[:, :m][:, order] * unit
         if state.mix is not None:
@@ -215,14 +281,24 @@ class FastSolver(Solver[SBLProblem, FastState]):
         }
 
 
-def energies(A: Any) -> np.ndarray:
+def in_double(problem: SBLProblem) -> SBLProblem:
+    """Contiguous arrays of double precision: one compiled version serves them all."""
+    wide = np.complex128 if is_complex(problem.Y) else np.float64
+    A = problem.A if is_sparse(problem.A) else np.ascontiguousarray(problem.A, wide)
+    Y = np.ascontiguousarray(problem.Y, wide)
+    if A is problem.A and Y is problem.Y:
+        return problem
+    return SBLProblem(A=A, Y=Y, vector=problem.vector, rows=problem.rows)
+
+
+def column_energies(A: Any) -> np.ndarray:
     """Column sums of squared moduli of a dense or sparse dictionary."""
     if is_sparse(A):
         squared = A.multiply(A.conj()) if A.dtype.kind == "c" else A.multiply(A)
         return np.asarray(squared.sum(axis=0)).ravel().real
     parts = A.view(np.float64)  # real and imaginary parts are columns of their own
     moments = column_moments.for_namespace(numpy_namespace)
-    squares = moments(read_only(parts), np.zeros(parts.shape[1]))[1]
+    _, squares = moments(read_only(parts), np.zeros(parts.shape[1]))
     return squares if A.dtype.kind == "f" else squares.reshape(-1, 2).sum(axis=1)
 
 
@@ -241,43 +317,6 @@ def compress(Y: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     U, s, Vh = np.linalg.svd(Y, full_matrices=False)
     ratio = math.sqrt(s.size / L)
     return np.ascontiguousarray(U * (s * ratio)), Vh / ratio
-
-
-def _promising(state: FastState, rows: int) -> np.ndarray:
-    """Atom that waits for its Gram row, and others likely to enter soon."""
-    missing = state.slot < 0
-    p = state.S.size
-    count = max(AHEAD, int(AHEAD_WORK / (rows * p)))
-    if count >= p or rows * p * p <= WHOLE:
-        return missing.nonzero()[0]
-    score = abs2(state.Q[0]) if len(state.Q) == 1 else np.sum(abs2(state.Q), axis=0)
-    score = np.where(missing & (state.S > 0), score / (state.S + 1e-300), -1.0)
-    score[int(state.control[WAITING])] = math.inf
-    top = np.argpartition(score, -count)[-count:]
-    return top[score[top] >= 0]
-
-
-def _make_rows(
-    problem: SBLProblem, state: FastState, mean: np.ndarray | None, chosen: np.ndarray
-) -> None:
-    """Put the Gram rows of some atoms into the pool."""
-    A, k = problem.A, int(state.count[POOL])
-    stop = k + chosen.size
-    if stop > state.G.shape[0]:
-        pool = min(state.S.size, max(stop, 2 * state.G.shape[0]))
-        state.G = _padded(state.G, (pool, state.S.size))
-    if is_sparse(A):
-        columns = A[:, chosen].toarray()
-        rows = (A.T @ columns.conj()).T
-    else:
-        columns = A[:, chosen]
-        rows = (columns.conj() if state.G.dtype.kind == "c" else columns).T @ A
-    if mean is not None:
-        rows -= (problem.rows * mean[chosen])[:, None] * mean
-    rows *= state.d
-    np.multiply(rows, state.d[chosen][:, None], out=state.G[k:stop])
-    state.slot[chosen] = np.arange(k, stop)
-    state.count[POOL] = stop
 
 
 def _reserve(state: FastState, active: int) -> None:

@@ -25,13 +25,12 @@ from numopt.sbl._problem import (
     check_rows,
     float_or_complex,
     has_signal,
-    is_complex,
     is_operator,
     make_problem,
 )
 from numopt.sbl._solvers.batch import BatchSolver
 from numopt.sbl._solvers.cofem import CofemSolver
-from numopt.sbl._solvers.fast import FastSolver
+from numopt.sbl._solvers.fast import FastSolver, GramRows, in_double
 from numopt.sbl._solvers.result import SBLResult, zero_fields
 from numopt.typing import Callback
 
@@ -97,14 +96,15 @@ def sbl(
         - "mm": batch majorisation, monotone in the evidence, any array library;
         - "mackay": batch fixed point, quick but not monotone;
         - "em": expectation-maximisation, monotone and slow;
-        - "cofem": products only, for very large dictionaries.
+        - "cofem": products narrow a very large dictionary down to the 2048 atoms at
+          most whose columns are made; "fast" selects among them.
 
         "auto" is "fast", or "cofem" for an operator, or "mm" off the host.
     noise_var : float, default=None
         Noise variance; None learns it.
     sparsity_prior : {"beta", "none"} or float, default="beta"
-        Inclusion prior of "fast": a Bernoulli prior whose rate has a flat prior, no
-        prior (the plain evidence), or a constant cost in nats for each atom.
+        Inclusion prior of "fast" and "cofem": a Bernoulli prior whose rate has a flat
+        prior, no prior (the plain evidence), or a constant cost in nats for each atom.
     max_iter : int, default=None
         Limit of iterations (for "fast": of actions); None chooses by method.
     tol : float, default=1e-5
@@ -115,9 +115,10 @@ def sbl(
     gamma0 : array of shape (p,), default=None
         Prior variances to start from; "fast" starts with their support.
     n_probes : int, default=20
-        Random probes of "cofem".
+        Random draws of "cofem"; its variances have a relative error of
+        ``sqrt(2 / n_probes)``.
     random_state : int, Generator or None, default=None
-        Seed of the probes.
+        Seed of those draws.
     callback : callable, default=None
         Called as ``callback(info)``; a true answer stops.
     verbose : int, default=0
@@ -157,7 +158,8 @@ def sbl(
     "mm", "mackay" and "em" cost O(p^3) an iteration when p <= n and O(n^2 p)
     otherwise, and shrink as atoms are pruned. Columns and measurements are scaled
     internally, so the answer does not depend on their units. "fast" computes in
-    double precision and returns the precision of its input.
+    double precision and returns the precision of its input. "cofem" without inclusion
+    prior, stopped early, reports the n strongest atoms.
 
     When n is much smaller than p the evidence alone drives ``noise_var`` to zero and
     keeps about n/2 atoms; the inclusion prior repairs exactly that. "none" suits
@@ -179,6 +181,9 @@ def sbl(
 
     A. Lin, A. H. Song, B. Bilgic and D. Ba, "Covariance-free sparse Bayesian
     learning", 2021, arXiv 2105.10439.
+
+    G. Papandreou and A. L. Yuille, "Gaussian sampling by local perturbations", NIPS
+    2010.
 
     Examples
     --------
@@ -239,15 +244,14 @@ def solve(
     options: Options,
     *,
     gamma0: Any = None,
-    energies: np.ndarray | None = None,
-    mean: np.ndarray | None = None,
+    gram: GramRows | None = None,
     callback: Callback | None = None,
     warn: bool = True,
 ) -> SBLResult:
     """Run a named method on a validated problem.
 
-    "fast" computes in double precision; ``energies`` and ``mean`` are its column
-    energies where they are known, and the column means that A still contains.
+    "fast" computes in double precision; ``gram`` are its Gram rows, where there are
+    some of this dictionary already.
     """
     if not has_signal(problem):
         return SBLResult(**zero_fields(problem, options.noise_var))
@@ -255,14 +259,18 @@ def solve(
     solver: Any
     name = f"sbl(method={method!r})"
     if method == "fast":
-        problem = _in_double(problem)
+        problem = in_double(problem)
         limit = limit or 1000 + 20 * min(problem.shape)
         solver = FastSolver(
-            options.penalty, options.tol, limit, options.noise_var, energies, mean
+            options.penalty, options.tol, limit, options.noise_var, gram
         )
     elif method == "cofem":
         solver = CofemSolver(
-            options.n_probes, options.random_state, options.prune_tol, options.noise_var
+            options.n_probes,
+            options.random_state,
+            options.prune_tol,
+            options.noise_var,
+            options.penalty,
         )
     else:
         solver = BatchSolver(method, options.prune_tol, options.noise_var, name)
@@ -276,22 +284,12 @@ def solve(
         verbose=options.verbose,
         warn=warn,
     )
-    if method == "fast" and dtype in (np.float32, np.complex64):
+    if method in ("fast", "cofem") and dtype in (np.float32, np.complex64):
         for key in ("coef", "cov"):
             fields[key] = fields[key].astype(dtype)
         for key in ("gamma", "posterior_var"):
             fields[key] = fields[key].astype(np.float32)
     return SBLResult(**fields)
-
-
-def _in_double(problem: SBLProblem) -> SBLProblem:
-    """Contiguous arrays of double precision: one compiled version serves them all."""
-    wide = np.complex128 if is_complex(problem.Y) else np.float64
-    A = problem.A if is_sparse(problem.A) else np.ascontiguousarray(problem.A, wide)
-    Y = np.ascontiguousarray(problem.Y, wide)
-    if A is problem.A and Y is problem.Y:
-        return problem
-    return SBLProblem(A=A, Y=Y, vector=problem.vector, rows=problem.rows)
 
 
 def _positive(name: str, value: Any) -> float | None:

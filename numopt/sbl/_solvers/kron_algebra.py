@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numopt._array.namespace import array_namespace, to_numpy
-from numopt._validation import check_ndim, check_real, message
+from numopt._validation import check_ndim, check_present, check_real, message
 from numopt.sbl._problem import (
     adjoint,
     check_finite,
@@ -41,7 +41,9 @@ def apply_factors(factors: Sequence[Array], X: Array) -> Array:
     return xp.reshape(X, (L, -1)).mT
 
 
-def check_factors(factors: Any, y: Any = None) -> tuple[list[Array], Any]:
+def check_factors(
+    factors: Any, y: Any = None, *, name: str = "y"
+) -> tuple[list[Array], Any]:
     """Validate factors (and y): one library, one dtype, finite, 2-D."""
     if hasattr(factors, "shape") or not isinstance(factors, Sequence) or not factors:
         raise (ValueError if isinstance(factors, list | tuple) else TypeError)(
@@ -52,13 +54,13 @@ def check_factors(factors: Any, y: Any = None) -> tuple[list[Array], Any]:
     names = [f"factors[{i}]" for i in range(len(factors))]
     arrays = dict(zip(names, factors, strict=True))
     if y is not None:
-        arrays["y"] = y
+        arrays[name] = y
     _, made = float_or_complex(**arrays)
-    for name, x in zip(names, made, strict=False):
-        check_ndim(name, x, 2)
-        check_finite(name, x)
+    for each, x in zip(names, made, strict=False):
+        check_ndim(each, x, 2)
+        check_finite(each, x)
     if y is not None:
-        check_finite("y", made[-1])
+        check_finite(name, made[-1])
         return made[:-1], made[-1]
     return made, None
 
@@ -68,6 +70,7 @@ def flatten(name: str, x: Array, dims: tuple[int, ...]) -> tuple[Array, bool, bo
 
     Also returns whether x was a tensor and whether it had the axis of snapshots.
     """
+    check_present(name, x)
     xp = array_namespace(x)
     shape, M = tuple(x.shape), math.prod(dims)
     if shape == (M,):
@@ -132,7 +135,7 @@ def kron_matvec(factors: Sequence[Any], x: Any) -> Array:
     >>> kron_matvec([np.eye(2), [[1.0, 1.0]]], [1.0, 2.0, 3.0, 4.0])
     array([3., 7.])
     """
-    H, x = check_factors(factors, x)
+    H, x = check_factors(factors, x, name="x")
     X, tensor, many = flatten("x", x, _columns(H))
     return _unflatten(apply_factors(H, X), _rows(H), tensor, many)
 

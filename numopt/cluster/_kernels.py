@@ -129,17 +129,25 @@ def _moments_example(
 
 @kernel(numpy="numopt.cluster._kernels_cpu.relaxation:fantope_split")
 def fantope_split(
-    Z: Array, V: Array, last: Array, alpha: float
+    P: Array,
+    f: Array,
+    V: Array,
+    last: Array,
+    alpha: float,
+    out: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array, Array]:
     """One split of the ADMM for the clustering relaxation.
 
-    The nonnegative copy is ``Y = max(V, 0)`` and the scaled multiplier
-    ``U = min(V, 0)``. Returns ``V+ = alpha Z + (1 - alpha) Y + U``, its difference from
-    ``last`` in single precision, and
-    ``[||Z - Y+||_F^2, ||Y+ - Y||_F^2, ||V+ - V||_F^2]``.
+    With ``Z = 11^T/n + P diag(f) P^T``, the nonnegative copy ``Y = max(V, 0)`` and the
+    scaled multiplier ``U = min(V, 0)``: returns ``V+ = alpha Z + (1 - alpha) Y + U``,
+    its difference from ``last`` in single precision, and
+    ``[||Z - Y+||_F^2, ||Y+ - Y||_F^2, ||V+ - V||_F^2]``. Compiled bodies write the
+    first two results to ``out``, whose first array may be ``last``.
     """
-    xp = array_namespace(Z, V, last)
+    xp = array_namespace(P, f, V, last)
     zero = xp.zeros_like(V)
+    P = P * xp.sqrt(f)[None, :]
+    Z = P @ xp.matrix_transpose(P) + 1 / max(V.shape[0], 1)
     Y = xp.maximum(V, zero)
     moved = alpha * Z + (1 - alpha) * Y + xp.minimum(V, zero)
     Y_next = xp.maximum(moved, zero)
@@ -150,38 +158,51 @@ def fantope_split(
 
 @fantope_split.example
 def _split_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
-    Z, V, last = _squares(rng, dtype, size, 3)
-    return Z, V, last, 1.7
+    V, last = _squares(rng, dtype, size, 2)
+    P = rng.standard_normal((V.shape[0], 5)).astype(dtype)
+    return P, rng.random(5).astype(dtype), V, last, 1.7
 
 
 @kernel(numpy="numopt.cluster._kernels_cpu.relaxation:fantope_mix")
 def fantope_mix(
-    F: Array, D: Array, theta: Array, G: Array, inv_rho: float
+    F: Array,
+    D: Array,
+    theta: Array,
+    shrink: float,
+    G: Array,
+    inv_rho: float,
+    out: Array | None = None,
 ) -> tuple[Array, Array]:
     """The extrapolated iterate, and the matrix that the ADMM projects next.
 
-    ``V = F - sum_j theta_j D_j`` and ``A = |V| + G/rho`` (that is ``Y - U + G/rho``).
+    ``V = F - sum_j theta_j D_j``, its negative part times ``shrink``, and
+    ``A = |V| + G/rho`` (that is ``Y - U + G/rho``), both in the precision of F.
+    Compiled bodies write V to ``out``, which may be F.
     """
     xp = array_namespace(F, D, theta, G)
     V = F
     for k in range(D.shape[0]):
         V = V - theta[k] * xp.astype(D[k, :, :], F.dtype)
-    return V, xp.abs(V) + inv_rho * G
+    V = xp.where(V < 0, shrink * V, V)
+    return V, xp.abs(V) + xp.astype(inv_rho * G, F.dtype)
 
 
 @fantope_mix.example
 def _mix_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
-    F, G, *D = _squares(rng, dtype, size, 5)
-    return F, np.stack(D).astype(np.float32), rng.random(3).astype(dtype), G, 3.0
+    F, *D = _squares(rng, dtype, size, 4)
+    G = _squares(rng, np.float64, size, 1)[0]
+    theta = rng.random(3).astype(dtype)
+    return F, np.stack(D).astype(np.float32), theta, 0.5, G, 3.0
 
 
 @kernel(numpy="numopt.cluster._kernels_cpu.relaxation:fantope_dual")
 def fantope_dual(V: Array, G: Array, rho: float) -> tuple[Array, Array, Array]:
     """The dual matrix ``A = G + B`` with ``B = rho (max(-V, 0) + max(-V, 0)^T)/2``.
 
-    Returns A, its row sums, and ``[<G, max(V, 0)>, ||A||_F^2]``.
+    Returns A, its row sums, and ``[<G, max(V, 0)>, ||A||_F^2]`` in the precision of G.
     """
     xp = array_namespace(V, G)
+    V = xp.astype(V, G.dtype)
     zero = xp.zeros_like(V)
     B = xp.maximum(-V, zero) * (0.5 * rho)
     A = G + (B + xp.matrix_transpose(B))
@@ -191,7 +212,8 @@ def fantope_dual(V: Array, G: Array, rho: float) -> tuple[Array, Array, Array]:
 
 @fantope_dual.example
 def _dual_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
-    return *_squares(rng, dtype, size, 2), 0.7
+    V, G = _squares(rng, dtype, size, 1)[0], _squares(rng, np.float64, size, 1)[0]
+    return V, G, 0.7
 
 
 @kernel(numpy="numopt.cluster._kernels_cpu.relaxation:filtered_ritz")
@@ -209,6 +231,7 @@ def filtered_ritz(
     means = xp.mean(A, axis=1)
     V = _filtered(A, means, V - xp.mean(V, axis=0), low, cut, top, degree)
     Q, _ = xp.linalg.qr(V - xp.mean(V, axis=0))
+    Q = Q - xp.mean(Q, axis=0)
     W = A @ Q - means @ Q
     H = xp.matrix_transpose(Q) @ W
     w, S = xp.linalg.eigh((H + xp.matrix_transpose(H)) / 2)

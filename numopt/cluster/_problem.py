@@ -15,8 +15,6 @@ from numopt.typing import Array, Namespace
 
 __all__ = ["DenseRows", "KMeansProblem", "SparseRows", "membership_columns"]
 
-#: Squares of larger entries leave the range of float64.
-LARGEST_ENTRY = 1e150
 #: Relative asymmetry allowed in a precomputed similarity.
 SYMMETRY_TOL = 1e-10
 
@@ -341,13 +339,11 @@ def _largest(name: str, X: Array) -> float:
     try:
         low, high = check_values(name, X)
     except ValueError as error:
+        xp = array_namespace(X)
+        if bool(xp.all(xp.isfinite(X))):
+            raise
         raise ValueError(f"{name} contains NaN or infinity: {error}") from error
-    largest = max(abs(low), abs(high))
-    if largest > LARGEST_ENTRY:
-        raise ValueError(
-            message(name, f"at most {LARGEST_ENTRY:g} in magnitude", largest)
-        )
-    return largest
+    return max(abs(low), abs(high))
 
 
 def _power_of_two(value: float) -> float:

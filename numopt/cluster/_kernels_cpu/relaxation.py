@@ -52,46 +52,81 @@ def clipped_moments(X, halves, shift):
 
 
 @jit_finite
-def _fantope_split(Z, V, last, alpha, out_V, out_D, part, lo, hi, block):
-    zero = V.dtype.type(0)
-    beta = V.dtype.type(1) - alpha
-    gap = zero
-    change = zero
-    move = zero
-    for i in range(lo, hi):
-        for j in range(V.shape[1]):
-            v = V[i, j]
-            z = Z[i, j]
-            y = max(v, zero)
-            moved = alpha * z + beta * y + min(v, zero)
-            y_next = max(moved, zero)
-            out_V[i, j] = moved
-            out_D[i, j] = moved - last[i, j]
-            gap += (z - y_next) * (z - y_next)
-            change += (y_next - y) * (y_next - y)
-            move += (moved - v) * (moved - v)
-    part[block, 0] += gap
-    part[block, 1] += change
-    part[block, 2] += move
-
-
-def fantope_split(Z, V, last, alpha):
-    """One fused pass over the three matrices."""
-    n = V.shape[0]
-    moved, difference = np.empty_like(V), np.empty(V.shape, np.float32)
-    squares = reduce_blocks(
-        _fantope_split,
-        n,
-        (Z, V, last, V.dtype.type(alpha), moved, difference),
-        work=2 * n * n,
-        shape=(3,),
-        dtype=V.dtype,
-    )
-    return moved, difference, squares
+def _membership_row(left, right, shift, out_row):
+    """``shift + left @ right`` for one row: four products to a pass."""
+    q, n = right.shape
+    for j in range(n):
+        out_row[j] = shift
+    k = 0
+    while k + 4 <= q:
+        a, b, c, d = left[k], left[k + 1], left[k + 2], left[k + 3]
+        for j in range(n):
+            out_row[j] += (a * right[k, j] + b * right[k + 1, j]) + (
+                c * right[k + 2, j] + d * right[k + 3, j]
+            )
+        k += 4
+    while k < q:
+        a = left[k]
+        for j in range(n):
+            out_row[j] += a * right[k, j]
+        k += 1
 
 
 @jit_finite
-def _fantope_mix(F, D, theta, G, inv_rho, out_V, out_A, lo, hi):
+def _fantope_split(left, right, V, last, alpha, out_V, out_change, part, lo, hi, block):
+    n = V.shape[1]
+    zero = V.dtype.type(0)
+    beta = V.dtype.type(1) - alpha
+    row = np.empty(n, V.dtype)
+    for i in range(lo, hi):
+        _membership_row(left[i], right, V.dtype.type(1 / n), row)
+        gap = zero
+        change = zero
+        move = zero
+        for j in range(n):
+            v = V[i, j]
+            z = row[j]
+            y = max(v, zero)
+            moved = alpha * z + beta * y + min(v, zero)
+            y_next = max(moved, zero)
+            out_change[i, j] = moved - last[i, j]
+            out_V[i, j] = moved
+            gap += (z - y_next) * (z - y_next)
+            change += (y_next - y) * (y_next - y)
+            move += (moved - v) * (moved - v)
+        part[block, 0] += gap
+        part[block, 1] += change
+        part[block, 2] += move
+
+
+def fantope_split(P, f, V, last, alpha, out=None):
+    """One fused pass; rows of Z live for the pass only."""
+    n = V.shape[0]
+    moved, change = out or (np.empty_like(V), np.empty(V.shape, np.float32))
+    # The same factor on both sides: products commute, so Z is symmetric to the bit.
+    left = P * np.sqrt(f)
+    squares = reduce_blocks(
+        _fantope_split,
+        n,
+        (
+            left,
+            np.ascontiguousarray(left.T),
+            V,
+            last,
+            V.dtype.type(alpha),
+            moved,
+            change,
+        ),
+        work=n * n * (2 + P.shape[1] // 4),
+        shape=(3,),
+        dtype=V.dtype,
+    )
+    return moved, change, squares
+
+
+@jit_finite
+def _fantope_mix(F, D, theta, shrink, G, inv_rho, out_V, out_A, lo, hi):
+    zero = F.dtype.type(0)
     for i in range(lo, hi):
         for j in range(F.shape[1]):
             out_V[i, j] = F[i, j]
@@ -101,14 +136,18 @@ def _fantope_mix(F, D, theta, G, inv_rho, out_V, out_A, lo, hi):
                 for j in range(F.shape[1]):
                     out_V[i, j] -= weight * D[k, i, j]
         for j in range(F.shape[1]):
-            out_A[i, j] = abs(out_V[i, j]) + inv_rho * G[i, j]
+            v = out_V[i, j]
+            v = max(v, zero) + shrink * min(v, zero)
+            out_V[i, j] = v
+            out_A[i, j] = abs(v) + inv_rho * G[i, j]
 
 
-def fantope_mix(F, D, theta, G, inv_rho):
+def fantope_mix(F, D, theta, shrink, G, inv_rho, out=None):
     """Row by row: extrapolate, then the next matrix."""
-    n = F.shape[0]
-    V, A = np.empty_like(F), np.empty_like(F)
-    args = (F, D, theta, G, F.dtype.type(inv_rho), V, A)
+    n, A = F.shape[0], np.empty_like(F)
+    V = np.empty_like(F) if out is None else out
+    factors = F.dtype.type(shrink), G, G.dtype.type(inv_rho)
+    args = (F, D, theta, *factors, V, A)
     run_blocks(_fantope_mix, n, args, work=n * n * (2 + D.shape[0] // 2))
     return V, A
 
@@ -121,16 +160,18 @@ TILE = 32
 def _fantope_dual(V, G, half, out_A, out_rows, part, lo, hi, block):
     zero = V.dtype.type(0)
     n = V.shape[0]
-    primal = zero
-    square = zero
+    primal = G.dtype.type(0)
+    square = G.dtype.type(0)
     for tile in range(0, n, TILE):
         stop = min(tile + TILE, n)
         for i in range(lo, hi):
-            total = zero
+            total = G.dtype.type(0)
             for j in range(tile, stop):
                 v = V[i, j]
                 g = G[i, j]
-                a = g + half * (max(-v, zero) + max(-V[j, i], zero))
+                a = g + half * (
+                    G.dtype.type(max(-v, zero)) + G.dtype.type(max(-V[j, i], zero))
+                )
                 out_A[i, j] = a
                 total += a
                 primal += g * max(v, zero)
@@ -143,14 +184,14 @@ def _fantope_dual(V, G, half, out_A, out_rows, part, lo, hi, block):
 def fantope_dual(V, G, rho):
     """One pass over both matrices, in tiles because of the transpose."""
     n = V.shape[0]
-    A, rows = np.empty_like(V), np.zeros(n, V.dtype)
+    A, rows = np.empty_like(G), np.zeros(n, G.dtype)
     sums = reduce_blocks(
         _fantope_dual,
         n,
-        (V, G, V.dtype.type(0.5 * rho), A, rows),
+        (V, G, G.dtype.type(0.5 * rho), A, rows),
         work=4 * n * n,
         shape=(2,),
-        dtype=V.dtype,
+        dtype=G.dtype,
     )
     return A, rows, sums
 
@@ -241,6 +282,8 @@ def _filtered_ritz(A, V, low, cut, top, degree):
             sigma = ahead
     _centre_columns(V)
     Q = np.ascontiguousarray(_orthonormal(V))
+    # Columns that were nearly dependent have lost digits of this one.
+    _centre_columns(Q)
     _centred_product(A, means, Q, after)
     H = np.dot(Q.T, after)
     w, S = np.linalg.eigh((H + H.T) / 2)

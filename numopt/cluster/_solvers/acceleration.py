@@ -12,8 +12,6 @@ __all__ = ["MatrixExtrapolation"]
 DAMPING = 1e-10
 #: Entries of a residual that determine the few coefficients.
 SKETCH = 6_000
-#: A step longer than this multiple of the last one voids what is remembered.
-GROWTH = 2.0
 
 
 class MatrixExtrapolation:
@@ -56,7 +54,8 @@ class MatrixExtrapolation:
         ``length`` is the norm of the residual; the difference of the image is already
         in its slot.
         """
-        if length > GROWTH * self._length:
+        if length > self._length:
+            # Steps that grow show that what is remembered no longer describes the map.
             self.clear()
         self._length = length
         take = self._xp.take

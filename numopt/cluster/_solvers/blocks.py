@@ -134,7 +134,6 @@ def _bound_of_block(
     bound = best_clipped_bound(dual, inertia * (1 - BLOCK_GAP))
     if part.gap(inertia, bound.value) <= BLOCK_GAP:
         return bound
-    start = DualBound(bound.value, bound.slack, math.nan, dual.matrix(bound.lambda_))
     solver = FantopeSolver(n_clusters, BLOCK_GAP, 1e-6, None, rng)
     fields: dict[str, Any] = iterate(
         solver,
@@ -142,7 +141,7 @@ def _bound_of_block(
         tol=1e-6,
         max_iter=BLOCK_ITERATIONS,
         check_every=10,
-        warm_start=FantopeStart(labels, inertia, start),
+        warm_start=FantopeStart(labels, inertia, bound, dual),
         warn=False,
     )
     return fields["state"].bound

@@ -46,10 +46,10 @@ def dense_bound(
     """
     xp, n = problem.xp, problem.n
     A = G + B
-    top = eigenvalue_sum(A, n_clusters - 1)
-    bound = float(xp.sum(A)) / n + top
+    mean = float(xp.sum(A)) / n
     slack = 4 * n * EPS * (abs(problem.total) + float(xp.linalg.matrix_norm(A)))
-    return DualBound(problem.total - bound - slack, slack, math.nan, B)
+    bound = mean + eigenvalue_sum(A, n_clusters - 1, overwrite=True)
+    return DualBound(problem.total - bound - slack, slack, math.nan)
 
 
 class ClippedDual:
@@ -88,11 +88,12 @@ class ClippedDual:
         if not self.low_rank:
             self.order = problem.n
         self.scatter = self._scatter_norm(labels)
+        self.gram: Array = None
         if self.low_rank:
             self._rows = problem.data.take(self.sorting)
             self._gram = to_numpy(problem.data.feature_gram())
         else:
-            self._G = problem.gram()
+            self.gram = problem.gram()
 
     def _half_margins(self, margins: Array, a: int) -> Array:
         """Half the margins of the rows of cluster a towards its partners."""
@@ -139,7 +140,7 @@ class ClippedDual:
         """Evaluate the bound at one lambda."""
         if not self.low_rank:
             B = self.matrix(lambda_)
-            found = dense_bound(self.problem, self._G, B, self.n_clusters)
+            found = dense_bound(self.problem, self.gram, B, self.n_clusters)
             return dataclasses.replace(found, lambda_=lambda_)
         return self._low_rank_bound(lambda_)
 

@@ -13,16 +13,23 @@ from numopt._iterate.stopping import Stop
 from numopt.cluster import _kernels
 from numopt.cluster._problem import KMeansProblem, membership_columns
 from numopt.cluster._solvers.acceleration import MatrixExtrapolation
-from numopt.cluster._solvers.dual import DualBound
+from numopt.cluster._solvers.dual import ClippedDual, DualBound
 from numopt.cluster._solvers.projection import SMALL_ORDER, FantopeProjection
 from numopt.cluster._solvers.rounding import round_partition
-from numopt.cluster._solvers.spectral import EPS, RitzPairs, eigenvalue_sum
-from numopt.typing import Array, Namespace
+from numopt.cluster._solvers.spectral import (
+    EPS,
+    RitzPairs,
+    eigenvalue_sum,
+    ritz_numbers,
+)
+from numopt.typing import Array
 
 __all__ = ["FantopeSolver", "FantopeStart", "FantopeState"]
 
 ALPHA = 1.7
 RHO_START = 2.0
+#: Ratio of the residuals' square roots from which on rho is changed.
+BALANCED = 0.8
 ROUND_EVERY = 50
 #: Filters for the proof of a bound, until residuals (which enter squared) are small.
 BOUND_DEGREE = 8
@@ -30,30 +37,37 @@ BOUND_ROUNDS = 4
 BOUND_RESIDUAL = 1e-5
 #: Iterates remembered for extrapolation, by the order of the matrices: half an n x n
 #: matrix each.
-MEMORY = {1000: 6, 10**9: 3}
+MEMORY = {1000: 10, 10**9: 3}
+#: Single precision serves until a residual is this small; eigenvectors are not asked
+#: for more than its rounding allows.
+SINGLE_RESIDUAL = 5e-5
+SINGLE_ACCURACY = 5e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class FantopeStart:
-    """What the iterations start from: a partition and a bound with its multiplier."""
+    """What the iterations start from: a partition, its bound and where that is from."""
 
     labels: np.ndarray
     inertia: float
     bound: DualBound
+    clipped: ClippedDual | None
 
 
 @dataclasses.dataclass
 class FantopeState:
     """Work arrays of the ADMM; ``V`` holds Y in its positive part, U in its negative.
 
-    ``A = |V| + G/rho`` is what the next step projects.
+    ``A = |V| + G/(rho scale)`` is what the next step projects; None after a bound, for
+    which its memory was lent. V, the image before it (``last``) and A are in single
+    precision at first. ``best`` is the V of the best bound, with its weight.
     """
 
     G: Array
     scale: float
     V: Array
     last: Array
-    A: Array
+    A: Array | None
     rho: float
     projection: FantopeProjection
     extrapolation: MatrixExtrapolation
@@ -63,7 +77,7 @@ class FantopeState:
     labels: np.ndarray
     inertia: float
     bound: DualBound
-    dual_matrix: Array | None = None
+    best: tuple[Array, float] | None = None
     pairs: RitzPairs | None = None
     primal: float = math.inf
     dual: float = math.inf
@@ -71,13 +85,19 @@ class FantopeState:
     rounded: int = 0
     primal_value: float = math.nan
 
+    @property
+    def weight(self) -> float:
+        """What turns the scaled multiplier into the matrix B >= 0."""
+        return self.rho * self.scale
+
 
 @dataclasses.dataclass(frozen=True)
 class FantopeSolver(Solver[KMeansProblem, FantopeState]):
     """Alternate the projection on {Z 1 = 1, 0 <= Z <= I, tr Z = K} and on Z >= 0.
 
     The iteration V <- V+ is a fixed-point map that moves points no further apart;
-    Anderson extrapolation of V cuts the number of steps.
+    Anderson extrapolation of V cuts the number of steps. Whatever the precision of the
+    iterates, bounds are evaluated in double precision.
     """
 
     n_clusters: int
@@ -90,27 +110,27 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
 
     def init(self, problem: KMeansProblem, warm_start: FantopeStart) -> FantopeState:
         """Start from the matrix of the partition and the multiplier of the bound."""
-        xp, n = problem.xp, problem.n
-        G = problem.gram()
+        xp, n, start = problem.xp, problem.n, warm_start
+        dtype = xp.float32 if n > SMALL_ORDER else xp.float64
         scale = problem.spectral_norm() or 1.0
-        start = warm_start
         columns = membership_columns(start.labels, self.n_clusters, problem.like)
         sizes = np.bincount(start.labels, minlength=self.n_clusters)
         roots = xp.asarray(
             1 / np.sqrt(np.maximum(sizes, 1)), device=device(problem.like)
         )
-        H = columns * roots[None, :]
+        H = xp.astype(columns * roots[None, :], dtype)
         V = H @ xp.matrix_transpose(H)
-        if start.bound.dual is not None:
-            V = V - start.bound.dual / (RHO_START * scale)
-        G = G / scale
+        G = None if start.clipped is None else start.clipped.gram
+        if start.clipped is not None:
+            dual = start.clipped.matrix(start.bound.lambda_)
+            V = V - xp.astype(dual / (RHO_START * scale), dtype)
         memory = next(m for order, m in MEMORY.items() if n <= order)
         return FantopeState(
-            G=G,
+            G=problem.gram() if G is None else G,
             scale=scale,
             V=V,
-            last=V,
-            A=xp.abs(V) + G / RHO_START,
+            last=xp.zeros_like(V),
+            A=None,
             rho=RHO_START,
             projection=FantopeProjection(xp, n, self.n_clusters - 1, self.rng),
             extrapolation=MatrixExtrapolation(xp, V, memory),
@@ -124,43 +144,71 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
 
     def step(self, problem: KMeansProblem, state: FantopeState) -> FantopeState:
         """Project, split, extrapolate, and balance the residuals."""
-        xp = problem.xp
+        if state.A is None:
+            self._mix(problem, state, state.V, np.zeros(0), 1.0)
         accuracy = 0.1 * min(state.primal, state.dual, 1.0)
-        state.projection.project(state.A, max(accuracy, 1e-12))
+        single = state.V.dtype == problem.xp.float32
+        floor = SINGLE_ACCURACY if single else 1e-12
+        state.projection.project(state.A, max(accuracy, floor))
         P, weights = state.projection.factor()
-        Z = (P * weights[None, :]) @ xp.matrix_transpose(P) + 1 / problem.n
         ahead = state.extrapolation
-        image, difference, squares = state.split(Z, state.V, state.last, ALPHA)
-        ahead.differences[ahead.slot, :, :] = difference
-        gap, change, length = (math.sqrt(v) for v in to_numpy(squares).tolist())
-        root = math.sqrt(self.n_clusters)
-        state.primal, state.dual = gap / root, state.rho * change / root
-        state.steps += 1
-        point, state.last, state.V = state.V, image, image
-        if self._balance(xp, state):
-            ahead.clear()
-            theta = np.zeros(ahead.differences.shape[0])
-        else:
-            theta = ahead.theta(image, point, length)
-        weights = xp.asarray(theta, device=device(image))
-        state.V, state.A = state.mix(
-            state.V, ahead.differences, weights, state.G, 1 / state.rho
+        slot = ahead.differences[ahead.slot, :, :]
+        image, change, squares = state.split(
+            P, weights, state.V, state.last, ALPHA, (state.last, slot)
         )
+        state.last = image
+        if change is not slot:
+            ahead.differences[ahead.slot, :, :] = change
+        gap, move, length = (math.sqrt(v) for v in to_numpy(squares).tolist())
+        root = math.sqrt(self.n_clusters)
+        state.primal, state.dual = gap / root, state.rho * move / root
+        state.steps += 1
+        factor = self._balance(state)
+        if factor == 1.0:
+            theta = ahead.theta(image, state.V, length)
+        else:
+            ahead.clear()
+            theta = np.zeros(0)
+        self._mix(problem, state, image, theta, 1 / factor)
+        if single and min(state.primal, state.dual) < SINGLE_RESIDUAL:
+            self._promote(problem, state)
         return state
 
-    def _balance(self, xp: Namespace, state: FantopeState) -> bool:
+    def _mix(
+        self,
+        problem: KMeansProblem,
+        state: FantopeState,
+        image: Array,
+        theta: np.ndarray,
+        shrink: float,
+    ) -> None:
+        """Extrapolate the image by the coefficients; form what is projected next."""
+        weights = problem.xp.asarray(theta, dtype=image.dtype, device=device(image))
+        used = state.extrapolation.differences[: theta.size, :, :]
+        state.V, state.A = state.mix(
+            image, used, weights, shrink, state.G, 1 / state.weight, state.V
+        )
+
+    def _balance(self, state: FantopeState) -> float:
         """Scale rho so that both residuals fall together (He, Yang and Wang 2000)."""
         every = 20 if state.steps <= 300 else 100
         if state.steps % every or state.dual == 0 or state.primal == 0:
-            return False
+            return 1.0
         factor = min(max(math.sqrt(state.primal / state.dual), 0.4), 2.5)
-        if 0.67 <= factor <= 1.5:
-            return False
+        if BALANCED <= factor <= 1 / BALANCED:
+            return 1.0
         state.rho *= factor
-        zero = xp.zeros_like(state.V)
-        state.V = xp.maximum(state.V, zero) + xp.minimum(state.V, zero) / factor
         state.projection.low = 0.0
-        return True
+        return factor
+
+    def _promote(self, problem: KMeansProblem, state: FantopeState) -> None:
+        """Go on in double precision, from a matrix that is symmetric to the bit."""
+        xp = problem.xp
+        state.A = None
+        V = xp.astype(state.V, xp.float64)
+        state.V = (V + xp.matrix_transpose(V)) / 2
+        state.last = xp.astype(state.last, xp.float64)
+        state.projection.refine()
 
     def measure(self, problem: KMeansProblem, state: FantopeState) -> dict[str, Any]:
         """Take the rigorous bound of the multiplier; round now and then."""
@@ -184,17 +232,19 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
 
     def _take_bound(self, problem: KMeansProblem, state: FantopeState) -> None:
         """``T - UB(B)`` of the multiplier, and the value of the nonnegative copy."""
-        n, K, scale = problem.n, self.n_clusters, state.scale
-        A, rows, sums = state.take_dual(state.V, state.G, state.rho)
+        xp, n, K = problem.xp, problem.n, self.n_clusters
+        state.A = None
+        A, rows, sums = state.take_dual(state.V, state.G, state.weight)
         inner, square = to_numpy(sums).tolist()
-        state.primal_value = problem.total - scale * inner
+        state.primal_value = problem.total - inner
+        mean = float(xp.sum(rows)) / n
         pairs = self._bound_pairs(problem, state, A)
-        top = float(problem.xp.sum(rows)) / n + eigenvalue_sum(A, K - 1, pairs)
-        slack = 4 * n * EPS * (abs(problem.total) + scale * math.sqrt(square))
-        value = problem.total - scale * top - slack
+        top = mean + eigenvalue_sum(A, K - 1, pairs, overwrite=True)
+        slack = 4 * n * EPS * (abs(problem.total) + math.sqrt(square))
+        value = problem.total - top - slack
         if value > state.bound.value:
             state.bound = DualBound(value, slack, math.nan)
-            state.dual_matrix = A
+            state.best = xp.asarray(state.V, copy=True), state.weight
 
     def _bound_pairs(
         self, problem: KMeansProblem, state: FantopeState, A: Array
@@ -203,16 +253,21 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         start = state.projection.P
         if problem.n <= SMALL_ORDER or 4 * start.shape[1] >= problem.n:
             return None
+        A = problem.xp.astype(A, state.V.dtype, copy=False)
         pairs = state.pairs
-        if pairs is None or pairs[1].shape[1] != start.shape[1]:
+        if (
+            pairs is None
+            or pairs[1].shape[1] != start.shape[1]
+            or pairs[1].dtype != A.dtype
+        ):
             pairs = _kernels.filtered_ritz(A, start, 0.0, 0.0, 0.0, 0)
         for _ in range(BOUND_ROUNDS):
-            values = to_numpy(pairs[0])
+            values = ritz_numbers(pairs)[0]
             top, cut = float(values[0]), float(values[-1])
             pairs = _kernels.filtered_ritz(
                 A, pairs[1], -abs(top), cut, top, BOUND_DEGREE
             )
-            errors = to_numpy(pairs[2])[: self.n_clusters - 1]
+            errors = ritz_numbers(pairs)[1][: self.n_clusters - 1]
             if float(np.linalg.norm(errors)) <= BOUND_RESIDUAL * abs(top):
                 break
         state.pairs = pairs
@@ -223,12 +278,10 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         state.rounded = state.steps
         if self.rows is None:
             return
+        xp = problem.xp
+        P, weights = (xp.astype(a, xp.float64) for a in state.projection.factor())
         found = round_partition(
-            problem,
-            self.rows,
-            *state.projection.factor(),
-            self.n_clusters,
-            self.rng,
+            problem, self.rows, P, weights, self.n_clusters, self.rng
         )
         if found is not None and found[1] < state.inertia:
             state.labels, state.inertia = found
@@ -249,12 +302,19 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
 
     def finish(self, problem: KMeansProblem, state: FantopeState) -> dict[str, Any]:
         """Round once more; bring the multiplier of the best bound to full scale."""
-        if state.dual_matrix is not None:
-            dual = state.scale * (state.dual_matrix - state.G)
-            dual = problem.xp.maximum(dual, problem.xp.zeros_like(dual))
-            state.bound = dataclasses.replace(state.bound, dual=dual)
+        state.projection.refine()
         if state.steps and state.rounded != state.steps:
             self._round(problem, state)
+        # What the result does not need goes before B comes.
+        xp, best = problem.xp, state.best
+        state.V = state.last = state.A = state.best = None
+        state.extrapolation.differences = None
+        if best is not None:
+            V, weight = best
+            B = xp.astype(V, xp.float64)
+            B = xp.maximum(-B, xp.zeros_like(B))
+            B = (0.5 * weight) * (B + xp.matrix_transpose(B))
+            state.bound = dataclasses.replace(state.bound, dual=B)
         return {"state": state}
 
     def current(self, state: FantopeState) -> Any:

@@ -330,6 +330,6 @@ def _factor(
     P, weights = state.projection.factor()
     factor = P * xp.sqrt(weights)[None, :]
     products = state.G @ factor
-    value = problem.total - state.scale * float(xp.sum(factor * products))
+    value = problem.total - float(xp.sum(factor * products))
     one = xp.full((problem.n, 1), problem.n**-0.5, dtype=factor.dtype, device=where)
     return xp.concat([one, factor], axis=1), value

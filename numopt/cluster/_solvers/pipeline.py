@@ -82,6 +82,8 @@ def closed_form(
         bound = best_clipped_bound(dual, target)
     if problem.rows is not None and bound.value < 0:
         bound = dataclasses.replace(bound, value=0.0)
+    if not dual.low_rank:
+        bound = dataclasses.replace(bound, dual=dual.matrix(bound.lambda_))
     incumbent = Incumbent(labels, inertia, n_clusters, bound)
     incumbent.fields["clipped"] = dual
     return incumbent
@@ -137,14 +139,13 @@ def improve_by_admm(
     fixed: bool = False,
 ) -> None:
     """Solve the relaxation; keep the better bound and (unless fixed) partition."""
-    if best.bound.dual is None and "clipped" in best.fields:
-        clipped: ClippedDual = best.fields["clipped"]
-        dual = clipped.matrix(best.bound.lambda_)
-        best.bound = dataclasses.replace(best.bound, dual=dual)
+    # A dense multiplier is not kept beside the matrices of the ADMM.
+    best.bound = dataclasses.replace(best.bound, dual=None)
+    clipped: ClippedDual | None = best.fields.pop("clipped", None)
     start_value = best.bound.value
     rows = None if fixed else embedding(problem)
     solver = FantopeSolver(best.n_clusters, gap_tol, tol, rows, rng)
-    start = FantopeStart(best.labels, best.inertia, best.bound)
+    start = FantopeStart(best.labels, best.inertia, best.bound, clipped)
     with calm_blas(problem.n):
         fields = iterate(
             solver, problem, tol=tol, warm_start=start, warn=False, **options

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Projection on the Fantope from leading eigenpairs that are kept between calls."""
 
+import math
+
 import numpy as np
 
 from numopt._array.namespace import device, to_numpy
 from numopt.cluster import _kernels
-from numopt.cluster._solvers.spectral import centred, leading_pairs
+from numopt.cluster._solvers.spectral import centred, leading_pairs, ritz_numbers
 from numopt.typing import Array, Namespace
 
-__all__ = ["FantopeProjection", "fantope_weights"]
+__all__ = ["FantopeProjection", "fantope_weights", "safe_degree"]
 
 #: Below this order a dense eigensolver beats filtered subspaces.
 SMALL_ORDER = 80
 DEGREES = (2, 10)
+#: Growth of the leading vector beyond which filtered columns are hardly independent.
+GROWTH = 1e10
 ROUNDS = 4
 #: Calls between two estimates of the smallest eigenvalue.
 LOWEST_EVERY = 10
@@ -24,7 +28,8 @@ def fantope_weights(w: np.ndarray, trace: float) -> tuple[float, np.ndarray]:
     The sum is piecewise linear and decreasing in theta with breakpoints w and w - 1.
     """
     points = np.sort(np.concatenate([w, w - 1.0]))
-    totals = np.clip(w[None, :] - points[:, None], 0.0, 1.0).sum(axis=1)
+    above = np.maximum(w[None, :] - points[:, None], 0.0)
+    totals = np.minimum(above, 1.0).sum(axis=1)
     # totals decrease along points; find the segment that contains ``trace``.
     i = int(np.searchsorted(-totals, -trace, side="left"))
     if i == 0:
@@ -35,7 +40,20 @@ def fantope_weights(w: np.ndarray, trace: float) -> tuple[float, np.ndarray]:
         drop = totals[i - 1] - totals[i]
         share = (totals[i - 1] - trace) / drop if drop > 0 else 1.0
         theta = float(points[i - 1] + share * (points[i] - points[i - 1]))
-    return theta, np.clip(w - theta, 0.0, 1.0)
+    return theta, np.minimum(np.maximum(w - theta, 0.0), 1.0)
+
+
+def safe_degree(low: float, cut: float, top: float, eps: float) -> int:
+    """Degree up to which a filter on [low, cut] leaves every column its own digits.
+
+    The polynomial at ``top`` is ``cosh(degree * arccosh(x))`` times that on the
+    interval: rounding errors along the leading vector grow by as much.
+    """
+    half = (cut - low) / 2
+    if half <= 0 or top <= cut:
+        return DEGREES[1]
+    growth = math.acosh((top - low) / half - 1)
+    return max(1, min(DEGREES[1], int(math.log(min(0.2 / eps, GROWTH)) / growth)))
 
 
 class FantopeProjection:
@@ -67,8 +85,18 @@ class FantopeProjection:
     def factor(self) -> tuple[Array, Array]:
         """Return the vectors of positive weight and their weights, on the device."""
         rank = self.rank
-        weights = self.xp.asarray(self.f[:rank], device=device(self.P))
+        weights = self.xp.asarray(
+            self.f[:rank], dtype=self.P.dtype, device=device(self.P)
+        )
         return self.P[:, :rank], weights
+
+    def refine(self) -> None:
+        """Bring the vectors to double precision, orthonormal and orthogonal to 1."""
+        xp = self.xp
+        if self.P is None or self.P.dtype == xp.float64:
+            return
+        P = xp.astype(self.P, xp.float64)
+        self.P, _ = xp.linalg.qr(P - xp.mean(P, axis=0))
 
     def project(self, A: Array, accuracy: float) -> None:
         """Set P, w and f for the symmetric matrix A to a given accuracy."""
@@ -86,7 +114,7 @@ class FantopeProjection:
         C = C - 2 * float(self.xp.linalg.matrix_norm(C)) / self.n
         while True:
             w, self.P = leading_pairs(C, self.size)
-            self.w = to_numpy(w)
+            self.w = to_numpy(w).astype(np.float64)
             theta, self.f = fantope_weights(self.w, self.trace)
             if theta >= self.w[-1] or self.size == self.n - 1:
                 return
@@ -98,19 +126,20 @@ class FantopeProjection:
         if P.shape[1] >= self.size:
             return P[:, : self.size]
         extra = self.rng.standard_normal((self.n, self.size - P.shape[1]))
-        return xp.concat([P, xp.asarray(extra, device=device(P))], axis=1)
+        extra = xp.asarray(extra, dtype=P.dtype, device=device(P))
+        return xp.concat([P, extra], axis=1)
 
     def _filtered(self, A: Array, accuracy: float) -> bool:
         """Filtered subspace iteration from the previous vectors; False: not enough."""
         P, w = self._basis(), self.w
         if self.low == 0.0 or self.calls % LOWEST_EVERY == 0:
             self.low = self._lowest(A)
+        eps = float(self.xp.finfo(A.dtype).eps)
         for turn in range(ROUNDS):
-            cut = float(w[min(w.size, P.shape[1]) - 1])
-            values, P, residuals = self._ritz(
-                A, P, self.low, cut, float(w[0]), self.degree
-            )
-            w, errors = to_numpy(values), to_numpy(residuals)
+            cut, top = float(w[min(w.size, P.shape[1]) - 1]), float(w[0])
+            degree = min(self.degree, safe_degree(self.low, cut, top, eps))
+            values, P, residuals = self._ritz(A, P, self.low, cut, top, degree)
+            w, errors = ritz_numbers((values, P, residuals))
             theta, f = fantope_weights(w, self.trace)
             if theta < w[-1] or abs(float(np.sum(f)) - self.trace) > 1e-9 * self.trace:
                 return False
@@ -127,7 +156,7 @@ class FantopeProjection:
         """An estimate of the smallest eigenvalue, from a few power steps."""
         xp, top, value = self.xp, float(self.w[0]), 0.0
         v = self.rng.standard_normal((self.n, 1))
-        v = xp.asarray(v, device=device(A))
+        v = xp.asarray(v, dtype=A.dtype, device=device(A))
         for _ in range(6):
             v = v - xp.mean(v)
             v = v / xp.sqrt(xp.sum(v * v))

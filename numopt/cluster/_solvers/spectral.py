@@ -15,12 +15,19 @@ __all__ = [
     "eigenvalue_sum",
     "leading_pairs",
     "leading_values",
+    "ritz_numbers",
 ]
 
 #: Ritz values (largest first), vectors and norms of the residuals.
 RitzPairs: TypeAlias = tuple[Array, Array, Array]
 
 EPS = float(np.finfo(np.float64).eps)
+
+
+def ritz_numbers(pairs: RitzPairs) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values and the residuals of Ritz pairs on the host, in float64."""
+    values, errors = to_numpy(pairs[0]), to_numpy(pairs[2])
+    return values.astype(np.float64), errors.astype(np.float64)
 
 
 def centred(A: Array) -> Array:
@@ -57,43 +64,67 @@ def leading_values(A: Array, q: int) -> np.ndarray:
     return to_numpy(xp.linalg.eigvalsh(A))[::-1][:q]
 
 
-def eigenvalue_sum(A: Array, count: int, pairs: RitzPairs | None = None) -> float:
+def eigenvalue_sum(
+    A: Array, count: int, pairs: RitzPairs | None = None, *, overwrite: bool = False
+) -> float:
     """Return an upper bound on the sum of the largest eigenvalues of J A J on 1-perp.
 
     Without ``pairs`` a dense eigensolver gives the sum itself. With approximate leading
-    pairs (w, P) the bound ``sum_i max(w_i, t) + count * shift`` is proved by one
-    Cholesky factorisation of ``t I + P (W - t)_+ P^T + shift I - J A J``: for any such
-    t, ``sum_i lambda_i <= count * t + tr (J A J - t I)_+``. Rounding is left to the
-    caller's slack. The dense sum is the fallback when no factor exists.
+    pairs (w, P) one Cholesky factorisation proves
+    ``J A J <= (t + shift) I + P (W - t)_+ P^T``, whose leading eigenvalues are those of
+    a small matrix: whatever P and w are, their sum is a bound. Rounding is left to the
+    caller's slack. The dense sum is the fallback when no factor exists. ``overwrite``
+    lets NumPy work in the memory of A.
     """
     if count == 0:
         return 0.0
-    n = A.shape[0]
+    xp, n = array_namespace(A), A.shape[0]
     # The ones vector is an eigenvector of J A J that does not count: sent far down.
-    size = float(array_namespace(A).linalg.matrix_norm(A)) + 1e-300
-    C = centred(A)
-    C -= 2 * size / n
+    size = float(xp.linalg.matrix_norm(A)) + 1e-300
+    means = xp.mean(A, axis=1)
+    C = A if overwrite and is_numpy_namespace(xp) else xp.asarray(A, copy=True)
+    C -= means[:, None]
+    C -= (means - xp.mean(means) + 2 * size / n)[None, :]
     if pairs is not None and pairs[1].shape[1] > count:
-        proved = _proved_sum(C, count, pairs, size)
+        proved, C = _proved_sum(C, count, pairs, size)
         if proved is not None:
             return proved
     return float(np.sum(leading_values(C, min(count, n - 1))))
 
 
-def _proved_sum(C: Array, count: int, pairs: RitzPairs, size: float) -> float | None:
-    """The bound of `eigenvalue_sum` from Ritz pairs; None when no factor exists."""
+def _proved_sum(
+    C: Array, count: int, pairs: RitzPairs, size: float
+) -> tuple[float | None, Array]:
+    """The bound of `eigenvalue_sum` from Ritz pairs; (None, C) when no factor exists.
+
+    C may be overwritten, and is returned restored.
+    """
     xp, n = array_namespace(C), C.shape[0]
-    values, P, errors = to_numpy(pairs[0]), pairs[1], to_numpy(pairs[2])
+    P, (values, errors) = pairs[1], ritz_numbers(pairs)
     t, shift = _threshold(values, errors, count, 64 * n * EPS * size)
-    lift = xp.asarray(np.maximum(values - t, 0.0), device=device(C))
-    S = (P * lift[None, :]) @ xp.matrix_transpose(P) - C
+    lift = np.sqrt(np.maximum(values - t, 0.0))
+    lift = xp.asarray(lift[lift > 0], dtype=C.dtype, device=device(C))
+    L = xp.astype(P[:, : lift.shape[0]], C.dtype) * lift[None, :]
+    # P is orthonormal to the precision of the iterations only.
+    tops = np.linalg.eigvalsh(to_numpy(xp.matrix_transpose(L) @ L))[::-1]
+    S = _difference(L, C)
     for _ in range(2):
         if _positive_definite(S, t + shift):
-            head = float(np.sum(np.maximum(values[:count], t)))
-            tail = float(np.sum(np.maximum(values[count:] - t, 0.0)))
-            return head + tail + count * shift
+            return count * (t + shift) + float(np.sum(tops[:count])), C
         shift = 20 * shift
-    return None
+    return None, _difference(L, S)
+
+
+def _difference(L: Array, C: Array) -> Array:
+    """Return ``L L^T - C`` for a symmetric C, on NumPy in the memory of C."""
+    xp = array_namespace(C)
+    if not is_numpy_namespace(xp):
+        return L @ xp.matrix_transpose(L) - C
+    if L.shape[1] == 0:
+        return np.negative(C, out=C)
+    from scipy.linalg.blas import dgemm
+
+    return dgemm(1.0, L, L, -1.0, C.T, trans_b=True, overwrite_c=True).T
 
 
 def _threshold(
@@ -117,17 +148,29 @@ def _threshold(
 
 
 def _positive_definite(S: Array, shift: float) -> bool:
-    """Whether ``S + shift I`` has a Cholesky factor."""
+    """Whether ``S + shift I`` has a Cholesky factor; S is the same afterwards, if not.
+
+    On NumPy the factor replaces one triangle of S.
+    """
     xp, n = array_namespace(S), S.shape[0]
-    if is_numpy_namespace(xp):
-        shifted = S.copy()
-        shifted.flat[:: n + 1] += shift
-    else:
+    if not is_numpy_namespace(xp):
         shifted = S + shift * xp.eye(n, dtype=S.dtype, device=device(S))
-    try:
-        L = xp.linalg.cholesky(shifted)
-    except (np.linalg.LinAlgError, RuntimeError):
-        # The error of torch is a RuntimeError.
-        return False
-    # CuPy reports failure as NaN.
-    return bool(xp.all(xp.isfinite(xp.linalg.diagonal(L))))
+        try:
+            L = xp.linalg.cholesky(shifted)
+        except (np.linalg.LinAlgError, RuntimeError):
+            # The error of torch is a RuntimeError.
+            return False
+        # CuPy reports failure as NaN.
+        return bool(xp.all(xp.isfinite(xp.linalg.diagonal(L))))
+    from scipy.linalg.lapack import dpotrf
+
+    diagonal = S.diagonal().copy()
+    S.flat[:: n + 1] += shift
+    _, info = dpotrf(S.T, lower=True, clean=False, overwrite_a=True)
+    if info == 0:
+        return True
+    for i in range(n):
+        # The other triangle is still that of S.
+        S[:i, i] = S[i, :i]
+    S.flat[:: n + 1] = diagonal
+    return False

@@ -165,7 +165,7 @@ class CoreProblem:
 
     def errors(self, c: Array) -> Array:
         """L1 marginal error ``||P^T 1 - b||_1``; rows are exact after a pass."""
-        return self.xp.sum(self.xp.abs(c - self.b), axis=0)
+        return self.xp.sum(self.xp.abs(c - self.b), axis=0) + self.cost.dropped
 
     def residual(self, c: Array) -> float:
         """Return the largest of the errors."""

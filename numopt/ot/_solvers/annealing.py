@@ -32,8 +32,6 @@ __all__ = ["direct_newton_rounds", "newton_rounds"]
 
 #: Support of an intermediate level: P_ij > a_i b_j exp(-TAU), and its largest.
 TAU, LARGEST_TAU = 10.0, 40.0
-#: Denser supports, as a fraction of all entries, are not stored.
-MAX_FRACTION = 0.25
 #: Errors: accepted on a dense intermediate level, accepted on any intermediate level,
 #: and where the last level turns to all entries at the latest.
 DENSE_TOL, ACCEPTED, SWITCH = 5e-2, 5.1e-2, 1e-3
@@ -172,7 +170,10 @@ class Annealer:
             point = Point(gamma, phi, c, problem.residual(c))
             if not self.truncated:
                 return dense, point
-            limit = self.options.max_support or int(MAX_FRACTION * problem.cost.entries)
+            fraction = problem.cost.max_fractions[state.eps <= problem.eps]
+            limit = int(fraction * problem.cost.entries)
+            if self.options.max_support is not None:
+                limit = min(limit, self.options.max_support)
             self.oracle = SupportOracle.scan(
                 problem, state, tau, limit, single=not dense.certified
             )

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The public entry: validate, choose an algorithm, iterate, report."""
 
-import contextlib
 import dataclasses
 import math
 from typing import Any
 
 from numopt import _validation as v
-from numopt._iterate.loop import iterate
 from numopt._iterate.stopping import warn_not_converged
-from numopt._kernels.threads import config_context
-from numopt.exceptions import ArgumentTypeError
 from numopt.ot._problem import (
     CoreProblem,
     TransportProblem,
@@ -18,12 +14,20 @@ from numopt.ot._problem import (
     row_potentials,
 )
 from numopt.ot._solvers.annealing import direct_newton_rounds, newton_rounds
+from numopt.ot._solvers.driver import (
+    check_control,
+    check_options,
+    core_start,
+    parse_dtype,
+    run,
+    whole_dual_value,
+)
 from numopt.ot._solvers.histograms import histogram_rounds
 from numopt.ot._solvers.kernel_domain import kernel_domain_rounds
 from numopt.ot._solvers.log_domain import log_domain_rounds
 from numopt.ot._solvers.result import HistogramsResult, SinkhornResult
 from numopt.ot._solvers.sns import sns_rounds
-from numopt.ot._solvers.state import Options, Rounds, TransportSolver, host
+from numopt.ot._solvers.state import Rounds, host
 from numopt.typing import Array, Callback, Namespace
 
 __all__ = ["METHODS", "sinkhorn", "sinkhorn2"]
@@ -37,9 +41,6 @@ _ALGORITHMS: dict[str, Rounds] = {
 }
 
 METHODS = ("auto", *_ALGORITHMS)
-
-#: "auto" tries this many plain sweeps where they may be enough.
-AUTO_SWEEPS = 50
 
 
 def sinkhorn(
@@ -113,7 +114,7 @@ def sinkhorn(
         "newton" only: entries below ``a_i b_j exp(-tau)`` leave the last truncated
         support; None means 22. It changes the speed, never the answer.
     max_support : int, default=None
-        "newton" only: most entries of a truncated support; None means a quarter of
+        "newton" only: most entries of a truncated support, and at most a quarter of
         n * m. Above it the Hessian is dense.
     dtype : str, default=None
         "float32" or "float64", the dtype of the answer; None keeps that of the input.
@@ -191,18 +192,22 @@ def sinkhorn(
     [0.2, 0.2, 0.2, 0.2, 0.2]
     """
     v.check_choice("method", method, METHODS)
-    options = _check_options(
-        tol, max_iter, scaling, n_warmup, density, tau, max_support
+    options = check_options(
+        tol=tol,
+        max_iter=max_iter,
+        scaling=scaling,
+        n_warmup=n_warmup,
+        density=density,
+        tau=tau,
+        max_support=max_support,
     )
-    v.check_callback(callback)
-    verbose = v.check_int("verbose", verbose, low=0, high=2)
-    threads = None if n_threads is None else v.check_int("n_threads", n_threads, low=1)
+    control = check_control(callback, verbose, n_threads)
     problem, core, targets = _problem(a, b, M, reg, method)
     start = _core_start(warmstart, problem, core)
-    with contextlib.ExitStack() as stack:
-        if threads is not None:
-            stack.enter_context(config_context(num_threads=threads))
-        name, fields = _run(core, method, options, start, callback, verbose)
+    algorithms = (
+        dict.fromkeys(METHODS, histogram_rounds) if core.b.ndim == 2 else _ALGORITHMS
+    )
+    name, fields = run(core, method, algorithms, options, start, control)
     if not core.finite and fields["status"] in ("max_iter", "stalled"):
         fields["message"] += "; infinite costs may leave an infeasible support"
     if warn and fields["status"] not in ("converged", "callback"):
@@ -253,31 +258,6 @@ def sinkhorn2(
     return sinkhorn(a, b, M, reg, **options).value_linear
 
 
-def _check_options(
-    tol: float,
-    max_iter: int,
-    scaling: float,
-    n_warmup: int,
-    density: float | None,
-    tau: float | None,
-    max_support: int | None,
-) -> Options:
-    """Validate the numeric options."""
-    return Options(
-        tol=v.check_real("tol", tol, low=0),
-        max_iter=v.check_int("max_iter", max_iter, low=1),
-        scaling=v.check_real("scaling", scaling, low=1),
-        n_warmup=v.check_int("n_warmup", n_warmup, low=0),
-        density=None
-        if density is None
-        else v.check_real("density", density, low=0, high=1, include_low=False),
-        tau=22.0 if tau is None else v.check_real("tau", tau, low=6),
-        max_support=None
-        if max_support is None
-        else v.check_int("max_support", max_support, low=1),
-    )
-
-
 def _problem(
     a: Array | None, b: Array | None, M: Array, reg: float, method: str
 ) -> tuple[TransportProblem, CoreProblem, Array | None]:
@@ -291,71 +271,14 @@ def _problem(
     return problem, core, targets
 
 
-def _run(
-    core: CoreProblem,
-    method: str,
-    options: Options,
-    start: tuple[Array, Array] | None,
-    callback: Callback | None,
-    verbose: int,
-) -> tuple[str, dict[str, Any]]:
-    """Iterate the chosen algorithm; "auto" may try two."""
-
-    def run(name: str, start: Any, max_iter: int) -> dict[str, Any]:
-        rounds = histogram_rounds if core.b.ndim == 2 else _ALGORITHMS[name]
-        solver = TransportSolver(rounds, options, name)
-        fields = iterate(
-            solver,
-            core,
-            tol=options.tol,
-            max_iter=max_iter,
-            callback=callback,
-            verbose=verbose,
-            warm_start=start,
-            warn=False,
-        )
-        times = fields["history"]["time"]
-        fields["history"]["time_fraction"] = times / max(times[-1], 1e-300)
-        return fields
-
-    if method != "auto":
-        return method, run(method, start, options.max_iter)
-    if options.tol <= 1e-4 or core.eps < 0.02 * core.cost_range:
-        return "newton", run("newton", start, options.max_iter)
-    fields = run("sinkhorn", start, min(AUTO_SWEEPS, options.max_iter))
-    if fields["status"] != "max_iter" or options.max_iter <= AUTO_SWEEPS:
-        return "sinkhorn", fields
-    start = fields["f"], fields["g"]
-    return "newton", run("newton", start, options.max_iter - AUTO_SWEEPS)
-
-
 def _core_start(
     warmstart: Any, problem: TransportProblem, core: CoreProblem
 ) -> tuple[Array, Array] | None:
-    """Potentials of a warm start in the order and units of the core problem."""
-    if warmstart is None:
-        return None
-    if isinstance(warmstart, SinkhornResult | HistogramsResult):
-        warmstart = warmstart.f, warmstart.g
-    try:
-        f, g = warmstart
-    except (TypeError, ValueError) as error:
-        raise ArgumentTypeError(
-            v.message(
-                "warmstart", "a SinkhornResult or (f, g)", type(warmstart).__name__
-            )
-        ) from error
-    xp, (f, g, _) = v.float_arrays(f=f, g=g, M=problem.M)
-    n, m = problem.M.shape
+    """Potentials of a warm start in the order of the core problem."""
     targets = tuple(core.b.shape[1:])
-    v.check_shape("warmstart", f, (n, *targets), why="(its f)")
-    v.check_shape("warmstart", g, (m, *targets), why="(its g)")
-    v.check_values("warmstart", f)
-    v.check_values("warmstart", g)
-    f, g = (xp.astype(x, xp.float64, copy=False) for x in (f, g))
-    f = f if core.rows is None else xp.take(f, core.rows, axis=0)
-    g = g if core.columns is None else xp.take(g, core.columns, axis=0)
-    return (g, f) if core.swapped else (f, g)
+    n, m = problem.M.shape
+    shapes = (n, *targets), (m, *targets)
+    return core_start(warmstart, core, problem.M, shapes)
 
 
 def _result(
@@ -364,7 +287,7 @@ def _result(
     """Undo the reduction of one target and give the arrays their dtype."""
     f, g = _full_potentials(problem, core, fields["f"], fields["g"])
     problem, f, g = _cast(problem, f, g, dtype)
-    dual_value = _full_dual_value(problem, host(fields["dual_value"]))
+    dual_value = whole_dual_value(problem.mass, problem.reg, host(fields["dual_value"]))
     error = host(fields["marginal_error"])
     own = {"f": f, "g": g, "dual_value": dual_value, "marginal_error": error}
     return SinkhornResult(problem=problem, **(fields | own))
@@ -421,32 +344,14 @@ def _take_rows(
     return xp.take(M, rows, axis=0), xp.take(a, rows)
 
 
-def _full_dual_value(problem: TransportProblem, core_value: float) -> float:
-    """Dual value at the caller's mass.
-
-    With weights a = mass * a', P = mass * P', and KL against a b^T instead of a' b'^T
-    shifts the objective by ``-reg mass log(mass)`` and by the masses of KL.
-    """
-    mass, reg = problem.mass, problem.reg
-    return mass * core_value - reg * mass * math.log(mass) - reg * (mass - mass**2)
-
-
 def _cast(
     problem: TransportProblem, f: Array, g: Array, dtype: Any
 ) -> tuple[TransportProblem, Array, Array]:
     """Give the arrays of the answer the dtype of the input, or the one asked for."""
     xp = problem.xp
-    wanted = problem.M.dtype if dtype is None else _parse_dtype(dtype, xp)
+    wanted = problem.M.dtype if dtype is None else parse_dtype(dtype, xp)
     f, g = (xp.astype(x, wanted) for x in (f, g))
     if wanted != problem.M.dtype:
         cast = {k: xp.astype(getattr(problem, k), wanted) for k in ("a", "b", "M")}
         problem = dataclasses.replace(problem, **cast)
     return problem, f, g
-
-
-def _parse_dtype(dtype: Any, xp: Namespace) -> Any:
-    """Return the dtype of a name or of a dtype of any library."""
-    for name in ("float32", "float64"):
-        if dtype == name or dtype == getattr(xp, name):
-            return getattr(xp, name)
-    raise ValueError(v.message("dtype", "'float32' or 'float64'", repr(dtype)))

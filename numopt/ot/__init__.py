@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
         "_solvers.barycenter": ("BarycenterResult", "barycenter", "barycenter_grid"),
+        "_solvers.divergence": ("DivergenceResult", "sinkhorn_divergence"),
         "_solvers.exact": ("ExactResult", "ot_exact"),
         "_solvers.free_support": ("FreeSupportResult", "free_support_barycenter"),
         "_solvers.gaussian": ("GaussianTransportResult", "gaussian_transport"),
@@ -27,6 +28,8 @@ __getattr__, __dir__, __all__ = attach(
         "_solvers.line": ("wasserstein_1d",),
         "_solvers.points": ("sinkhorn_points",),
         "_solvers.points_result": ("PointsResult",),
+        "_solvers.partial": ("PartialResult", "partial_sinkhorn"),
+        "_solvers.progressive": ("ProgressiveResult", "progressive_partial_ot"),
         "_solvers.result": ("HistogramsResult", "SinkhornResult"),
         "_solvers.rounding": ("round_plan",),
         "_solvers.sensitivity": ("PlanGradient",),
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
         barycenter,
         barycenter_grid,
     )
+    from numopt.ot._solvers.divergence import DivergenceResult, sinkhorn_divergence
     from numopt.ot._solvers.exact import ExactResult, ot_exact
     from numopt.ot._solvers.free_support import (
         FreeSupportResult,
@@ -60,8 +64,10 @@ if TYPE_CHECKING:
     )
     from numopt.ot._solvers.grid import GridResult, sinkhorn_grid
     from numopt.ot._solvers.line import wasserstein_1d
+    from numopt.ot._solvers.partial import PartialResult, partial_sinkhorn
     from numopt.ot._solvers.points import sinkhorn_points
     from numopt.ot._solvers.points_result import PointsResult
+    from numopt.ot._solvers.progressive import ProgressiveResult, progressive_partial_ot
     from numopt.ot._solvers.result import HistogramsResult, SinkhornResult
     from numopt.ot._solvers.rounding import round_plan
     from numopt.ot._solvers.sensitivity import PlanGradient

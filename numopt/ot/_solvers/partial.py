@@ -21,6 +21,9 @@ from numopt.typing import Array, Callback
 
 __all__ = ["PartialResult", "partial_sinkhorn"]
 
+#: Mass that is as good as none, with a finite logarithm.
+TINY = 1e-300
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PartialResult(SolverResult):
@@ -326,7 +329,7 @@ class PartialSolver(SemiDualSolver[PartialProblem]):
         g = point.x[:-1]
         new = xp.minimum(g + eps * xp.log(ratio), xp.zeros_like(g))
         mass = xp.sum(point.c * xp.exp((new - g) / eps))
-        shift = point.x[-1:] + eps * xp.log(problem.m / mass)
+        shift = point.x[-1:] + eps * xp.log(max(problem.m, TINY) / mass)
         return _normalised(xp.concat([new, shift]), xp)
 
     def direction(

@@ -142,7 +142,7 @@ class SemiDualSolver(Solver[P, SemiDualState], Generic[P]):
             if gain > noise:
                 accepted = gain >= 1e-4 * host(xp.sum(point.gradient * (x - point.x)))
             else:
-                accepted = trial.error < 0.9 * point.error
+                accepted = gain >= -noise and trial.error < 0.9 * point.error
             if accepted:
                 state.point = trial
                 return True

@@ -18,11 +18,14 @@ from numopt.ot._problem import (
     column_potentials,
     row_potentials,
 )
+from numopt.ot._problem.semi_relaxed import SemiRelaxedProblem
 from numopt.ot._solvers.semi_dual import MAX_CG, Point, SemiDualSolver
 from numopt.ot._solvers.state import host
 from numopt.typing import Array, Callback
 
 __all__ = ["UnbalancedResult", "UnbalancedSolver", "sinkhorn_unbalanced"]
+
+PenalisedProblem = UnbalancedProblem | SemiRelaxedProblem
 
 #: exp(-LARGEST) is as good as zero.
 LARGEST = 700.0
@@ -272,14 +275,14 @@ def _start(warmstart: Any, problem: UnbalancedProblem) -> Array | None:
     return xp.astype(g, xp.float64, copy=False)
 
 
-class UnbalancedSolver(SemiDualSolver[UnbalancedProblem]):
-    """The ascent in the column potentials g."""
+class UnbalancedSolver(SemiDualSolver[PenalisedProblem]):
+    """The ascent in the column potentials g; penalties may differ by column."""
 
-    def start(self, problem: UnbalancedProblem) -> Array:
+    def start(self, problem: PenalisedProblem) -> Array:
         """Return zero potentials."""
         return problem.xp.zeros_like(problem.b)
 
-    def evaluate(self, problem: UnbalancedProblem, eps: float, x: Array) -> Point:
+    def evaluate(self, problem: PenalisedProblem, eps: float, x: Array) -> Point:
         """Best row potentials for g, column sums, dual value and error, in one pass.
 
         Moving phi from log a (that is f = 0) by the fraction kappa of the way to the
@@ -296,7 +299,7 @@ class UnbalancedSolver(SemiDualSolver[UnbalancedProblem]):
         value = problem.dual_value(f, x, eps, total)
         return Point(x, f, phi, c, gradient, host(error), host(value))
 
-    def sweep(self, problem: UnbalancedProblem, eps: float, point: Point) -> Array:
+    def sweep(self, problem: PenalisedProblem, eps: float, point: Point) -> Array:
         """Column update, then the translation that is best for both potentials."""
         xp = problem.xp
         ratio = xp.where(point.c > 0, problem.b / point.c, xp.ones_like(point.c))
@@ -310,7 +313,7 @@ class UnbalancedSolver(SemiDualSolver[UnbalancedProblem]):
         return g - xp.log(excess) / (1.0 / rho_a + 1.0 / rho_b)
 
     def direction(
-        self, problem: UnbalancedProblem, eps: float, point: Point
+        self, problem: PenalisedProblem, eps: float, point: Point
     ) -> tuple[Array, int]:
         """Solve with the Hessian by preconditioned conjugate gradients.
 

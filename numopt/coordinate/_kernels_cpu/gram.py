@@ -17,6 +17,7 @@ from numopt.coordinate._kernels_cpu.cholesky import (
     combine,
     dot,
     multiply,
+    price,
     solve,
     sync,
 )
@@ -27,7 +28,7 @@ __all__ = ["DEPTH", "find_best", "find_support", "measure", "solve_gram"]
 #: Passes over the support in a cycle, which is also the depth of the extrapolation.
 DEPTH = 5
 #: Work of a pass besides its moves, of a Newton step besides its factor: measured.
-PASS_WORK, NEWTON_WORK = 8.0, 4.0
+PASS_WORK, NEWTON_WORK = 8.0, 2.5
 
 
 #: Descent between two tries of Newton, in units of a new factor.
@@ -325,12 +326,15 @@ def solve_gram(
     points, history = np.empty((DEPTH + 1, m)), np.empty((DEPTH + 1, m))
     best_dual, gap = -np.inf, np.inf
     newton_work, descent_work, tried = 0.0, 0.0, 0.0
-    epoch = 0
+    epoch, trusted = 0, True
     while epoch < max_epochs:
         flips, moves = _epoch(G, diagonal, everything, m, w, q, lam, lower, upper)
         epoch += 1
         k = find_support(w, lam, lower, upper, diagonal, support)
-        if k > 0 and moves > 0:
+        cost = NEWTON_WORK * k * k + price(support, k, meta[0], inside)
+        # Where the factor is nearly there, a Newton step replaces the cycle.
+        swift = trusted and 0 < k <= U.shape[0] and cost <= 1.0 * DEPTH * k * m
+        if k > 0 and moves > 0 and not swift:
             last, more = _cycle(
                 G, diagonal, support, k, w, q, c, lam, lower, upper, points, history
             )
@@ -338,16 +342,20 @@ def solve_gram(
             flips += last
             moves += more
             k = find_support(w, lam, lower, upper, diagonal, support)
+            cost = NEWTON_WORK * k * k + price(support, k, meta[0], inside)
         descent_work += PASS_WORK * m + 1.0 * moves * m
         primal, dual, rest = measure(diagonal, w, q, c, lam, lower, upper, yy)
         best_dual = max(best_dual, dual)
         gap = primal - best_dual + rest
         if gap <= target:
             break
-        cheap = newton_work <= balance * descent_work
-        ripe = descent_work - tried >= RIPE * k * k * k / 12.0
-        if k == 0 or k > U.shape[0] or not (ripe if flips == 0 else cheap):
+        if flips == 0:
+            ripe = descent_work - tried >= RIPE * cost
+        else:
+            ripe = newton_work <= balance * descent_work
+        if k == 0 or k > U.shape[0] or not (ripe or swift):
             continue
+        credit = newton_work + 3.0 * DEPTH * k * m if swift else 0.0
         tried = descent_work
         start[:] = w
         slopes[:] = q
@@ -358,7 +366,8 @@ def solve_gram(
             clean = _newton(
                 order, k, w, slopes, lam, lower, upper, U, d, step, times, change
             )
-            if clean == 1 or newton_work > 4.0 * balance * descent_work:
+            trusted = clean == 1
+            if trusted or newton_work > max(4.0 * balance * descent_work, credit):
                 break
             k = find_support(w, lam, lower, upper, diagonal, support)
             if k == 0:

@@ -68,6 +68,10 @@ class Datafit:
             return self.hessian_diag(y, z)
         return np.full_like(z, self.lipschitz)
 
+    def best_constant(self, y: np.ndarray, weights: np.ndarray) -> Any:
+        """Return the best z that all samples share, None where there is no formula."""
+        return None
+
     def conjugate(self, y: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Return ``sup_z u z - loss(y, z)`` of each sample, inf outside its domain."""
         raise NotImplementedError
@@ -99,6 +103,10 @@ class Quadratic(Datafit):
     def hessian_diag(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the second derivative in z of each sample."""
         return np.ones_like(z)
+
+    def best_constant(self, y: np.ndarray, weights: np.ndarray) -> Any:
+        """Return the best z that all samples share."""
+        return float(weights @ y) / float(weights.sum())
 
     def conjugate(self, y: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Return the conjugate, ``u^2 / 2 + y u``."""
@@ -138,6 +146,11 @@ class Logistic(Datafit):
         """Return the second derivative in z of each sample."""
         probability = _sigmoid(z)
         return probability * _sigmoid(-z)
+
+    def best_constant(self, y: np.ndarray, weights: np.ndarray) -> Any:
+        """Return the best z that all samples share."""
+        up = float(weights[y > 0].sum())
+        return np.log(up) - np.log(float(weights.sum()) - up)
 
     def conjugate(self, y: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Return ``v log v + (1-v) log(1-v)`` with ``v = -y u`` in [0, 1]."""
@@ -205,6 +218,10 @@ class Multinomial(Datafit):
         """Return the diagonal of the second derivative, shape (n, K)."""
         share = self.probabilities(z)
         return share * (1.0 - share)
+
+    def best_constant(self, y: np.ndarray, weights: np.ndarray) -> Any:
+        """Return the best z that all samples share."""
+        return np.log(np.bincount(y, weights)) - np.log(weights.sum())
 
     def conjugate(self, y: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Return ``sum_k v_k log v_k`` with ``v = e_y + u`` on the simplex."""
@@ -297,6 +314,10 @@ class Poisson(Datafit):
     def hessian_diag(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the second derivative in z of each sample."""
         return np.exp(np.minimum(z, _MAX_EXPONENT))
+
+    def best_constant(self, y: np.ndarray, weights: np.ndarray) -> Any:
+        """Return the best z that all samples share."""
+        return np.log(weights @ y) - np.log(weights.sum())
 
     def conjugate(self, y: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Return ``v log v - v`` with ``v = u + y >= 0``."""

@@ -145,6 +145,9 @@ def _separable_duals(data, datafit, terms: ScalarTerms, coef, theta, rho, y):
     bounds = np.concatenate((lower, upper))
     if np.any(np.isfinite(bounds) & (bounds != 0)):
         return
+    if np.all(l2 > 0) and not np.any(l1):
+        # Scaling could not help: every point is feasible.
+        return
     shifted = slope - l2 * np.broadcast_to(coef, slope.shape)
     up = np.where(np.isinf(upper), np.maximum(shifted, 0.0), 0.0)
     down = np.where(np.isinf(lower), np.maximum(-shifted, 0.0), 0.0)

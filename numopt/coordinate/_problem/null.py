@@ -42,7 +42,7 @@ class NullModel:
         """Fit the intercept alone (for the scale), then with the free columns."""
         n = data.shape[0]
         ones = np.ones((n, 1)) if fit_intercept else np.empty((n, 0))
-        start, z = _newton(data, datafit, ones)
+        start, z = _intercept_alone(data, datafit, ones)
         scale = float(data.weighted(datafit.value(data.y, z)).sum()) / data.total
         free = ones
         coef = start
@@ -85,6 +85,18 @@ class NullModel:
             if inside.all() or blend >= 1.0:
                 return candidate
             blend = min(1.0, 4.0 * blend if blend > 0 else 1e-16)
+
+
+def _intercept_alone(data: LinearData, datafit: Datafit, ones: np.ndarray):
+    """Minimise over the intercept, by its formula where there is one."""
+    if ones.shape[1]:
+        weights = np.ones(data.y.size) if data.weights is None else data.weights
+        with np.errstate(divide="ignore"):
+            best = datafit.best_constant(data.y, weights)
+        if best is not None and np.all(np.isfinite(best)):
+            coef = np.array([best], dtype=np.float64)
+            return coef, ones @ coef
+    return _newton(data, datafit, ones)
 
 
 def _newton(data: LinearData, datafit: Datafit, free: np.ndarray):

@@ -50,8 +50,8 @@ class GramCache:
         # Pages are taken on first use: room is cheap, growing is not.
         self._allocate(min(max(data.shape[1], 1), FIRST_ROOM))
 
-    def _allocate(self, capacity: int) -> None:
-        """Make room for more columns."""
+    def _allocate(self, capacity: int, columns: np.ndarray | None = None) -> None:
+        """Make room for more columns; ``columns`` may bring them."""
         n, m, g = self.data.shape[0], self.size, self.gram_size
         old = self.__dict__.copy()
         self._capacity = capacity
@@ -60,9 +60,9 @@ class GramCache:
         largest = min(capacity, 2 * n + 64)
         for name in FIELDS:
             setattr(self, name, np.zeros(capacity))
-        self.columns = (
-            np.empty((n, capacity), order="F") if self._store is None else None
-        )
+        if columns is None and self._store is None:
+            columns = np.empty((n, capacity), order="F")
+        self.columns = columns
         if not m:
             self.factor = Factor.empty(largest, capacity)
             return
@@ -79,6 +79,23 @@ class GramCache:
         ``correlation`` is their product with the weighted targets.
         """
         self.load(new, correlation)
+        self.promote()
+
+    def extend_all(self, correlation: np.ndarray) -> None:
+        """Add all columns that are not stored yet, with their Gram matrix."""
+        X, p = self.data.X, self.data.shape[1]
+        plain = isinstance(X, np.ndarray) and X.flags.f_contiguous
+        plain = plain and X.dtype == np.float64 and self.root is None
+        if self.size or not plain or self.center:
+            new = np.flatnonzero(~self.member)
+            self.extend(new, correlation[new])
+            return
+        # The design itself serves as the columns.
+        self._allocate(p, columns=X)
+        self.squares[:] = np.einsum("ij,ij->j", X, X)
+        self.c[:] = correlation
+        self.index, self.size = np.arange(p), p
+        self.member[:] = True
         self.promote()
 
     def load(self, new: np.ndarray, correlation: np.ndarray) -> None:

@@ -27,6 +27,7 @@ from numopt.coordinate._solvers.quadratic import (
     QuadraticState,
     QuadraticWorkingSet,
     inner_solve,
+    largest,
     recover_intercept,
     refresh,
     violators,
@@ -137,7 +138,7 @@ class FoldedSolver(Solver[FoldedProblem, FoldedState]):
 def _solve_squares(tangent: QuadraticProblem, state: QuadraticState) -> None:
     """A lasso with zero weights: exact on the working set, until none violates."""
     for _ in range(MAX_PASSES):
-        new = violators(tangent, state)
+        new = largest(tangent, state, violators(tangent, state))
         if new.size:
             state.cache.extend(new, tangent.start[new])
         state.gap = 1.0

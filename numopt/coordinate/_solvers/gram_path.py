@@ -15,15 +15,17 @@ from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._solvers.columns import GramCache
 from numopt.coordinate._solvers.inner import minimise_gram
-from numopt.coordinate._solvers.quadratic import INNER_TOL, QuadraticProblem
+from numopt.coordinate._solvers.quadratic import (
+    INNER_TOL,
+    MOST_COLUMNS,
+    QuadraticProblem,
+)
 
 __all__ = ["GramPath", "suits_gram"]
 
 #: A column of the Gram matrix costs about 1 / 8 pass over the design, a strength by
 #: working sets at least two.
 COLUMNS_A_STRENGTH = 16
-#: Most columns: their pairwise products stay within the cache of a processor.
-MOST_COLUMNS = 1000
 
 
 def suits_gram(data: LinearData, unit: ScalarTerms, alphas: np.ndarray) -> bool:
@@ -65,7 +67,7 @@ class GramPath:
         self.total, self.index = data.total, np.arange(data.shape[1])
         self.alphas: list[float] = []
         self.cache = GramCache(data, center=problem.fit_intercept)
-        self.cache.extend(self.index, problem.start)
+        self.cache.extend_all(problem.start)
         self.squares = float(data.weighted(problem.target**2).sum())
         self.target = INNER_TOL * problem.tol * problem.null.scale * self.total
         self.means = _column_means(problem)

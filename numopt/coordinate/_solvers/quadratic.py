@@ -35,6 +35,11 @@ MANY_NEW = 10.0
 #: a pass to multiply with each other.
 FIRST_SIZE, LARGE_FIRST = 64, 512
 
+#: Rows a column of designs that may get the Gram matrix of all their columns, the share
+#: of the columns that must be wanted for that, and most columns: their pairwise
+#: products stay within the cache of a processor.
+TALL, MOST, MOST_COLUMNS = 2, 0.8, 1000
+
 
 class SquaresProblem(Protocol):
     """What all problems with squares have, whatever their penalty."""
@@ -149,8 +154,10 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         """Add violators, solve on the working set, recompute the residual."""
         cache = state.cache
         new = violators(problem, state)
-        if new.size:
-            self._store(problem, cache, new)
+        if wants_all(problem, cache, new):
+            cache.extend_all(problem.start)
+        elif new.size:
+            self._store(problem, cache, largest(problem, state, new))
         before = state.gap
         inner_solve(problem, state, new.size)
         refresh(problem, state)
@@ -231,6 +238,9 @@ def inner_solve(problem: QuadraticProblem, state: QuadraticState, n_new: int) ->
     # The fewer columns enter, the nearer the working set is to the last one.
     share *= min(1.0, MANY_NEW * n_new / max(cache.size, 1))
     share = max(INNER_TOL * problem.tol, share)
+    if cache.size == data.shape[1]:
+        # Nothing is left to enter.
+        share = INNER_TOL * problem.tol
     if not np.all(terms.l1[cache.index] > 0):
         # Their dual constraints allow no slack: the support must be solved exactly.
         share = min(share, EXACT)
@@ -305,28 +315,46 @@ def _general_dual(problem: QuadraticProblem, state: QuadraticState) -> float:
 
 
 def violators(problem: QuadraticProblem, state: QuadraticState) -> np.ndarray:
-    """Return the coordinates outside the working set that violate most."""
+    """Return the coordinates outside the working set that violate."""
     terms, cache = problem.terms, state.cache
-    used = int(np.count_nonzero(cache.w[: cache.size]))
-    limit = max(first_size(problem.data), growth(problem.data) * used)
     if problem.simple:
-        score = state.ratio
-        found = np.flatnonzero(score > problem.data.total)
-        found = found[~cache.member[found]]
-        if found.size > limit:
-            found = found[np.argpartition(-score[found], limit)[:limit]]
-        return found
+        found = np.flatnonzero(state.ratio > problem.data.total)
+        return found[~cache.member[found]]
     rho = state.correlation / problem.data.total
     push = np.where(
         rho > 0, np.where(terms.upper > 0, rho, 0.0), np.where(terms.lower < 0, -rho, 0)
     )
     push[cache.member] = 0.0
-    found = np.flatnonzero(push > terms.l1)
+    return np.flatnonzero(push > terms.l1)
+
+
+def largest(
+    problem: QuadraticProblem, state: QuadraticState, found: np.ndarray
+) -> np.ndarray:
+    """Return those of the violators that violate most, as many as a pass may add."""
+    cache = state.cache
+    used = int(np.count_nonzero(cache.w[: cache.size]))
+    limit = max(first_size(problem.data), growth(problem.data) * used)
     if found.size <= limit:
         return found
-    with np.errstate(divide="ignore"):
-        score = push[found] / terms.l1[found]
+    if problem.simple:
+        score = state.ratio[found]
+    else:
+        with np.errstate(divide="ignore"):
+            score = np.abs(state.correlation[found]) / problem.terms.l1[found]
     return found[np.argpartition(-score, limit)[:limit]]
+
+
+def wants_all(problem: QuadraticProblem, cache: GramCache, found: np.ndarray) -> bool:
+    """Whether one Gram matrix of a whole tall design beats further passes over it."""
+    n, p = problem.data.shape
+    tall = TALL * p <= n and p <= MOST_COLUMNS and cache.columns is not None
+    return bool(
+        tall
+        and found.size
+        and cache.size + found.size >= MOST * p
+        and np.all(np.isfinite(problem.terms.l1))
+    )
 
 
 def growth(data: LinearData) -> int:

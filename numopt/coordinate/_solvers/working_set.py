@@ -22,6 +22,7 @@ from numopt.coordinate._solvers.proximal_gradient import (
 )
 from numopt.coordinate._solvers.quadratic import QuadraticProblem, QuadraticWorkingSet
 from numopt.coordinate._solvers.results import CoordinateResult
+from numopt.coordinate._solvers.smooth_newton import SmoothNewton, is_smooth
 
 __all__ = ["solve_auto"]
 
@@ -99,7 +100,8 @@ def solve_data(
         fields = iterate(GroupWorkingSet(), grouped, warm_start=start, **options)
     elif terms is not None or (groups is not None and not datafit.multi_output):
         model = _model(data, datafit, penalty, null, fit_intercept, options["tol"])
-        fields = iterate(ProxNewtonWorkingSet(), model, warm_start=warm, **options)
+        newton = SmoothNewton() if is_smooth(model) else ProxNewtonWorkingSet()
+        fields = iterate(newton, model, warm_start=warm, **options)
     else:
         general = ProximalProblem(
             data=data,

@@ -44,19 +44,31 @@ def _support_entries(M, h, s, inv_eps, start, stop, out_index, out_cost, lo, hi)
 
 
 @jit_kernel
+def _filter_count(start, stop, index, cost, h, s, inv_eps, out, lo, hi):
+    for i in range(lo, hi):
+        shift = s[i]
+        count = 0
+        for q in range(np.uintp(start[i]), np.uintp(stop[i])):
+            count += (h[np.uintp(index[q])] + shift) - cost[q] * inv_eps > 0
+        out[i] = count
+
+
+@jit_kernel
 def _support_filter(
-    start, stop, index, cost, h, s, inv_eps, out_stop, out_index, out_cost, lo, hi
+    start, stop, index, cost, h, s, inv_eps, place, out_index, out_cost, lo, hi
 ):
     for i in range(lo, hi):
         shift = s[i]
-        k = np.uintp(start[i])
+        k, end = np.uintp(place[i]), np.uintp(place[i + 1])
         for q in range(np.uintp(start[i]), np.uintp(stop[i])):
+            # Branch-free but for the end of the row: the next is another thread's.
+            if k == end:
+                break
             j = index[q]
             value = cost[q]
             out_index[k] = j
             out_cost[k] = value
             k += np.uintp((h[np.uintp(j)] + shift) - value * inv_eps > 0)
-        out_stop[i] = k
 
 
 @jit_kernel
@@ -110,18 +122,28 @@ def _support_pass(
 
 
 @jit_kernel
+def _prune_count(start, stop, index, plan, floor, weight, out, lo, hi):
+    for i in range(lo, hi):
+        count = 0
+        for q in range(np.uintp(start[i]), np.uintp(stop[i])):
+            count += plan[q] > floor[i] * weight[np.uintp(index[q])]
+        out[i] = count
+
+
+@jit_kernel
 def _support_prune(
-    start, stop, index, plan, floor, weight, out_stop, out_index, out_plan, lo, hi
+    start, stop, index, plan, floor, weight, place, out_index, out_plan, lo, hi
 ):
     for i in range(lo, hi):
-        k = np.uintp(start[i])
+        k, end = np.uintp(place[i]), np.uintp(place[i + 1])
         for q in range(np.uintp(start[i]), np.uintp(stop[i])):
+            if k == end:
+                break
             j = index[q]
             p = plan[q]
             out_index[k] = j
             out_plan[k] = p
             k += np.uintp(p > floor[i] * weight[np.uintp(j)])
-        out_stop[i] = k
 
 
 @jit_exact
@@ -212,13 +234,21 @@ def support_entries(M, h, s, inv_eps, count):
     return start, stop, index, cost
 
 
+def _compact(count_body, body, support, *args):
+    """Entries of a support that stay: counted first, so that none is stored in vain."""
+    start, _, index, values = support
+    count = np.empty(start.size, np.int64)
+    run_blocks(count_body, start.size, (*support, *args, count), 2 * index.size)
+    place = np.concatenate([np.zeros(1, np.int64), np.cumsum(count)])
+    out = np.empty(place[-1], index.dtype), np.empty(place[-1], values.dtype)
+    run_blocks(body, start.size, (*support, *args, place, *out), 2 * index.size)
+    return place[:-1], place[1:], *out
+
+
 def support_filter(start, stop, index, cost, h, s, inv_eps):
-    """The entries that stay, at the same row starts."""
-    # Zeros, so that the entries between rows are the same for any number of threads.
-    out = np.empty_like(stop), np.zeros_like(index), np.zeros_like(cost)
-    args = (start, stop, index, cost, h, s, inv_eps, *out)
-    run_blocks(_support_filter, start.size, args, 2 * index.size)
-    return start, *out
+    """The entries that stay."""
+    support = start, stop, index, cost
+    return _compact(_filter_count, _support_filter, support, h, s, inv_eps)
 
 
 def support_pass(start, stop, index, cost, gamma, phi, log_a, inv_eps, out_plan):
@@ -233,10 +263,8 @@ def support_pass(start, stop, index, cost, gamma, phi, log_a, inv_eps, out_plan)
 
 def support_prune(start, stop, index, plan, floor, weight):
     """The entries of the plan that matter for the Hessian."""
-    out = np.empty_like(stop), np.zeros_like(index), np.zeros_like(plan)
-    args = (start, stop, index, plan, floor, weight, *out)
-    run_blocks(_support_prune, start.size, args, 2 * index.size)
-    return start, *out
+    support = start, stop, index, plan
+    return _compact(_prune_count, _support_prune, support, floor, weight)
 
 
 def laplacian_solve(start, stop, index, value, inv_a, diagonal, rhs, tol, max_iter):

@@ -142,8 +142,8 @@ class Coupling:
 class CloudCost(Cost):
     """Distances between two clouds; nothing of the size n * m is ever made."""
 
-    #: The last level without a support streams the products of every Newton step.
-    max_fractions = (0.05, 0.3)
+    #: Levels without a support stream the products of every Newton step.
+    max_fractions = (0.01, 0.3)
 
     def __init__(
         self,

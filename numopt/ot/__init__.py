@@ -8,7 +8,7 @@ room                holds
 ``_solvers``        ``sinkhorn`` and its algorithms, the result, rounding
 ``_kernels``        fused passes over the cost, by formula
 ``_kernels_cpu``    the same in Numba; ``_kernels_gpu``: the same in CUDA
-``_estimators``     ``SinkhornTransport``
+``_estimators``     maps, domain adaptation, clustering
 ==================  ==========================================================
 """
 
@@ -41,12 +41,12 @@ __getattr__, __dir__, __all__ = attach(
         ),
         "_solvers.sparse": ("SparseResult", "sparse_ot"),
         "_solvers.unbalanced": ("UnbalancedResult", "sinkhorn_unbalanced"),
-        "_estimators": ("SinkhornTransport",),
+        "_estimators": ("OTDAClassifier", "OTKMeans", "SinkhornTransport"),
     },
 )
 
 if TYPE_CHECKING:
-    from numopt.ot._estimators import SinkhornTransport
+    from numopt.ot._estimators import OTDAClassifier, OTKMeans, SinkhornTransport
     from numopt.ot._solvers.barycenter import (
         BarycenterResult,
         barycenter,

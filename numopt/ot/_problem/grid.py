@@ -34,6 +34,7 @@ __all__ = [
     "GridProblem",
     "check_image",
     "check_power",
+    "grid_cost",
     "grid_spacing",
 ]
 
@@ -304,6 +305,13 @@ class GridProblem:
             cost_range=self.grid.cost_range,
             cost_size=self.grid.cost_range,
         )
+
+
+def grid_cost(problem: CoreProblem) -> GridCost:
+    """Return the cost of a problem on a grid."""
+    if not isinstance(problem.cost, GridCost):
+        raise TypeError("the problem is not one on a grid")
+    return problem.cost
 
 
 def check_image(name: str, image: Array) -> None:

@@ -78,8 +78,8 @@ class MeanProblem:
             shape = f"shape {tuple(images.shape)}"
             raise ValueError(v.message("images", "a stack of images", shape))
         check_image("images", images[0, ...])
-        shape = tuple(images.shape[1:])
-        grid = Grid(shape, grid_spacing(spacing, shape), check_power(p))
+        pixels = tuple(images.shape[1:])
+        grid = Grid(pixels, grid_spacing(spacing, pixels), check_power(p))
         cost = GridCost(grid, None, None)
         rows = xp.reshape(images, (images.shape[0], -1))
         bounds = (cost, grid.cost_range)

@@ -2,7 +2,7 @@
 """Barycenters of clouds whose points move: maps and supports in turn."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 from numopt import _validation as v
 from numopt._array.namespace import array_namespace
@@ -209,6 +209,7 @@ class _Problem:
             raise ValueError(v.message("bs", expected, len(bs)))
         named = {f"Xs[{k}]": X for k, X in enumerate(Xs)}
         named_b = {f"bs[{k}]": b for k, b in enumerate(bs)}
+        arrays: list[Any]
         xp, arrays = v.float_arrays(
             X_init=X_init, weights=weights, a=a, **named, **named_b
         )
@@ -306,8 +307,9 @@ class _Alternation(Solver[_Problem, _State]):
                 warmstart=start,
                 warn=False,
             )
-            plans.append(plan)
-            moved = moved + w * plan.barycentric(Y)
+            # One target at a time: never the result of several.
+            plans.append(cast("SinkhornResult", plan))
+            moved = moved + w * plans[-1].barycentric(Y)
         step = host(xp.max(xp.abs(moved - X))) / problem.spread
         values = [host(w) * plan.value for w, plan in zip(weights, plans, strict=True)]
         return _State(X, plans, moved, step, sum(values))

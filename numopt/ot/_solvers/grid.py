@@ -4,21 +4,27 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from numopt import _validation as v
-from numopt._iterate.loop import iterate
 from numopt._iterate.result import SolverResult
 from numopt._iterate.stopping import warn_not_converged
 from numopt._numerics.cg import cg
-from numopt.exceptions import ArgumentTypeError
 from numopt.ot._problem import CoreProblem
-from numopt.ot._problem.grid import GridPlan, GridProblem
+from numopt.ot._problem.grid import GridPlan, GridProblem, grid_cost
 from numopt.ot._solvers.annealing import Annealer
+from numopt.ot._solvers.driver import (
+    check_control,
+    check_options,
+    core_start,
+    run,
+    whole_dual_value,
+)
 from numopt.ot._solvers.log_domain import log_domain_rounds
 from numopt.ot._solvers.newton import Point, solve_level
 from numopt.ot._solvers.oracles import DenseOracle, fill_columns
-from numopt.ot._solvers.state import Options, TransportSolver, host
+from numopt.ot._solvers.state import Options, Rounds, TransportState, host
 from numopt.typing import Array, Callback
 
 __all__ = ["GridResult", "sinkhorn_grid"]
@@ -45,7 +51,7 @@ class GridOracle(DenseOracle):
     ) -> tuple[Array, int]:
         """Solve ``(diag(c + shift) - P^T diag(1/a) P) d = rhs``; nothing is dropped."""
         p, xp = self.problem, self.problem.xp
-        plan = p.cost.plan(gamma, phi, 1.0 / self.eps)
+        plan = grid_cost(p).plan(gamma, phi, 1.0 / self.eps)
         # Rounding may leave the diagonal of nearly rigid plans negative.
         diagonal = shift + xp.maximum(c - plan.diagonal(p.log_a), 1e-3 * c)
 
@@ -73,12 +79,17 @@ class GridAnnealer(Annealer):
         return word == "solved"
 
 
-def _newton_rounds(problem: CoreProblem, state: Any, options: Options) -> Any:
+def _newton_rounds(
+    problem: CoreProblem, state: TransportState, options: Options
+) -> Iterator[None]:
     """Annealed Newton on separable transforms."""
     yield from GridAnnealer(problem, state, options, truncated=False).rounds()
 
 
-_ALGORITHMS = {"newton": _newton_rounds, "sinkhorn": log_domain_rounds}
+_ALGORITHMS: dict[str, Rounds] = {
+    "newton": _newton_rounds,
+    "sinkhorn": log_domain_rounds,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -146,15 +157,16 @@ class GridResult(SolverResult):
     def _operator(self) -> GridPlan:
         """The plan as averaging operators, in float64 and at mass 1."""
         core = self.problem.core()
+        cost = grid_cost(core)
         xp = self.problem.xp
         shift = 0.5 * math.log(self.problem.mass)
         phi, gamma = (
-            core.cost.gather(xp.astype(x, xp.float64) / self.reg + shift, side) + log_w
+            cost.gather(xp.astype(x, xp.float64) / self.reg + shift, side) + log_w
             for side, (x, log_w) in enumerate(
                 ((self.f, core.log_a), (self.g, core.log_b))
             )
         )
-        return core.cost.plan(gamma, phi, 1.0 / self.reg)
+        return cost.plan(gamma, phi, 1.0 / self.reg)
 
     def apply(self, V: Array) -> Array:
         """Return ``P V``.
@@ -211,7 +223,7 @@ class GridResult(SolverResult):
         mass = self.problem.mass * self._operator.sums(1 - side)
         return self._each(V, lambda values: mass * self._operator.average(values, side))
 
-    def _each(self, V: Array, function: Any) -> Array:
+    def _each(self, V: Array, function: Callable[[Array], Array]) -> Array:
         """Apply a function to every field on the grid that V holds."""
         xp, shape = self.problem.xp, self.problem.grid.shape
         (V,) = v.float_arrays(V=V, like=self.f)[1][:1]
@@ -296,6 +308,7 @@ def sinkhorn_grid(
     max_iter: int = 1000,
     warmstart: Any = None,
     scaling: float = 4.0,
+    n_threads: int | None = None,
     callback: Callback | None = None,
     verbose: int = 0,
     warn: bool = True,
@@ -337,6 +350,8 @@ def sinkhorn_grid(
         Potentials to start from.
     scaling : float, default=4.0
         Factor between successive regularisations of the annealing; 1 turns it off.
+    n_threads : int, default=None
+        Threads for this call; None means ``numopt.get_num_threads()``.
     callback : callable, default=None
         Called with an ``IterationInfo`` after every round; a true answer stops.
     verbose : int, default=0
@@ -395,29 +410,12 @@ def sinkhorn_grid(
     (True, 0.018)
     """
     v.check_choice("method", method, METHODS)
-    options = Options(
-        tol=v.check_real("tol", tol, low=0),
-        max_iter=v.check_int("max_iter", max_iter, low=1),
-        scaling=v.check_real("scaling", scaling, low=1),
-        n_warmup=0,
-        density=None,
-        tau=0.0,
-        max_support=None,
-    )
-    v.check_callback(callback)
-    verbose = v.check_int("verbose", verbose, low=0, high=2)
+    options = check_options(tol=tol, max_iter=max_iter, scaling=scaling)
+    control = check_control(callback, verbose, n_threads)
     problem = GridProblem.from_arrays(a, b, reg, p, spacing)
     core = problem.core()
-    fields = iterate(
-        TransportSolver(_ALGORITHMS[method], options, "sinkhorn_grid"),
-        core,
-        tol=options.tol,
-        max_iter=options.max_iter,
-        callback=callback,
-        verbose=verbose,
-        warm_start=_start(warmstart, problem, core),
-        warn=False,
-    )
+    start = _start(warmstart, problem, core)
+    _, fields = run(core, method, _ALGORITHMS, options, start, control)
     if warn and fields["status"] not in ("converged", "callback"):
         warn_not_converged(f"sinkhorn_grid (method={method!r})", fields["message"])
     return _result(problem, core, method, fields)
@@ -427,23 +425,16 @@ def _start(
     warmstart: Any, problem: GridProblem, core: CoreProblem
 ) -> tuple[Array, Array] | None:
     """Potentials of a warm start at the pixels with weight."""
-    if warmstart is None:
-        return None
+    xp = problem.xp
     if isinstance(warmstart, GridResult):
         warmstart = warmstart.f, warmstart.g
-    try:
-        f, g = warmstart
-    except (TypeError, ValueError) as error:
-        kind = type(warmstart).__name__
-        raise ArgumentTypeError(
-            v.message("warmstart", "a GridResult or (f, g)", kind)
-        ) from error
-    xp, (f, g, _) = v.float_arrays(f=f, g=g, a=problem.a)
-    for name, x in (("f", f), ("g", g)):
-        v.check_shape("warmstart", x, problem.grid.shape, why=f"(its {name})")
-        v.check_values("warmstart", x)
-    f, g = (xp.astype(x, xp.float64, copy=False) for x in (f, g))
-    return core.cost.gather(f, 0), core.cost.gather(g, 1)
+    if isinstance(warmstart, tuple) and len(warmstart) == 2:
+        _, warmstart = v.float_arrays(f=warmstart[0], g=warmstart[1])
+        for name, x in zip("fg", warmstart, strict=True):
+            v.check_shape("warmstart", x, problem.grid.shape, why=f"(its {name})")
+        warmstart = tuple(xp.reshape(x, (-1,)) for x in warmstart)
+    flat = (problem.grid.size,)
+    return core_start(warmstart, core, problem.a, (flat, flat))
 
 
 def _result(
@@ -451,23 +442,20 @@ def _result(
 ) -> GridResult:
     """Extend the potentials to all pixels and undo the scaling to mass 1."""
     xp, reg, mass = problem.xp, problem.reg, problem.mass
-    times = fields["history"]["time"]
-    fields["history"]["time_fraction"] = times / max(times[-1], 1e-300)
+    cost = grid_cost(core)
     gamma = fields["g"] / reg + core.log_b
     # Both by their closed forms: an update of one side keeps the certificate.
-    f = -reg * core.cost.stages(gamma, 1, 1.0 / reg)[-1]
-    g = core.cost.spread(fields["g"], 1, 0.0)
+    f = -reg * cost.stages(gamma, 1, 1.0 / reg)[-1]
+    g = cost.spread(fields["g"], 1, 0.0)
     if core.columns is not None:
-        phi = core.cost.gather(f, 0) / reg + core.log_a
-        closed = -reg * core.cost.stages(phi, 0, 1.0 / reg)[-1]
+        phi = cost.gather(f, 0) / reg + core.log_a
+        closed = -reg * cost.stages(phi, 0, 1.0 / reg)[-1]
         g = xp.where(problem.b > 0, g, closed)
     f, g = (x - 0.5 * reg * math.log(mass) for x in (f, g))
-    # The rows are exact: the plan has the mass of the weights.
-    dual = host(xp.sum(problem.a * f)) + host(xp.sum(problem.b * g))
     own = {
         "f": xp.astype(f, problem.a.dtype),
         "g": xp.astype(g, problem.a.dtype),
-        "dual_value": dual - reg * (mass - mass**2),
+        "dual_value": whole_dual_value(mass, reg, host(fields["dual_value"])),
         "marginal_error": host(fields["marginal_error"]),
     }
     fields.pop("nnz")

@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = attach(
         "_convergence": ("ConvergenceDisplay",),
         "_coordinate": ("BlockRulesDisplay", "PathDisplay"),
         "_dmmv": ("FrequencyResponseDisplay", "ResidualProfileDisplay"),
-        "_sbl": ("RelevanceDisplay",),
+        "_sbl": ("EvidenceDisplay", "RelevanceDisplay"),
         "_transport": ("TransportPlanDisplay",),
     },
 )
@@ -41,5 +41,5 @@ if TYPE_CHECKING:
         FrequencyResponseDisplay,
         ResidualProfileDisplay,
     )
-    from numopt.plotting._sbl import RelevanceDisplay
+    from numopt.plotting._sbl import EvidenceDisplay, RelevanceDisplay
     from numopt.plotting._transport import TransportPlanDisplay

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The display of relevances."""
+"""Displays of relevances and of the evidence."""
 
 import numpy as np
 import pytest
@@ -18,3 +18,19 @@ def test_display_names_the_active_features():
     assert display.labels == [f"f{j}" for j in model.active_]
     np.testing.assert_allclose(display.coef, model.coef_[model.active_])
     assert len(RelevanceDisplay.from_result(sbl(A, y)).ax_.get_yticks()) > 0
+
+
+def test_display_of_the_evidence():
+    pytest.importorskip("matplotlib")
+    from numopt.plotting import EvidenceDisplay
+
+    A, y, *_ = sparse_model(40, 12, 3)
+    results = {name: sbl(A, y, method=name, warn=False) for name in ("fast", "mm")}
+    display = EvidenceDisplay.from_results(results)
+    for line, result in zip(display.lines_, results.values(), strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), result.history["log_evidence"])
+    model = SBLRegressor().fit(A, y)
+    assert len(EvidenceDisplay.from_estimator(model).lines_) == 1
+    products_only = sbl(A, y, method="cofem", random_state=0)
+    with pytest.raises(ValueError, match="no log evidence"):
+        EvidenceDisplay.from_results({"cofem": products_only})

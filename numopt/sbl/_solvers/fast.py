@@ -62,7 +62,8 @@ class GramRows:
             columns = A[:, chosen].toarray()
             rows = (A.T @ columns.conj()).T
         else:
-            columns = A[:, chosen]
+            # The whole product with itself is symmetric, which BLAS makes use of.
+            columns = A if chosen.size == self.d.size else A[:, chosen]
             rows = (columns.conj() if A.dtype.kind == "c" else columns).T @ A
         if self.mean is not None:
             rows -= (self.rows * self.mean[chosen])[:, None] * self.mean

@@ -29,6 +29,7 @@ __all__ = [
     "check_flag",
     "check_int",
     "check_ndim",
+    "check_present",
     "check_real",
     "check_shape",
     "check_values",
@@ -156,7 +157,7 @@ def float_arrays(**arrays: Any) -> tuple[Namespace, list[Array | None]]:
 
 def check_ndim(name: str, x: Array, ndim: int, *, hint: str = "") -> None:
     """Check the number of dimensions and that no axis is empty."""
-    _check_present(name, x)
+    check_present(name, x)
     if x.ndim != ndim:
         raise ValueError(
             message(name, f"{ndim}-D", f"shape {tuple(x.shape)}")
@@ -168,10 +169,16 @@ def check_ndim(name: str, x: Array, ndim: int, *, hint: str = "") -> None:
 
 def check_shape(name: str, x: Array, shape: tuple[int, ...], *, why: str = "") -> None:
     """Check a shape; ``why`` says where the expectation comes from."""
-    _check_present(name, x)
+    check_present(name, x)
     if tuple(x.shape) != shape:
         expected = f"of shape {shape}" + (f" {why}" if why else "")
         raise ValueError(message(name, expected, f"shape {tuple(x.shape)}"))
+
+
+def check_present(name: str, x: Any) -> None:
+    """Refuse None where an array is needed."""
+    if x is None:
+        raise ArgumentTypeError(message(name, "an array", None))
 
 
 def check_values(
@@ -180,13 +187,15 @@ def check_values(
     *,
     nonnegative: bool = False,
     allow_posinf: bool = False,
+    squared: bool = False,
 ) -> tuple[float, float]:
     """Check that entries are finite (and not negative); return (min, max).
 
     One pass and one transfer; the first bad entry is looked up only on failure.
-    Entries too large to be squared are refused too.
+    Entries too large to be squared are refused too; with ``squared`` also data so
+    small that all its squares vanish.
     """
-    _check_present(name, x)
+    check_present(name, x)
     if math.prod(x.shape) == 0:
         return 0.0, 0.0
     xp = array_namespace(x)
@@ -200,7 +209,7 @@ def check_values(
         raise ValueError(
             message(name, expected, _first_bad(to_numpy(x), nonnegative, allow_posinf))
         )
-    _check_size(name, x, low, high)
+    _check_size(name, x, low, high, squared)
     return low, high
 
 
@@ -217,23 +226,19 @@ def import_optional(module: str, *, extra: str) -> Any:
         ) from error
 
 
-def _check_present(name: str, x: Any) -> None:
-    """Refuse None where an array is needed."""
-    if x is None:
-        raise ArgumentTypeError(message(name, "an array", None))
-
-
-def _check_size(name: str, x: Array, low: float, high: float) -> None:
-    """Refuse finite entries whose squares overflow."""
-    size = max((abs(v) for v in (low, high) if math.isfinite(v)), default=0.0)
+def _check_size(name: str, x: Array, low: float, high: float, squared: bool) -> None:
+    """Refuse entries whose squares overflow, or all vanish."""
     xp = array_namespace(x)
-    if x.dtype not in (xp.float32, xp.float64):
+    size = max((abs(v) for v in (low, high) if math.isfinite(v)), default=0.0)
+    if size == 0 or x.dtype not in (xp.float32, xp.float64):
         return
-    largest = _SAFE_SHARE * math.sqrt(float(xp.finfo(x.dtype).max))
-    if size > largest:
+    limits = xp.finfo(x.dtype)
+    largest = _SAFE_SHARE * math.sqrt(float(limits.max))
+    least = math.sqrt(float(limits.smallest_normal)) if squared else 0.0
+    if not least <= size <= largest:
+        expected = f"of entries between {least:.2g} and {largest:.2g} in size"
         raise ValueError(
-            message(name, f"at most {largest:.2g} in size", f"an entry of {size:.2g}")
-            + "; rescale the data"
+            message(name, expected, f"{size:.2g} as the largest") + "; rescale the data"
         )
 
 

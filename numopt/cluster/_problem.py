@@ -337,7 +337,7 @@ def _refuse_kind(dtype: Any, name: str = "X") -> None:
 def _largest(name: str, X: Array) -> float:
     """Largest magnitude of finite entries."""
     try:
-        low, high = check_values(name, X)
+        low, high = check_values(name, X, squared=True)
     except ValueError as error:
         xp = array_namespace(X)
         if bool(xp.all(xp.isfinite(X))):

@@ -41,6 +41,14 @@ def test_boxed_quadratic_satisfies_kkt(rng, size, bounds):
         assert result.dual_gap <= 1e-8
 
 
+@pytest.mark.parametrize("rule", [{"selection": "cyclic"}, {"update": "newton"}])
+def test_rules_on_a_dense_matrix(rng, rule):
+    B = rng.standard_normal((12, 8))
+    A, c = B.T @ B + np.eye(8), rng.standard_normal(8)
+    result = solve_quadratic(A, c, **rule)
+    np.testing.assert_allclose(result.coef, np.linalg.solve(A, c), atol=1e-7)
+
+
 def test_several_right_hand_sides(rng):
     X = rng.standard_normal((20, 10))
     A, C = X.T @ X, rng.standard_normal((10, 3))

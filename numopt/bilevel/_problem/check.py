@@ -77,7 +77,12 @@ def check_problem(
         )
     rng = np.random.default_rng(v.check_int("random_state", random_state, low=0))
     xp, (theta,) = v.float_arrays(theta=theta)
+    v.check_present("theta", theta)
     v.check_values("theta", theta)
+    if problem.theta0 is not None:
+        v.check_shape(
+            "theta", theta, tuple(problem.theta0.shape), why="as problem.theta0"
+        )
     theta = xp.astype(theta, xp.float64)
     x = _place(problem, theta, x, rng)
     check = _Check(problem, x, theta, rng)

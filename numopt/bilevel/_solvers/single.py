@@ -34,6 +34,8 @@ def check_theta(problem: BilevelProblem, theta: Any, name: str = "theta") -> Arr
     if theta is None or 0 in theta.shape:
         raise ValueError(v.message(name, "a non-empty array", "none or an empty one"))
     v.check_values(name, theta)
+    if problem.theta0 is not None:
+        v.check_shape(name, theta, tuple(problem.theta0.shape), why="as problem.theta0")
     theta = xp.asarray(theta, dtype=xp.float64, copy=True, device=device(theta))
     low, high = problem.box(theta)
     if low is not None and bool(xp.any((theta < low) | (theta > high))):

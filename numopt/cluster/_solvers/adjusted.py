@@ -29,7 +29,6 @@ from numopt.cluster._solvers.groups import (
     match,
     memberships,
 )
-from numopt.cluster._solvers.kmeans import check_n_clusters
 from numopt.cluster._solvers.likelihood import (
     GroupProblem,
     GroupSolver,
@@ -170,7 +169,9 @@ def la_sdp(
     # Statistics of p x p matrices are the host's work; n x n matrices stay there.
     rows = to_numpy(data)
     S = check_covariances(covariances, rows.shape[1]) / problem.unit
-    K = check_n_clusters(S.shape[0], problem.n)
+    K = S.shape[0]
+    if problem.n < K:
+        raise ValueError(message("covariances", f"at most {problem.n}, one a row", K))
     shares = None if weights is None else check_weights(weights, K)
     rng = as_generator(random_state)
     if init is None:

@@ -79,6 +79,8 @@ def check_covariances(covariances: Any, p: int) -> np.ndarray:
         raise ValueError(
             message("covariances", f"of shape (K, {p}, {p})", f"shape {S.shape}")
         )
+    if S.shape[0] == 0:
+        raise ValueError(message("covariances", "non-empty", f"shape {S.shape}"))
     for k, one in enumerate(S):
         text = f"positive definite for cluster {k}"
         if not np.all(np.isfinite(one)):

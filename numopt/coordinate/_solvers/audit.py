@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from numopt import _validation as v
+from numopt._array.namespace import to_numpy
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit
 from numopt.coordinate._problem.duality import certify, group_dual_norm
@@ -79,7 +80,10 @@ def dual_gap(
     """
     data = LinearData.from_arrays(X, y, datafit, sample_weight)
     coef = _check_coef(coef, data, datafit)
-    b = np.asarray(intercept, dtype=np.float64)
+    b = np.asarray(to_numpy(v.float_arrays(intercept=intercept)[1][0]), np.float64)
+    v.check_values("intercept", b)
+    if b.ndim:
+        v.check_shape("intercept", b, coef.shape[:-1], why="one an output")
     with_intercept = bool(np.any(b != 0))
     columns = free_columns(penalty, data.shape[1])
     null = NullModel.fit(data, datafit, with_intercept, columns)
@@ -188,7 +192,7 @@ def free_columns(penalty: Penalty, p: int) -> np.ndarray:
 
 def _check_coef(coef: Any, data: LinearData, datafit: Datafit) -> np.ndarray:
     """Validate coefficients of anybody."""
-    coef = np.asarray(coef, dtype=np.float64)
+    coef = np.asarray(to_numpy(v.float_arrays(coef=coef)[1][0]), dtype=np.float64)
     p = data.shape[1]
     shape = (int(data.y.max()) + 1, p) if datafit.multi_output else (p,)
     v.check_shape("coef", coef, shape)

@@ -308,12 +308,14 @@ class LinearModel(SmoothModel):
 
 
 class QuadraticModel(SmoothModel):
-    """``w^T A w / 2 - c^T w`` with a sparse symmetric A."""
+    """``w^T A w / 2 - c^T w`` with a symmetric A, kept sparse."""
 
     exact = True
 
     def __init__(self, A: Any, c: np.ndarray, w: np.ndarray) -> None:
-        self.A = A.tocsc()
+        from scipy.sparse import csc_array
+
+        self.A = csc_array(A)
         self.c = c
         self.w = np.array(w, np.float64)
         self.size = c.size

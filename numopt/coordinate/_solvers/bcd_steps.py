@@ -297,7 +297,10 @@ def quadratic_by_rules(
     verbose: int = 0,
     warn: bool = True,
 ) -> dict[str, Any]:
-    """Run literal rules on a sparse quadratic; return the fields of the result."""
+    """Run literal rules on a quadratic; return the fields of the result."""
+    v.check_choice("partition", strategy.partition, ("auto", *PARTITIONS))
+    v.check_choice("selection", strategy.selection, ("auto", *SELECTIONS))
+    v.check_choice("update", strategy.update, ("auto", *UPDATES))
     problem = QuadraticProblem(A, c, lower, upper, x0)
     rng = as_generator(random_state)
     solver = BlockDescent(strategy.resolved(problem), block_size=block_size, rng=rng)

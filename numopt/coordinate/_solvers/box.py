@@ -64,6 +64,8 @@ def nnls(
     tol = v.check_real("tol", tol, low=0, include_low=False)
     passes = 1000 if max_iter is None else v.check_int("max_iter", max_iter, low=1)
     A = check_design("A", A)
+    b = v.float_arrays(b=b)[1][0]
+    v.check_shape("b", b, (A.shape[0],), why="one a row of A")
     data = LinearData.from_arrays(A, b, Quadratic())
     options = {
         "max_iter": passes,
@@ -292,7 +294,7 @@ def _box_gap(problem: BoxProblem, x: np.ndarray, g: np.ndarray) -> float:
     if np.any((push > rounding) & np.isinf(down)) or np.any(
         (pull > rounding) & np.isinf(up)
     ):
-        return float("nan")
+        return float("inf")  # no dual point here: nothing is bounded
     gap = np.sum(push * np.where(np.isinf(down), np.abs(x), down)) + np.sum(
         pull * np.where(np.isinf(up), np.abs(x), up)
     )

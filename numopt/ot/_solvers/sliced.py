@@ -341,6 +341,7 @@ def _check_clouds(X: Any, Y: Any, a: Any, b: Any) -> tuple[Array, Array, Array, 
     """Validate two weighted clouds of one dimension."""
     xp, (X, Y, a, b) = v.float_arrays(X=X, Y=Y, a=a, b=b)
     for name, cloud in (("X", X), ("Y", Y)):
+        v.check_present(name, cloud)
         hint = f"one feature is {name}.reshape(-1, 1)" if cloud.ndim == 1 else ""
         v.check_ndim(name, cloud, 2, hint=hint)
         v.check_values(name, cloud)

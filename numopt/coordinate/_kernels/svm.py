@@ -14,7 +14,8 @@ svm_epochs = sequential_kernel(
     """Passes of dual coordinate descent, ``a_i <- clip(a_i - grad_i / Q_ii)``.
 
     Hsieh et al. (2008), "A dual coordinate descent method for large-scale linear SVM",
-    algorithm 1. Writes ``a`` and ``w``, returns the sum of a.
+    algorithm 3 (rows at a bound are set aside). Writes ``a`` and ``w``, returns the
+    sum of a.
     """,
     numpy="numopt.coordinate._kernels_cpu.svm:svm_epochs",
 )

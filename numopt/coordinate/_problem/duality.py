@@ -232,8 +232,10 @@ def sparse_group_norms(slope: np.ndarray, groups: GroupTerms) -> np.ndarray:
     Bisection on all groups at once, then exact by the sorted closed form would cost
     the same; 60 halvings reach rounding.
     """
+    rows = np.atleast_2d(slope)
     owner = np.repeat(np.arange(groups.weights.size), np.diff(groups.indptr))
-    x, l1 = np.abs(slope[groups.indices]), groups.l1[groups.indices]
+    owner, l1 = (np.tile(v, rows.shape[0]) for v in (owner, groups.l1[groups.indices]))
+    x = np.abs(rows[:, groups.indices]).ravel()
     norms = np.sqrt(np.bincount(owner, x * x, groups.weights.size))
     with np.errstate(divide="ignore", invalid="ignore"):
         tops = np.where(x > 0, x / l1, 0.0)

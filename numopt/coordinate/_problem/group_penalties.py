@@ -16,7 +16,11 @@ __all__ = ["GroupL2", "SparseGroup"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GroupPenalty(Penalty):
-    """Penalties with a canonical form ``weights_g ||w_g|| + l1_j |w_j|``."""
+    """Penalties with a canonical form ``weights_g ||w_g|| + l1_j |w_j|``.
+
+    Coefficients of K outputs, of shape (K, p), share the groups: ``w_g`` holds those
+    of all outputs, so that a group enters all of them or none.
+    """
 
     def group_terms(self, p: int) -> GroupTerms:
         """Return the canonical form."""
@@ -42,17 +46,18 @@ class GroupPenalty(Penalty):
         out = soft_threshold(w, steps * terms.l1[index])
         for g in _groups_of(index, terms):
             where = position[terms.indices[terms.indptr[g] : terms.indptr[g + 1]]]
-            norm = float(np.linalg.norm(out[where]))
-            limit = float(steps[where[0]]) * terms.weights[g]
-            out[where] *= 1.0 - limit / norm if norm > limit else 0.0
+            norm = float(np.linalg.norm(out[..., where]))
+            limit = float(steps[..., where[0]].flat[0]) * terms.weights[g]
+            out[..., where] *= 1.0 - limit / norm if norm > limit else 0.0
         return out
 
     def subdiff_distance(
         self, w: np.ndarray, grad: np.ndarray, index: Index = None
     ) -> np.ndarray:
         """Return the distance of ``-grad`` to the subdifferential, per group."""
-        terms = self.group_terms(self._size() if index is not None else w.size)
-        index = np.arange(w.size) if index is None else np.asarray(index)
+        p = w.shape[-1]
+        terms = self.group_terms(self._size() if index is not None else p)
+        index = np.arange(p) if index is None else np.asarray(index)
         position = np.full(terms.indices.size, -1)
         position[index] = np.arange(index.size)
         chosen = _groups_of(index, terms)
@@ -60,7 +65,7 @@ class GroupPenalty(Penalty):
         for k, g in enumerate(chosen):
             members = terms.indices[terms.indptr[g] : terms.indptr[g + 1]]
             where = position[members]
-            x, slope, l1 = w[where], grad[where], terms.l1[members]
+            x, slope, l1 = w[..., where], grad[..., where], terms.l1[members]
             norm = float(np.linalg.norm(x))
             if norm == 0:
                 rest = float(np.linalg.norm(soft_threshold(slope, l1)))
@@ -173,8 +178,9 @@ def group_value(w: np.ndarray, terms: GroupTerms) -> float:
 
 
 def group_norms(w: np.ndarray, terms: GroupTerms) -> np.ndarray:
-    """Return the Euclidean norm of every group."""
-    return np.sqrt(np.add.reduceat(w[terms.indices] ** 2, terms.indptr[:-1]))
+    """Return the Euclidean norm of every group, over all outputs of (K, p)."""
+    squares = np.sum(np.atleast_2d(w) ** 2, axis=0)
+    return np.sqrt(np.add.reduceat(squares[terms.indices], terms.indptr[:-1]))
 
 
 def _groups_of(index: np.ndarray, terms: GroupTerms) -> np.ndarray:

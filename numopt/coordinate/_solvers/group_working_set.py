@@ -87,6 +87,8 @@ class GroupState(QuadraticState):
 
     chosen: Any = None
     lipschitz: Any = None
+    #: Share of its threshold from which a group enters; below 1 by the strong rule.
+    entry: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +185,8 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
     def _violators(self, problem: GroupProblem, state: GroupState) -> np.ndarray:
         ratios = group_ratios(state.correlation / problem.data.total, problem.groups)
         ratios[state.chosen] = 0.0
-        found = np.flatnonzero(ratios > 1.0)
+        found = np.flatnonzero(ratios > state.entry)
+        state.entry = 1.0
         used = state.cache.index[np.flatnonzero(state.cache.w[: state.cache.size])]
         limit = max(FIRST_GROUPS, 2 * np.unique(problem.owner[used]).size)
         if found.size <= limit:

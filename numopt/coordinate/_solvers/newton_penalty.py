@@ -6,6 +6,7 @@ A unit is what enters or leaves a working set: a coordinate, or a group of them.
 
 import abc
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -252,14 +253,21 @@ class GroupUnits(Units):
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
     def on(self, index: np.ndarray, *, outputs: int, intercept: bool) -> "Part":
-        """The penalty of whole groups and an intercept last."""
-        owner = self.owner[index]
+        """The penalty of whole groups and an intercept last, for each output."""
+        owner, m = self.owner[index], index.size
         first = np.flatnonzero(np.diff(owner, prepend=-1))
-        extra = int(intercept)
+        flat = np.arange(outputs * (m + int(intercept))).reshape(outputs, -1)
+        parts = [flat[:, lo:hi].ravel() for lo, hi in _pairs(first, m)]
+        parts += list(flat[:, m:].reshape(-1, 1))
+        free = len(parts) - first.size
+        l1 = np.zeros(flat.shape)
+        l1[:, :m] = self.terms.l1[index]
+        order = np.concatenate(parts) if parts else np.empty(0, np.int64)
         return GroupPart(
-            np.concatenate((first, np.arange(index.size, index.size + extra + 1))),
-            np.concatenate((self.terms.weights[owner[first]], np.zeros(extra))),
-            np.concatenate((self.terms.l1[index], np.zeros(extra))),
+            np.cumsum([0, *(part.size for part in parts)]),
+            np.concatenate((self.terms.weights[owner[first]], np.zeros(free))),
+            l1.ravel()[order],
+            order,
         )
 
     def dual(
@@ -276,16 +284,22 @@ class GroupUnits(Units):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GroupPart(Part):
-    """A group penalty of the coordinates of a model."""
+    """A group penalty of the coordinates of a model.
+
+    Group g holds the coordinates ``order[starts[g]:starts[g + 1]]``; ``l1`` follows
+    that order.
+    """
 
     starts: np.ndarray
     lam: np.ndarray
     l1: np.ndarray
+    order: np.ndarray
 
     def value(self, x: np.ndarray) -> float:
         """Penalty of the coordinates."""
         if not x.size:
             return 0.0
+        x = x[self.order]
         norms = np.sqrt(np.add.reduceat(x * x, self.starts[:-1]))
         return float(self.lam @ norms + self.l1 @ np.abs(x))
 
@@ -293,12 +307,12 @@ class GroupPart(Part):
         self, G: np.ndarray, slope: np.ndarray, x: np.ndarray, unit: float, share: float
     ) -> np.ndarray:
         """Minimise the model plus the penalty."""
+        order = self.order
+        G, slope, x = G[np.ix_(order, order)], slope[order], x[order]
         G.flat[:: G.shape[0] + 1] *= 1.0 + DAMPING
         new, q = x.copy(), slope.copy()
         c = G @ x - slope
-        blocks = [
-            G[a:b, a:b] for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)
-        ]
+        blocks = [G[lo:hi, lo:hi] for lo, hi in itertools.pairwise(self.starts)]
         stored = StoredGroups(
             starts=self.starts,
             lam=self.lam,
@@ -308,4 +322,11 @@ class GroupPart(Part):
             target=unit * share,
         )
         stored.solve(G, new, q, c)
-        return new
+        back = np.empty_like(new)
+        back[order] = new
+        return back
+
+
+def _pairs(starts: np.ndarray, end: int) -> list[tuple[int, int]]:
+    """Bounds of consecutive parts up to an end."""
+    return list(itertools.pairwise([*starts.tolist(), end]))

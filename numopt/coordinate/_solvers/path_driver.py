@@ -16,8 +16,16 @@ from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import Penalty
 from numopt.coordinate._solvers.audit import critical_alpha, free_columns
 from numopt.coordinate._solvers.gram_path import GramPath, suits_gram
-from numopt.coordinate._solvers.group_working_set import GroupProblem, GroupWorkingSet
-from numopt.coordinate._solvers.prox_newton import ModelProblem, ProxNewtonWorkingSet
+from numopt.coordinate._solvers.group_working_set import (
+    GroupProblem,
+    GroupState,
+    GroupWorkingSet,
+)
+from numopt.coordinate._solvers.prox_newton import (
+    ModelProblem,
+    ModelState,
+    ProxNewtonWorkingSet,
+)
 from numopt.coordinate._solvers.quadratic import (
     QuadraticProblem,
     QuadraticState,
@@ -30,6 +38,8 @@ from numopt.typing import Callback
 __all__ = ["MakePenalty", "solve_path"]
 
 MakePenalty = Callable[[float], Penalty]
+#: Lowest share of its threshold from which the strong rule takes a unit.
+SLIGHT = 0.1
 #: What a strength leaves in the history, besides its number and time.
 MEASURES = ("objective", "dual_gap", "n_working_set", "n_support")
 
@@ -209,6 +219,7 @@ class WorkingSetPath:
         self.start: np.ndarray | None = None
         self.state: Any = None
         self.previous: np.ndarray | None = None
+        self.alpha = np.inf
 
     def solve(self, alpha: float) -> dict[str, Any]:
         """Solve from the state of the last strength."""
@@ -217,6 +228,10 @@ class WorkingSetPath:
             problem, QuadraticProblem
         ):
             self._strong_rule(problem)
+        elif isinstance(self.state, ModelState | GroupState) and alpha > 0:
+            # The strong rule on slopes relative to the new thresholds.
+            self.state.entry = max(2.0 - self.alpha / alpha, SLIGHT)
+        self.alpha = alpha
         return self._passes(problem, solver, self.state)
 
     def solve_from(self, alpha: float, coef: np.ndarray) -> dict[str, Any]:

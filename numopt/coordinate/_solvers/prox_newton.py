@@ -93,6 +93,8 @@ class ModelState:
     dual: float = -np.inf
     gap: float = np.inf
     stalled: int = 0
+    #: Share of its threshold from which a unit enters; below 1 by the strong rule.
+    entry: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +216,8 @@ def grow(problem: ModelProblem, state: ModelState) -> int:
     used[units.owner[np.atleast_2d(state.coef).any(axis=0)]] = True
     inside[units.owner[state.index]] = True
     kept = used | (inside & ((score >= NEAR) | units.free()))
-    found = np.flatnonzero((score > 1.0) & ~kept)
+    found = np.flatnonzero((score > state.entry) & ~kept)
+    state.entry = 1.0
     limit = max(FIRST_SIZE, 2 * int(used.sum()))
     if found.size > limit:
         found = found[np.argpartition(-score[found], limit)[:limit]]

@@ -98,7 +98,7 @@ def solve_data(
     elif squares and groups is not None:
         grouped = GroupProblem.build(data, penalty, null, fit_intercept, options["tol"])
         fields = iterate(GroupWorkingSet(), grouped, warm_start=start, **options)
-    elif terms is not None or (groups is not None and not datafit.multi_output):
+    elif terms is not None or groups is not None:
         model = _model(data, datafit, penalty, null, fit_intercept, options["tol"])
         newton = SmoothNewton() if is_smooth(model) else ProxNewtonWorkingSet()
         fields = iterate(newton, model, warm_start=warm, **options)

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
         "_estimators.denoising": ("TVDenoiser",),
+        "_estimators.experts": ("FoEDenoiser",),
         "_estimators.logistic": ("BilevelLogisticRegression",),
         "_estimators.ridge": ("BilevelRidge",),
         "_problem.protocols": ("BilevelProblem", "LowerLevel", "UpperLevel"),
@@ -43,6 +44,7 @@ __getattr__, __dir__, __all__ = attach(
 
 if TYPE_CHECKING:
     from numopt.bilevel._estimators.denoising import TVDenoiser
+    from numopt.bilevel._estimators.experts import FoEDenoiser
     from numopt.bilevel._estimators.logistic import BilevelLogisticRegression
     from numopt.bilevel._estimators.ridge import BilevelRidge
     from numopt.bilevel._problem.check import check_problem

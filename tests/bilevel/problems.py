@@ -6,7 +6,6 @@ import numpy as np
 import numopt.bilevel as bl
 from numopt.datasets import load_photograph
 
-
 #: A blur that is not symmetric.
 BLUR = np.array([[0.0, 0.2, 0.1], [0.1, 0.3, 0.1], [0.0, 0.1, 0.1]])
 

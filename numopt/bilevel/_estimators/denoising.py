@@ -1,34 +1,34 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Denoisers that learn their parameters from pairs of noisy and clean images."""
+"""Total variation denoising, its weight and smoothing learned from pairs."""
 
-import contextlib
 import math
 import numbers
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
 from numopt import _validation as v
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._estimator.sklearn_compat import Interval, StrOptions, fit_context
 from numopt._iterate.stopping import warn_not_converged
-from numopt._kernels.threads import config_context
-from numopt.bilevel._problem.images import CleanUpper, check_pair
+from numopt.bilevel._estimators.images import ImageDenoiser
+from numopt.bilevel._problem.images import CleanUpper, noise_level
 from numopt.bilevel._problem.protocols import BilevelProblem
-from numopt.bilevel._problem.tv import TVDenoisingProblem, TVLower
+from numopt.bilevel._problem.tv import TVLower
 from numopt.bilevel._solvers.maid import maid
-from numopt.bilevel._solvers.single import solve_lower
 from numopt.typing import Array
 
 __all__ = ["TVDenoiser"]
 
 #: Range of the logarithm of the weight.
 WEIGHTS = (-12.0, 3.0)
+#: Where learning starts, in units of the noise.
+FIRST_WEIGHT, FIRST_SMOOTHING = 0.65, 0.05
+#: The error's second derivative in log weight is about the noise over this.
+FIRST_STEP = 3.5
 
 
-class TVDenoiser(TransformerMixin, BaseEstimator):
+class TVDenoiser(ImageDenoiser):
     r"""Total variation denoising whose weight and smoothing are learned from pairs.
 
     .. math:: \min_x \tfrac12 \|x - y\|^2
@@ -58,7 +58,8 @@ class TVDenoiser(TransformerMixin, BaseEstimator):
     n_jobs : int, default=None
         Threads; None takes numopt's setting. Results do not depend on it.
     dtype : str or None, default=None
-        "float32" or "float64" to compute in; None takes that of the images.
+        "float32" or "float64" to compute in; None learns in float32 and predicts in
+        the type of the images.
     verbose : int, default=0
         0 silent, 1 progress bar, 2 log lines.
 
@@ -147,14 +148,6 @@ class TVDenoiser(TransformerMixin, BaseEstimator):
         self.dtype = dtype
         self.verbose = verbose
 
-    def __sklearn_tags__(self) -> Any:
-        """Images, not a table of features; clean images are required."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.target_tags.required = True
-        return tags
-
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, noisy: Array, clean: Array) -> Self:
         """Learn weight and smoothing.
@@ -169,19 +162,7 @@ class TVDenoiser(TransformerMixin, BaseEstimator):
         TVDenoiser
             The estimator itself.
         """
-        if tuple(np.shape(noisy)) != tuple(np.shape(clean)):
-            raise ValueError(
-                v.message(
-                    "clean",
-                    f"of the shape of `noisy` {tuple(np.shape(noisy))}",
-                    f"shape {tuple(np.shape(clean))}",
-                )
-            )
-        first, second = (
-            _flat(self._converted(name, one))
-            for name, one in (("noisy", noisy), ("clean", clean))
-        )
-        first, second = check_pair(first, second)
+        first, second = self._pair(noisy, clean)
         with self._threads():
             result = self._learn(first, second)
         if not result.converged:
@@ -203,20 +184,19 @@ class TVDenoiser(TransformerMixin, BaseEstimator):
             low.append(math.log(bottom))
             high.append(math.log(top))
         size = len(low)
-        start = TVDenoisingProblem(noisy, clean, self.isotropic).theta0
-        assert start is not None
-        xp = array_namespace(start)
+        xp, where = array_namespace(noisy), device(noisy)
         if self.theta0 is None:
-            ends = (
-                xp.asarray(side, dtype=xp.float64, device=device(start))
-                for side in (low, high)
-            )
-            bottom_end, top_end = ends
-            theta0 = xp.minimum(xp.maximum(start[:size], bottom_end), top_end)
+            noise = noise_level(noisy, clean)
+            first = [math.log(FIRST_WEIGHT * noise), math.log(FIRST_SMOOTHING * noise)]
+            inside = np.clip(first[:size], low, high)
+            theta0 = xp.asarray(inside, dtype=xp.float64, device=where)
         else:
             given = np.asarray(to_numpy(self.theta0), np.float64)
             v.check_shape("theta0", given, (size,))
-            theta0 = xp.asarray(given, device=device(start))
+            theta0 = xp.asarray(given, device=where)
+        if self.dtype is None:
+            noisy, clean = (xp.astype(one, xp.float32) for one in (noisy, clean))
+        pixels = noisy.shape[1] * noisy.shape[2]
         problem = BilevelProblem(
             TVLower(noisy, self.isotropic, fixed),
             CleanUpper(clean),
@@ -225,6 +205,8 @@ class TVDenoiser(TransformerMixin, BaseEstimator):
         return maid(
             problem,
             theta0,
+            accuracy="estimate",
+            step0=FIRST_STEP / (noise_level(noisy, clean) ** 2 * pixels),
             max_step=1.0,
             tau=0.1,
             ftol=self.tol,
@@ -247,116 +229,10 @@ class TVDenoiser(TransformerMixin, BaseEstimator):
             raise ValueError(v.message("smoothing_bounds", "low < high", values))
         return low, high
 
-    def _threads(self) -> Any:
-        if self.n_jobs is None:
-            return contextlib.nullcontext()
-        return config_context(num_threads=self.n_jobs)
-
-    def _converted(self, name: str, images: Any) -> Array:
-        """Images as floats; integers are divided by the largest of their type."""
-        array = np.asarray(images) if isinstance(images, list | tuple) else images
-        kind = getattr(array, "dtype", None)
-        if isinstance(array, np.ndarray) and array.dtype.kind == "b":
-            raise ValueError(v.message(name, "grey values", "booleans"))
-        if isinstance(array, np.ndarray) and array.dtype.kind in "iu":
-            array = array / float(np.iinfo(kind).max)
-        xp, (made,) = v.float_arrays(**{name: array})
-        if made is None or made.ndim not in (2, 3, 4):
-            shape = () if made is None else tuple(made.shape)
-            raise ValueError(
-                v.message(name, "(H, W), (B, H, W) or (B, H, W, C)", f"shape {shape}")
-            )
-        if self.dtype is not None:
-            made = xp.astype(made, getattr(xp, self.dtype), copy=False)
-        return made
-
-    def predict(self, noisy: Array) -> Array:
-        """Denoise.
-
-        Parameters
-        ----------
-        noisy : array of shape (H, W), (B, H, W) or (B, H, W, C)
-            Images of any size.
-
-        Returns
-        -------
-        array of the shape of ``noisy``
-            Denoised images, floats in the scale of [0, 1].
-        """
-        check_is_fitted(self)
-        images = self._converted("noisy", noisy)
-        flat = _flat(images)
-        flat, _ = check_pair(flat, flat)
-        xp = array_namespace(flat)
+    def _prediction_problem(self, image: Array) -> tuple[BilevelProblem, Array]:
+        xp = array_namespace(image)
         theta = xp.asarray(
-            [math.log(self.weight_)], dtype=xp.float64, device=device(flat)
+            [math.log(self.weight_)], dtype=xp.float64, device=device(image)
         )
-        with self._threads():
-            # One image at a time: an image's answer does not depend on the others.
-            parts = [
-                self._denoised(flat[b : b + 1, :, :], theta)
-                for b in range(flat.shape[0])
-            ]
-        return _restored(xp.concat(parts, axis=0), images)
-
-    def _denoised(self, image: Array, theta: Array) -> Array:
         lower = TVLower(image, self.isotropic, self.smoothing_)
-        problem = BilevelProblem(lower, CleanUpper(image))
-        distance = self.predict_tol * math.sqrt(image.shape[1] * image.shape[2])
-        return solve_lower(problem, theta, tol=distance).x
-
-    def transform(self, noisy: Array) -> Array:
-        """Denoise, as ``predict``.
-
-        Parameters
-        ----------
-        noisy : array of shape (H, W), (B, H, W) or (B, H, W, C)
-            Images of any size.
-
-        Returns
-        -------
-        array of the shape of ``noisy``
-            Denoised images.
-        """
-        return self.predict(noisy)
-
-    def score(self, noisy: Array, clean: Array) -> float:
-        """Mean peak signal-to-noise ratio of the denoised images, in decibels.
-
-        Parameters
-        ----------
-        noisy, clean : array of shape (H, W), (B, H, W) or (B, H, W, C)
-            Pairs of images.
-
-        Returns
-        -------
-        float
-            Mean over the images (and channels), for a range of 1.
-        """
-        out, truth = self.predict(noisy), self._converted("clean", clean)
-        out, truth = check_pair(_flat(out), _flat(truth))
-        xp = array_namespace(out)
-        errors = to_numpy(xp.mean((out - truth) ** 2, axis=(1, 2)))
-        return float(np.mean(-10 * np.log10(np.maximum(errors, 1e-30))))
-
-
-def _flat(images: Array) -> Array:
-    """A batch (B, H, W); channels become images."""
-    xp = array_namespace(images)
-    if images.ndim == 2:
-        return images[None, :, :]
-    if images.ndim == 4:
-        B, H, W, C = images.shape
-        return xp.reshape(xp.permute_dims(images, (0, 3, 1, 2)), (B * C, H, W))
-    return images
-
-
-def _restored(flat: Array, like: Array) -> Array:
-    """Undo ``_flat``."""
-    xp = array_namespace(flat)
-    if like.ndim == 2:
-        return flat[0, :, :]
-    if like.ndim == 4:
-        B, H, W, C = like.shape
-        return xp.permute_dims(xp.reshape(flat, (B, C, H, W)), (0, 2, 3, 1))
-    return flat
+        return BilevelProblem(lower, CleanUpper(image)), theta

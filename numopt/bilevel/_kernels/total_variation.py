@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from numopt._array.namespace import array_namespace, device
-from numopt._kernels.dispatch import kernel
+from numopt._kernels.dispatch import kernel, sequential_kernel
 from numopt.typing import Array
 
-__all__ = ["tv_curvature", "tv_gradient", "tv_products"]
+__all__ = ["tv_curvature", "tv_descent", "tv_gradient", "tv_products"]
 
 _CPU = "numopt.bilevel._kernels_cpu.total_variation"
 _GPU = "numopt.bilevel._kernels_gpu"
@@ -95,6 +95,18 @@ def tv_products(v: Array, a: Array, lam: float) -> Array:
     return v + lam * _adjoint(p, q)
 
 
+tv_descent = sequential_kernel(
+    "tv_descent",
+    """Accelerated gradients on the denoising objective, image by image.
+
+    From x with step 1/L and the given momentum, restarted where the gradient has an
+    acute angle with the last move, until its norm is at most tol in each image or
+    max_iter. Returns x, the gradients there, the values and the numbers of gradients.
+    """,
+    numpy=f"{_CPU}:tv_descent",
+)
+
+
 def _images(rng: np.random.Generator, dtype: Any, size: int) -> np.ndarray:
     """Two images of about ``size`` pixels, none for 0."""
     side = max(2, int(np.sqrt(size)))
@@ -116,3 +128,10 @@ def _curvature_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple
 def _products_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
     v = _images(rng, dtype, size)
     return v, tv_curvature.reference(v, 0.1, True), 0.2  # type: ignore[misc]
+
+
+@tv_descent.example
+def _descent_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    x = _images(rng, dtype, size)
+    y = np.flip(x, axis=2).copy()
+    return x, y, 0.1, 0.1, size % 2 == 1, 9.0, 0.5, 1e-2, 50

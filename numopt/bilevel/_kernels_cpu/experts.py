@@ -67,13 +67,35 @@ def _flux(u, p, a, b, n):
 
 
 @jit_kernel
-def _excess(u, b, row, width, columns):
-    """Sum of phi over one row of responses."""
+def _excess(u, b):
+    """Sum of phi over a row of responses."""
     total = u.dtype.type(0)
     b2 = b * b
-    for j in range(row * width, row * width + columns):
+    for j in range(u.shape[0]):
         total += np.sqrt(u[j] * u[j] + b2) - b
     return total
+
+
+@jit_kernel
+def _row_curvature(u, a, b, out):
+    """Write the weights of a row of responses to out."""
+    b2 = b * b
+    for j in range(out.shape[0]):
+        square = u[j] * u[j] + b2
+        out[j] = a * b2 / (square * np.sqrt(square))
+
+
+@jit_kernel
+def _row_third(u, v, b, radius):
+    """Largest third derivative along v of a row, u known up to the radius."""
+    b2, half = b * b, b * u.dtype.type(0.5)
+    worst = u.dtype.type(0)
+    for j in range(u.shape[0]):
+        t = max(abs(u[j]) - radius, half)
+        square = t * t + b2
+        third = b2 * t / (square * square * np.sqrt(square))
+        worst = max(worst, abs(v[j]) * third)
+    return worst * u.dtype.type(3)
 
 
 @jit_kernel
@@ -107,15 +129,17 @@ def _spread(
             p[:] = 0
             if weighted:
                 for r in range(last - first):
-                    w = weights[image, f, first + r]
                     at = r * width
+                    w, row = weights[image, f, first + r], u[at : at + W]
+                    goal = inner[at : at + W]
                     for j in range(W):
-                        inner[at + j] = w[j] * u[at + j]
+                        goal[j] = w[j] * row[j]
             else:
                 _flux(u, inner, a[f], b[f], n)
                 _clear_margin(inner[:n], width, k - 1, last - first)
                 for i in range(top, last):
-                    value += a[f] * _excess(u, b[f], i - first, width, W)
+                    at = (i - first) * width
+                    value += a[f] * _excess(u[at : at + W], b[f])
             _add_shifted(p, 0, back, coefs[f], total, m)
         out[image, top:bottom] = total[:m].reshape(bottom - top, width)
         parts[c] = value
@@ -170,8 +194,7 @@ def experts_products(v, filters, weights):
 
 @jit_kernel
 def _curvature(x, k, rows, strips, offsets, coefs, a, b, out, lo, hi):
-    padded, width = x.shape[1], x.shape[2]
-    H, W = padded - k + 1, width - k + 1
+    H, width = x.shape[1] - k + 1, x.shape[2]
     u = np.zeros(rows * width, x.dtype)
     for c in range(lo, hi):
         image, top = c // strips, c % strips * rows
@@ -181,13 +204,9 @@ def _curvature(x, k, rows, strips, offsets, coefs, a, b, out, lo, hi):
             continue
         for f in range(coefs.shape[0]):
             _respond(x, image, top, n, offsets, coefs[f], u)
-            b2 = b[f] * b[f]
             for i in range(top, last):
-                at = (i - top) * width
-                w = out[image, f, i]
-                for j in range(W):
-                    square = u[at + j] * u[at + j] + b2
-                    w[j] = a[f] * b2 / (square * np.sqrt(square))
+                row = u[(i - top) * width :]
+                _row_curvature(row, a[f], b[f], out[image, f, i])
 
 
 def experts_curvature(x, filters, a, b):
@@ -264,7 +283,6 @@ def _third(x, q, k, rows, strips, offsets, coefs, b, radius, out, lo, hi):
     padded, width = x.shape[1], x.shape[2]
     H, W = padded - k + 1, width - k + 1
     u, v = np.zeros(rows * width, x.dtype), np.zeros(rows * width, x.dtype)
-    half, three = x.dtype.type(0.5), x.dtype.type(3)
     for c in range(lo, hi):
         image, top = c // strips, c % strips * rows
         last = min(top + rows, H)
@@ -274,15 +292,11 @@ def _third(x, q, k, rows, strips, offsets, coefs, b, radius, out, lo, hi):
         for f in range(coefs.shape[0]):
             _respond(x, image, top, n, offsets, coefs[f], u)
             _respond(q, image, top, n, offsets, coefs[f], v)
-            b2 = b[f] * b[f]
-            worst = x.dtype.type(0)
             for r in range(last - top):
-                for j in range(r * width, r * width + W):
-                    t = max(abs(u[j]) - radius[f], half * b[f])
-                    square = t * t + b2
-                    phi5 = square * square * np.sqrt(square)
-                    worst = max(worst, abs(v[j]) * three * b2 * t / phi5)
-            out[c, f] = worst
+                at = r * width
+                row, along = u[at : at + W], v[at : at + W]
+                worst = _row_third(row, along, b[f], radius[f])
+                out[c, f] = max(out[c, f], worst)
 
 
 def experts_third(x, q, filters, b, radius):

@@ -10,96 +10,201 @@ import numpy as np
 from numopt._kernels.jit import jit_kernel
 from numopt._kernels.threads import run_blocks
 
-__all__ = ["tv_curvature", "tv_gradient", "tv_products"]
+__all__ = ["tv_curvature", "tv_descent", "tv_gradient", "tv_products"]
 
-#: Flop-equivalents of a pixel in the three passes.
-GRADIENT, CURVATURE, PRODUCT = 6, 4, 3
+#: Flop-equivalents of a pixel in the passes; a descent takes some tens of steps.
+GRADIENT, CURVATURE, PRODUCT, DESCENT = 3, 3, 2, 100
 
 
 @jit_kernel
-def _flux(x, b, i, nu2, isotropic, p, q, root):
-    """Normalised differences of row i into p (down), q (right), root (phi - nu)."""
-    H, W = x.shape[1], x.shape[2]
-    zero = x.dtype.type(0)
-    nu = np.sqrt(nu2)
-    last = i + 1 == H
-    for j in range(W):
-        p[j] = zero if last else x[b, i + (0 if last else 1), j] - x[b, i, j]
-    for j in range(W - 1):
-        q[j] = x[b, i, j + 1] - x[b, i, j]
-    q[W - 1] = zero
+def _flux(row, below, nu2, isotropic, p, q):
+    """Normalised differences: p down, q[j + 1] to the right of pixel j. Sum of phi.
+
+    The last row is its own neighbour below: no flux leaves the image.
+    """
+    W = row.shape[0]
+    one, total = row.dtype.type(1), row.dtype.type(0)
     if isotropic:
-        for j in range(W):
-            phi = np.sqrt(p[j] * p[j] + q[j] * q[j] + nu2)
-            root[j] = phi - nu
-            p[j] /= phi
-            q[j] /= phi
+        for j in range(W - 1):
+            u, w = below[j] - row[j], row[j + 1] - row[j]
+            square = u * u + w * w + nu2
+            inverse = one / np.sqrt(square)
+            p[j] = u * inverse
+            q[j + 1] = w * inverse
+            total += square * inverse
     else:
+        for j in range(W - 1):
+            u, w = below[j] - row[j], row[j + 1] - row[j]
+            first, second = np.sqrt(u * u + nu2), np.sqrt(w * w + nu2)
+            p[j] = u / first
+            q[j + 1] = w / second
+            total += first + second
+    u = below[W - 1] - row[W - 1]
+    phi = np.sqrt(u * u + nu2)
+    p[W - 1] = u / phi
+    q[W] = 0
+    return total + phi if isotropic else total + phi + np.sqrt(nu2)
+
+
+@jit_kernel
+def _diverge(start, lam, above, p, q, out):
+    """Write start minus lam times the divergence of the fluxes to out."""
+    for j in range(out.shape[0]):
+        out[j] = start[j] + lam * (above[j] - p[j] + q[j] - q[j + 1])
+
+
+@jit_kernel
+def _rows(x, y, lam, nu2, isotropic, fidelity, above, p, q, out, first, last):
+    """Gradient of rows first..last of one image and their part of the value."""
+    H, W = x.shape
+    above[:] = 0
+    if first > 0:
+        _flux(x[first - 1], x[first], nu2, isotropic, above, q)
+    nus = np.sqrt(nu2) * x.dtype.type(W if isotropic else 2 * W)
+    value = 0.0
+    for i in range(first, last):
+        row, goal = x[i], y[i]
+        value += lam * (_flux(row, x[min(i + 1, H - 1)], nu2, isotropic, p, q) - nus)
+        misfit = x.dtype.type(0)
         for j in range(W):
-            first = np.sqrt(p[j] * p[j] + nu2)
-            second = np.sqrt(q[j] * q[j] + nu2)
-            root[j] = (first - nu) + (second - nu)
-            p[j] /= first
-            q[j] /= second
+            fidelity[j] = row[j] - goal[j]
+            misfit += fidelity[j] * fidelity[j]
+        _diverge(fidelity, lam, above, p, q, out[i])
+        above[:] = p
+        value += 0.5 * misfit
+    return value
+
+
+@jit_kernel
+def _scratch(x, extra):
+    """Rows above, p, q (one entry more) and ``extra`` others."""
+    W = x.shape[2]
+    rows = np.zeros((2 + extra, W), x.dtype)
+    return rows[0], rows[1], np.zeros(W + 1, x.dtype), rows[2:]
 
 
 @jit_kernel
 def _gradient(x, y, lam, nu2, isotropic, out, out_rows, lo, hi):
-    H, W = x.shape[1], x.shape[2]
-    above, p = np.zeros(W, x.dtype), np.zeros(W, x.dtype)
-    q, root = np.zeros(W, x.dtype), np.zeros(W, x.dtype)
-    half = x.dtype.type(0.5)
+    H = x.shape[1]
+    above, p, q, more = _scratch(x, 1)
     for r in range(lo, hi):
         b, i = r // H, r % H
-        if i == 0:
-            above[:] = 0
-        elif r == lo:
-            _flux(x, b, i - 1, nu2, isotropic, above, q, root)
-        _flux(x, b, i, nu2, isotropic, p, q, root)
-        total = 0.0
-        for j in range(W):
-            f = x[b, i, j] - y[b, i, j]
-            total += half * f * f + lam * root[j]
-            out[b, i, j] = f + lam * (above[j] - p[j] - q[j])
-        for j in range(1, W):
-            out[b, i, j] += lam * q[j - 1]
-        out_rows[r] = total
-        above[:] = p
+        if i > 0 and r > lo:
+            continue
+        last = min(H, i + hi - r)
+        out_rows[r] = _rows(
+            x[b], y[b], lam, nu2, isotropic, more[0], above, p, q, out[b], i, last
+        )
 
 
 def tv_gradient(x, y, lam, nu, isotropic):
     """Values per image and gradient."""
     B, H = x.shape[:2]
     cast = x.dtype.type
-    out, rows = np.empty_like(x), np.empty(B * H, np.float64)
+    out, rows = np.empty_like(x), np.zeros(B * H, np.float64)
     args = (x, y, cast(lam), cast(nu * nu), bool(isotropic), out, rows)
     run_blocks(_gradient, B * H, args, work=GRADIENT * x.size)
     return rows.reshape(B, H).sum(axis=1), out
 
 
 @jit_kernel
+def _step(y, r, x, inverse, beta):
+    """Accelerated step: x = y - r / L, and y beyond it by beta times the move."""
+    for j in range(y.shape[0]):
+        new = y[j] - inverse * r[j]
+        y[j] = new + beta * (new - x[j])
+        x[j] = new
+
+
+@jit_kernel
+def _angle(y, r, x, inverse):
+    """``||r||^2`` and ``<r, y - r / L - x>`` over an image."""
+    square, slope = 0.0, 0.0
+    for i in range(y.shape[0]):
+        row, grad, old = y[i], r[i], x[i]
+        one, other = y.dtype.type(0), y.dtype.type(0)
+        for j in range(row.shape[0]):
+            one += grad[j] * grad[j]
+            other += grad[j] * (row[j] - old[j])
+        square += one
+        slope += other
+    return square, slope - inverse * square
+
+
+@jit_kernel
+def _descent(
+    x0, goal, lam, nu2, isotropic, inverse, momentum, tol, max_iter,
+    out, out_grad, out_values, out_counts, lo, hi,
+):  # fmt: skip
+    zero = x0.dtype.type(0)
+    above, p, q, more = _scratch(x0, 1)
+    H = x0.shape[1]
+    for b in range(lo, hi):
+        x, y, r = x0[b].copy(), out[b], out_grad[b]
+        y[:] = x
+        for n in range(max_iter):
+            out_values[b] = _rows(
+                y, goal[b], lam, nu2, isotropic, more[0], above, p, q, r, 0, H
+            )
+            square, slope = _angle(y, r, x, inverse)
+            out_counts[b] = n + 1
+            if square <= tol * tol:
+                break
+            beta = zero if slope > 0 else momentum
+            for i in range(H):
+                _step(y[i], r[i], x[i], inverse, beta)
+
+
+def tv_descent(x, y, lam, nu, isotropic, L, momentum, tol, max_iter):
+    """Minimisers, gradients and values there, and numbers of gradients."""
+    B, cast = len(x), x.dtype.type
+    out, grad = np.empty_like(x), np.zeros_like(x)
+    values, counts = np.zeros(B), np.zeros(B, np.int64)
+    args = (
+        x, y, cast(lam), cast(nu * nu), bool(isotropic), cast(1 / L), cast(momentum),
+        float(tol), int(max_iter), out, grad, values, counts,
+    )  # fmt: skip
+    run_blocks(_descent, B, args, work=DESCENT * x.size)
+    return out, grad, values, counts
+
+
+@jit_kernel
+def _row_curvature(row, below, right, nu2, isotropic, a11, a12, a22):
+    """Entries of one row; ``right`` is scratch."""
+    W = row.shape[0]
+    one = row.dtype.type(1)
+    for j in range(W - 1):
+        right[j] = row[j + 1] - row[j]
+    right[W - 1] = 0
+    if isotropic:
+        for j in range(W):
+            u, w = below[j] - row[j], right[j]
+            square = u * u + w * w + nu2
+            cubed = one / (square * np.sqrt(square))
+            a12[j] = cubed
+            a22[j] = (u * u + nu2) * cubed
+        for j in range(W):
+            a11[j] = (right[j] * right[j] + nu2) * a12[j]
+        for j in range(W):
+            a12[j] *= -(below[j] - row[j]) * right[j]
+    else:
+        a12[:] = 0
+        for j in range(W):
+            first, second = below[j] - row[j], right[j]
+            first, second = first * first + nu2, second * second + nu2
+            a11[j] = nu2 / (first * np.sqrt(first))
+            a22[j] = nu2 / (second * np.sqrt(second))
+
+
+@jit_kernel
 def _curvature(x, nu2, isotropic, out, lo, hi):
-    H, W = x.shape[1], x.shape[2]
-    zero = x.dtype.type(0)
-    one = x.dtype.type(1)
+    H = x.shape[1]
+    right = np.zeros(x.shape[2], x.dtype)
     for r in range(lo, hi):
         b, i = r // H, r % H
-        last = i + 1 == H
-        below = i if last else i + 1
-        for j in range(W):
-            u = x[b, below, j] - x[b, i, j]
-            w = x[b, i, j + 1] - x[b, i, j] if j + 1 < W else zero
-            if isotropic:
-                square = u * u + w * w + nu2
-                cubed = one / (square * np.sqrt(square))
-                out[0, b, i, j] = (w * w + nu2) * cubed
-                out[1, b, i, j] = -u * w * cubed
-                out[2, b, i, j] = (u * u + nu2) * cubed
-            else:
-                first, second = u * u + nu2, w * w + nu2
-                out[0, b, i, j] = nu2 / (first * np.sqrt(first))
-                out[1, b, i, j] = zero
-                out[2, b, i, j] = nu2 / (second * np.sqrt(second))
+        a11, a12, a22 = out[0, b, i], out[1, b, i], out[2, b, i]
+        below = x[b, min(i + 1, H - 1)]
+        _row_curvature(x[b, i], below, right, nu2, isotropic, a11, a12, a22)
 
 
 def tv_curvature(x, nu, isotropic):
@@ -112,38 +217,35 @@ def tv_curvature(x, nu, isotropic):
 
 
 @jit_kernel
-def _row_product(v, a, b, i, p, q):
-    """Fluxes of row i of the product."""
-    H, W = v.shape[1], v.shape[2]
-    below = i if i + 1 == H else i + 1
+def _row_product(row, below, a11, a12, a22, p, q):
+    """Fluxes of one row of the product, laid out as in ``_flux``."""
+    W = row.shape[0]
     for j in range(W - 1):
-        u = v[b, below, j] - v[b, i, j]
-        w = v[b, i, j + 1] - v[b, i, j]
-        p[j] = a[0, b, i, j] * u + a[1, b, i, j] * w
-        q[j] = a[1, b, i, j] * u + a[2, b, i, j] * w
-    u = v[b, below, W - 1] - v[b, i, W - 1]
-    p[W - 1] = a[0, b, i, W - 1] * u
-    q[W - 1] = 0
-    if below == i:
-        # Forward differences vanish at the far border: no flux leaves the image.
-        p[:] = 0
+        p[j] = a11[j] * (below[j] - row[j]) + a12[j] * (row[j + 1] - row[j])
+    # A loop each: more arrays in one cannot be checked for overlap at run time.
+    for j in range(W - 1):
+        q[j + 1] = a12[j] * (below[j] - row[j]) + a22[j] * (row[j + 1] - row[j])
+    p[W - 1] = a11[W - 1] * (below[W - 1] - row[W - 1])
+    q[W] = 0
 
 
 @jit_kernel
 def _products(v, a, lam, out, lo, hi):
-    H, W = v.shape[1], v.shape[2]
-    above, p, q = np.zeros(W, v.dtype), np.zeros(W, v.dtype), np.zeros(W, v.dtype)
+    H = v.shape[1]
+    above, p, q, _ = _scratch(v, 0)
     for r in range(lo, hi):
         b, i = r // H, r % H
+        image, a11, a12, a22 = v[b], a[0, b], a[1, b], a[2, b]
         if i == 0:
             above[:] = 0
         elif r == lo:
-            _row_product(v, a, b, i - 1, above, q)
-        _row_product(v, a, b, i, p, q)
-        for j in range(W):
-            out[b, i, j] = v[b, i, j] + lam * (above[j] - p[j] - q[j])
-        for j in range(1, W):
-            out[b, i, j] += lam * q[j - 1]
+            up = i - 1
+            _row_product(image[up], image[i], a11[up], a12[up], a22[up], above, q)
+        _row_product(image[i], image[min(i + 1, H - 1)], a11[i], a12[i], a22[i], p, q)
+        if i == H - 1:
+            # Forward differences vanish at the far border: no flux leaves the image.
+            p[:] = 0
+        _diverge(image[i], lam, above, p, q, out[b, i])
         above[:] = p
 
 

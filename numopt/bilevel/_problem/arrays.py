@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from numopt._array.namespace import array_namespace, to_numpy
+from numopt.bilevel._kernels.vectors import wide_dot
 from numopt.typing import Array
 
 __all__ = ["dot", "max_abs", "norm"]
@@ -16,7 +17,7 @@ def dot(a: Array, b: Array) -> float:
     if isinstance(a, np.ndarray):
         if a.dtype == np.float64:
             return float(np.dot(a.ravel(), b.ravel()))
-        return float(np.einsum("i,i->", a.ravel(), b.ravel(), dtype=np.float64))
+        return float(wide_dot.for_namespace(array_namespace(a))(a, b))
     xp = array_namespace(a)
     return float(to_numpy(xp.sum(a * b, dtype=xp.float64)))
 

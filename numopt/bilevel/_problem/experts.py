@@ -17,7 +17,7 @@ from numopt.bilevel._kernels.experts import (
     experts_third,
 )
 from numopt.bilevel._problem.arrays import norm
-from numopt.bilevel._problem.fidelity import gram_bound, make_fidelity
+from numopt.bilevel._problem.fidelity import RIDGE, gram_bound, make_fidelity
 from numopt.bilevel._problem.images import (
     CleanUpper,
     check_pair,
@@ -31,7 +31,7 @@ from numopt.typing import Array
 __all__ = ["Experts", "ExpertsLower", "FoEDenoisingProblem", "first_filters"]
 
 #: Bounds of log a, log b and of the taps of the filters before normalisation.
-WEIGHTS, SMOOTHINGS, TAPS = (-14.0, 3.0), (-7.0, 3.0), (-10.0, 10.0)
+WEIGHTS, SMOOTHINGS, TAPS = (-14.0, 3.0), (-5.3, 3.0), (-10.0, 10.0)
 #: An entry of a mirrored image is read at most four times by a window.
 COPIES = 2.0
 
@@ -52,7 +52,9 @@ class ExpertsLower:
     their length, make c_k, so that a_k alone carries the scale.
     """
 
-    solver = "agd"
+    solver = "lbfgs"
+    #: ``hessian_variation`` is that of the worst error of x, of one pixel.
+    loose_variation = True
 
     def __init__(
         self, noisy: Array, n_filters: int, filter_size: int, blur: Any, ridge: float
@@ -258,7 +260,7 @@ class FoEDenoisingProblem(BilevelProblem):
         n_filters: int = 24,
         filter_size: int = 5,
         blur: Any = None,
-        ridge: float = 1e-2,
+        ridge: float = RIDGE,
     ) -> None:
         K = v.check_int("n_filters", n_filters, low=1)
         size = v.check_int("filter_size", filter_size, low=2)

@@ -12,7 +12,16 @@ from numopt.bilevel._problem.arrays import dot
 from numopt.bilevel._problem.images import contiguous, folded, mirrored
 from numopt.typing import Array
 
-__all__ = ["BlurredFidelity", "NoisyFidelity", "gram_bound", "make_fidelity"]
+__all__ = [
+    "RIDGE",
+    "BlurredFidelity",
+    "NoisyFidelity",
+    "gram_bound",
+    "make_fidelity",
+]
+
+#: Weight of the squared norm that makes deblurring strongly convex.
+RIDGE = 1e-2
 
 
 class NoisyFidelity:

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Inner solvers: from a start to a certified distance from the minimiser."""
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-
-from numopt._array.namespace import array_namespace, device, to_numpy
+from numopt._array.namespace import array_namespace, device
 from numopt.bilevel._problem.arrays import dot, norm
 from numopt.bilevel._solvers.adjoint import conjugate_gradients
+from numopt.bilevel._solvers.directions import two_loop
 from numopt.bilevel._solvers.oracle import Oracle
 from numopt.typing import Array
 
@@ -20,6 +17,8 @@ __all__ = ["SOLVERS", "LowerPoint", "solve_point"]
 SOLVERS = ("auto", "newton-cg", "agd", "lbfgs", "direct")
 #: Problems up to this size are solved by a Cholesky factor of their dense Hessian.
 DENSE_SIZE = 600
+#: Curvature pairs of L-BFGS.
+MEMORY = 6
 #: Armijo constant, and the rounding that its test forgives.
 SUFFICIENT, SLACK = 1e-4, 1e-14
 
@@ -188,6 +187,8 @@ def _agd(oracle: Oracle, point: LowerPoint, eps: float, max_iter: int) -> LowerP
     theta = point.theta
     L, mu = oracle.L(theta), oracle.curvature(theta)
     momentum = (math.sqrt(L) - math.sqrt(mu)) / (math.sqrt(L) + math.sqrt(mu))
+    if point.scale is None and getattr(oracle.lower, "descends", False):
+        return _descend(oracle, point, eps, momentum, max_iter)
     x, y, r = point.x, point.x, point.r
     best, scale = point, point.scale
     n_iter = 0
@@ -205,43 +206,38 @@ def _agd(oracle: Oracle, point: LowerPoint, eps: float, max_iter: int) -> LowerP
     return best
 
 
+def _descend(
+    oracle: Oracle, point: LowerPoint, eps: float, momentum: float, max_iter: int
+) -> LowerPoint:
+    """The problem's own compiled loop of the same iteration."""
+    theta = point.theta
+    tol = eps * oracle.curvature(theta)
+    x, r, value, n_grad = oracle.lower.descend(
+        point.x, theta, oracle.L(theta), momentum, tol, max_iter
+    )
+    oracle.n_grad += n_grad
+    e = oracle.distance(r, theta, None)
+    return LowerPoint(x, theta, value, r, e, n_iter=n_grad) if e < point.e else point
+
+
 def _lbfgs(oracle: Oracle, point: LowerPoint, eps: float, max_iter: int) -> LowerPoint:
-    """SciPy's L-BFGS on the host, stopped at the wanted gradient norm."""
-    from scipy.optimize import minimize
-
-    theta, shape = point.theta, point.x.shape
-    xp, where, dtype = array_namespace(point.x), device(point.x), point.x.dtype
-    best = point
-    seen = 0
-
-    class _Reached(Exception):
-        """Raised by the objective to leave SciPy's loop."""
-
-    def on_host(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal best, seen
-        x = xp.reshape(xp.asarray(flat, dtype=dtype, device=where), shape)
-        value, r = oracle.gradient(x, theta)
-        e = oracle.distance(r, theta, point.scale)
-        one = LowerPoint(x, theta, value, r, e, scale=point.scale)
-        seen += 1
-        if one.e < best.e:
-            best = one
-        if one.e <= eps:
-            raise _Reached
-        return value, np.asarray(to_numpy(r), np.float64).ravel()
-
-    options: dict[str, Any] = {
-        "maxiter": max_iter,
-        "maxfun": max_iter,
-        "gtol": 0.0,
-        "ftol": 0.0,
-        "maxcor": 20,
-    }
-    start = np.asarray(to_numpy(point.x), np.float64).ravel()
-    with contextlib.suppress(_Reached):
-        minimize(on_host, start, jac=True, method="L-BFGS-B", options=options)
-    best.n_iter = seen
-    return best
+    """L-BFGS with an Armijo search; the first step is one over L."""
+    pairs: list[tuple[Array, Array]] = []
+    while point.n_iter < max_iter and point.e > eps:
+        x, r = point.x, point.r
+        step = two_loop(r, pairs) if pairs else -r / oracle.L(point.theta)
+        slope = dot(r, step)
+        point.n_iter += 1
+        if not slope < 0 or not _advance(oracle, point, step, slope):
+            if not pairs:
+                break
+            pairs.clear()
+            continue
+        s, y = point.x - x, point.r - r
+        if dot(s, y) > 1e-10 * norm(s) * norm(y):
+            pairs.append((s, y))
+            del pairs[:-MEMORY]
+    return point
 
 
 _SOLVERS = {"newton-cg": _newton, "direct": _direct, "agd": _agd, "lbfgs": _lbfgs}

@@ -178,20 +178,34 @@ class Oracle:
             and hasattr(self.lower, "cross_lipschitz")
         )
 
+    @property
+    def by_secants(self) -> bool:
+        """Whether third derivatives are estimated."""
+        loose = getattr(self.lower, "loose_variation", False)
+        return not self.knows_variation or (self.accuracy == "estimate" and loose)
+
+    @property
+    def needs_secant(self) -> bool:
+        """Whether third derivatives are to be estimated and none was seen yet."""
+        return self.by_secants and self._secant == 0.0
+
     def variation(self, x: Array, theta: Array, q: Array, radius: float) -> float:
         """Bound of ``|D^3 h(y)[q, u, u]| / ||u||^2`` near x.
 
-        An estimate by secants where the problem gives no formula.
+        An estimate by secants where the problem gives no formula, or a formula for the
+        worst case only (``loose_variation``) and estimates are allowed.
         """
+        if self.by_secants and self._secant > 0:
+            return SECANT_SAFETY * self._secant * norm(q)
         if hasattr(self.lower, "hessian_variation"):
             return float(to_numpy(self.lower.hessian_variation(x, theta, q, radius)))
         if hasattr(self.lower, "hessian_lipschitz"):
             return float(to_numpy(self.lower.hessian_lipschitz(theta))) * norm(q)
-        return SECANT_SAFETY * self._secant * norm(q)
+        return 0.0
 
     def saw_secant(self, x_old: Array, x: Array, theta: Array, q: Array) -> None:
-        """Learn how fast ``H q`` changes with x, where no formula is known."""
-        if self.knows_variation:
+        """Learn how fast ``H q`` changes with x, where that is to be estimated."""
+        if not self.by_secants:
             return
         length = norm(x - x_old) * norm(q)
         if length > 0:
@@ -203,7 +217,7 @@ class Oracle:
 
         By formula where the problem has one, else the largest ratio seen and 0.
         """
-        if hasattr(self.lower, "cross_norm"):
+        if hasattr(self.lower, "cross_norm") and not self.by_secants:
             J = float(to_numpy(self.lower.cross_norm(x, theta)))
             L_J = getattr(self.lower, "cross_lipschitz", None)
             return J, 0.0 if L_J is None else float(to_numpy(L_J(theta)))

@@ -5,6 +5,7 @@ import dataclasses
 import math
 
 from numopt._array.namespace import array_namespace
+from numopt._iterate.stopping import Stop
 from numopt.bilevel._problem.arrays import dot, max_abs, norm
 from numopt.bilevel._problem.protocols import BilevelProblem
 from numopt.bilevel._solvers.directions import barzilai_borwein, clean_pair, two_loop
@@ -43,6 +44,10 @@ class QuasiNewton(OuterSolver):
         Its error, about ``||J|| (||s|| + L_g e) / mu + L_J e ||q||``, is to be at most
         tau ``||z||`` (or a tenth of what ``gtol`` asks for).
         """
+        if self.oracle.needs_secant:
+            # Two iterates far enough apart show how the Hessian varies.
+            state.point = self.evaluator.refine(state.point, 0.02 * state.point.e)
+            state.eps = min(state.eps, state.point.e)
         for _ in range(30):
             point = state.point
             delta, eps = self._wanted(state)
@@ -68,7 +73,10 @@ class QuasiNewton(OuterSolver):
         error = max(state.tau * size, 0.1 * self.options.gtol * state.z_scale)
         J, L_J = oracle.cross_norm_seen, oracle.cross_bounds(point.x, point.theta)[1]
         delta = error * oracle.curvature(point.theta) / max(J, 1e-300)
-        eps = delta / max(oracle.L_g, 1e-300)
+        # The adjoint moves with x through g and, where that is estimated well, through
+        # the Hessian.
+        moves = oracle.L_g + (point.variation if oracle.by_secants else 0.0)
+        eps = delta / max(moves, 1e-300)
         return delta, min(eps, error / max(L_J * length, 1e-300))
 
     def _noise(self, point: Point) -> float:
@@ -81,6 +89,8 @@ class QuasiNewton(OuterSolver):
     def step(self, problem: BilevelProblem, state: OuterState) -> OuterState:
         """One accepted step, or a reason to stop."""
         direction = self._direction(state)
+        if self._is_flat(state, direction):
+            return state
         found = self._search(state, direction)
         if found is None:
             return state
@@ -102,6 +112,18 @@ class QuasiNewton(OuterSolver):
             state.tau *= 0.2
             state.stretch *= 4.0
         return state
+
+    def _is_flat(self, state: OuterState, direction: Array) -> bool:
+        """Stop where a flat step would be followed by another, as far as one sees."""
+        pred = -dot(self.evaluator.gradient(state.point), direction)
+        level = self.options.ftol * abs(state.upper_end)
+        if state.n_flat == 0 or not state.pairs or pred > level:
+            return False
+        state.stop = Stop(
+            "converged",
+            f"relative decrease, seen and predicted, <= ftol {self.options.ftol:.1e}",
+        )
+        return True
 
     def _memory(self, s: Array) -> int:
         size = math.prod(s.shape)

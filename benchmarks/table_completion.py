@@ -96,6 +96,25 @@ def scaling():
         yield row(f"time per (entry x rank): {workload}", "numopt", None, result)
 
 
+def two_threads():
+    """Elapsed time of ten sweeps on two threads over that on one, ingest included."""
+    for rank in (32, 64):
+        sweeps(SMALL, rank, 1)
+        samples = []
+        for _ in range(5):
+            taken = {}
+            for n in (1, 2):
+                with peers.threads(n):
+                    start = time.perf_counter()
+                    sweeps(SMALL, rank, 10)
+                    taken[n] = time.perf_counter() - start
+            samples.append(taken[2] / taken[1])
+        yield row(
+            f"two threads against one: 1e6 entries, rank {rank}, ten sweeps", "numopt",
+            None, peers.Ratio(tuple(samples)), threads=2,
+        )  # fmt: skip
+
+
 def large():
     """Ten sweeps of 1e7 entries: time per entry against 1e6."""
     entries = bench.ratings(LARGE[0], "float32", LARGE[1])
@@ -182,7 +201,7 @@ def _cmfrec_movielens(X, values, held):
 
 PARTS = {
     part.__name__: part
-    for part in (imputation, movielens, ratings, fold_in, scaling, large)
+    for part in (imputation, movielens, ratings, fold_in, scaling, two_threads, large)
 }
 
 

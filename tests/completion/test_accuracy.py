@@ -389,9 +389,6 @@ def test_general_weights_are_no_worse_than_brute_force():
 # ---------------------------------------------------------------- exact recovery
 
 RECOVERY = [(rho, cond) for rho in (3.0, 2.0, 1.5) for cond in (1.0, 10.0, 1e3)]
-# A flat spectrum at the least oversampling: no start recovers two of the ten seeds.
-FLAT = pytest.mark.xfail(strict=False, reason="recovers eight seeds of ten")
-RECOVERY[RECOVERY.index((1.5, 1.0))] = pytest.param(1.5, 1.0, marks=FLAT)
 
 
 def _recover(m, n, k, rho, cond, seed):

@@ -31,7 +31,9 @@ STALLED = 1e-3
 #: A start is given up when so many steps leave more than this share of the residual.
 SLOW_STEPS, SLOW_SHARE = 12, 0.9
 #: Minimum-norm steps of a restart, and the residual at which they have done their part.
-MIN_NORM_STEPS, MIN_NORM_DONE = 30, 1e-2
+MIN_NORM_STEPS, MIN_NORM_DONE = 60, 1e-2
+#: Their systems are singular: fewer inner steps leave them far from the least norm.
+MIN_NORM_CG = 1000
 #: Relative decrease that counts as none, and how many in a row mean a stall.
 FLAT, FLAT_STEPS = 1e-9, 3
 
@@ -97,9 +99,17 @@ class _Tangent:
 
 
 def damped_step(
-    problem: Observations, x: Point, r: Array, damping: float, rtol: float
+    problem: Observations,
+    x: Point,
+    r: Array,
+    damping: float,
+    rtol: float,
+    most: int = CG_STEPS,
 ) -> tuple[Array, Array, float, int]:
-    """Solve (J'J + damping I)(A, B) = J'r; also the predicted decrease and CG steps."""
+    """Solve (J'J + damping I)(A, B) = J'r in at most ``most`` steps of CG.
+
+    Also returns the predicted decrease and the number of steps.
+    """
     T = _Tangent(problem, x)
     ra, rb = T.adjoint(r)
     ga, gb = ra, rb
@@ -108,7 +118,7 @@ def damped_step(
     rr = _dot(ra, rb, ra, rb)
     stop = (rtol * math.sqrt(rr)) ** 2
     steps = 0
-    while steps < CG_STEPS and rr > stop:
+    while steps < most and rr > stop:
         steps += 1
         qa, qb = T.adjoint(T.forward(pa, pb))
         qa, qb = qa + damping * pa, qb + damping * pb
@@ -323,7 +333,9 @@ class GaussNewton(Solver[Observations, _State]):
         target = problem.by_row.values + predict_entries(
             problem.by_row.indptr, problem.by_row.indices, join(at.Qu), join(at.Qv)
         )
-        A, B, _, state.inner = damped_step(problem, at, target, 0.0, CG_FLOOR)
+        A, B, _, state.inner = damped_step(
+            problem, at, target, 0.0, CG_FLOOR, MIN_NORM_CG
+        )
         state.x = truncate(A, B, self.rank)
         state.r = residual_at(problem, state.x)
         state.norm = weighted_norm(problem, state.r)

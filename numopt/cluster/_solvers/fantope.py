@@ -42,6 +42,8 @@ MEMORY = {1000: 10, 10**9: 3}
 #: for more than its rounding allows.
 SINGLE_RESIDUAL = 5e-5
 SINGLE_ACCURACY = 5e-6
+#: Error of a projection, in units of the smaller residual.
+INEXACTNESS = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +134,7 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
             last=xp.zeros_like(V),
             A=None,
             rho=RHO_START,
-            projection=FantopeProjection(xp, n, self.n_clusters - 1, self.rng),
+            projection=FantopeProjection(xp, self.n_clusters - 1, H, self.rng),
             extrapolation=MatrixExtrapolation(xp, V, memory),
             split=_kernels.fantope_split.for_namespace(xp),
             mix=_kernels.fantope_mix.for_namespace(xp),
@@ -146,7 +148,7 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         """Project, split, extrapolate, and balance the residuals."""
         if state.A is None:
             self._mix(problem, state, state.V, np.zeros(0), 1.0)
-        accuracy = 0.1 * min(state.primal, state.dual, 1.0)
+        accuracy = INEXACTNESS * min(state.primal, state.dual, 1.0)
         single = state.V.dtype == problem.xp.float32
         floor = SINGLE_ACCURACY if single else 1e-12
         state.projection.project(state.A, max(accuracy, floor))
@@ -244,6 +246,7 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         value = problem.total - top - slack
         if value > state.bound.value:
             state.bound = DualBound(value, slack, math.nan)
+            state.best = None
             state.best = xp.asarray(state.V, copy=True), state.weight
 
     def _bound_pairs(
@@ -253,25 +256,27 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         start = state.projection.P
         if problem.n <= SMALL_ORDER or 4 * start.shape[1] >= problem.n:
             return None
-        A = problem.xp.astype(A, state.V.dtype, copy=False)
+        ritz = _kernels.filtered_ritz.for_namespace(problem.xp)
+        working = problem.xp.astype(A, state.V.dtype, copy=False)
         pairs = state.pairs
         if (
             pairs is None
             or pairs[1].shape[1] != start.shape[1]
-            or pairs[1].dtype != A.dtype
+            or pairs[1].dtype != working.dtype
         ):
-            pairs = _kernels.filtered_ritz(A, start, 0.0, 0.0, 0.0, 0)
+            pairs = ritz(working, start, 0.0, 0.0, 0.0, 0)
         for _ in range(BOUND_ROUNDS):
             values = ritz_numbers(pairs)[0]
             top, cut = float(values[0]), float(values[-1])
-            pairs = _kernels.filtered_ritz(
-                A, pairs[1], -abs(top), cut, top, BOUND_DEGREE
-            )
+            pairs = ritz(working, pairs[1], -abs(top), cut, top, BOUND_DEGREE)
             errors = ritz_numbers(pairs)[1][: self.n_clusters - 1]
             if float(np.linalg.norm(errors)) <= BOUND_RESIDUAL * abs(top):
                 break
         state.pairs = pairs
-        return pairs
+        if working.dtype == A.dtype:
+            return pairs
+        # The proof needs vectors that are orthonormal in double precision.
+        return ritz(A, problem.xp.astype(pairs[1], A.dtype), 0.0, 0.0, 0.0, 0)
 
     def _round(self, problem: KMeansProblem, state: FantopeState) -> None:
         """Take the partition that Z rounds to when it is better."""
@@ -311,9 +316,9 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         state.extrapolation.differences = None
         if best is not None:
             V, weight = best
-            B = xp.astype(V, xp.float64)
-            B = xp.maximum(-B, xp.zeros_like(B))
-            B = (0.5 * weight) * (B + xp.matrix_transpose(B))
+            B = xp.astype(V, xp.float64) * (-0.5 * weight)
+            B = xp.maximum(B, xp.zeros((1, 1), dtype=B.dtype, device=device(B)))
+            B = B + xp.matrix_transpose(B)
             state.bound = dataclasses.replace(state.bound, dual=B)
         return {"state": state}
 

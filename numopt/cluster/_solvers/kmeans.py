@@ -105,7 +105,7 @@ def kmeans_sdp(
     max_iter : int, default=2000
         Iterations of the ADMM.
     max_dense : int, default=3000
-        Most rows for which n x n matrices are formed (about a dozen of them).
+        Most rows for which n x n matrices are formed (at most six of float64).
     check_every : int, default=10
         Iterations between two rigorous bounds.
     bound : {"auto", "lowrank", "blocks"}, default="auto"

@@ -36,7 +36,7 @@ __all__ = [
 #: The block bound is worth its time from this gap on.
 BLOCK_GAP = 1e-2
 #: Matrices n x n of float64 that the ADMM holds at its peak.
-DENSE_MATRICES = 12
+DENSE_MATRICES = 6
 
 
 @dataclasses.dataclass

@@ -18,6 +18,7 @@ DEGREES = (2, 10)
 #: Growth of the leading vector beyond which filtered columns are hardly independent.
 GROWTH = 1e10
 ROUNDS = 4
+FIRST_ROUNDS = 10
 #: Calls between two estimates of the smallest eigenvalue.
 LOWEST_EVERY = 10
 
@@ -60,16 +61,17 @@ class FantopeProjection:
     """Project J A J on {0 <= Z' <= I, tr Z' = trace}: ``Z' = P diag(f) P^T``.
 
     Successive matrices of the ADMM are near each other, so a few steps of a Chebyshev
-    filter on the last eigenvectors, whose degree follows the accuracy they reach,
+    filter on the last eigenvectors (at first: on ``start``, n x any number), whose degree follows the accuracy they reach,
     replace an eigendecomposition.
     """
 
     def __init__(
-        self, xp: Namespace, n: int, trace: int, rng: np.random.Generator
+        self, xp: Namespace, trace: int, start: Array, rng: np.random.Generator
     ) -> None:
+        n = start.shape[0]
         self.xp, self.n, self.trace, self.rng = xp, n, trace, rng
         self._ritz = _kernels.filtered_ritz.for_namespace(xp)
-        self.P: Array = None
+        self.P: Array = start
         self.w = self.f = np.zeros(0)
         self.size = min(trace + 9, n - 1)
         self.degree = 6
@@ -93,7 +95,7 @@ class FantopeProjection:
     def refine(self) -> None:
         """Bring the vectors to double precision, orthonormal and orthogonal to 1."""
         xp = self.xp
-        if self.P is None or self.P.dtype == xp.float64:
+        if self.P.dtype == xp.float64:
             return
         P = xp.astype(self.P, xp.float64)
         self.P, _ = xp.linalg.qr(P - xp.mean(P, axis=0))
@@ -102,7 +104,7 @@ class FantopeProjection:
         """Set P, w and f for the symmetric matrix A to a given accuracy."""
         self.calls += 1
         large = self.n > SMALL_ORDER and 4 * self.size < self.n
-        if not (self.P is not None and large and self._filtered(A, accuracy)):
+        if not (large and self._filtered(A, accuracy)):
             self._dense(A)
         self.size = min(self.n - 1, max(self.trace + 4, int(1.2 * self.rank) + 5))
 
@@ -131,11 +133,15 @@ class FantopeProjection:
 
     def _filtered(self, A: Array, accuracy: float) -> bool:
         """Filtered subspace iteration from the previous vectors; False: not enough."""
-        P, w = self._basis(), self.w
+        P, w, rounds = self._basis(), self.w, ROUNDS
+        if not w.size:
+            values, P, _ = self._ritz(A, P, 0.0, 0.0, 0.0, 0)
+            w, rounds = to_numpy(values), FIRST_ROUNDS
+            self.w = w
         if self.low == 0.0 or self.calls % LOWEST_EVERY == 0:
             self.low = self._lowest(A)
         eps = float(self.xp.finfo(A.dtype).eps)
-        for turn in range(ROUNDS):
+        for turn in range(rounds):
             cut, top = float(w[min(w.size, P.shape[1]) - 1]), float(w[0])
             degree = min(self.degree, safe_degree(self.low, cut, top, eps))
             values, P, residuals = self._ritz(A, P, self.low, cut, top, degree)

@@ -250,3 +250,33 @@ def test_paths_answer_in_the_library_of_the_design(backend):
     assert there.converged
     assert_xp_close(there.coefs, here.coefs, like=design, atol=1e-7)
     assert_xp_close(there.intercepts, here.intercepts, like=design, atol=1e-8)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_screened_paths_keep_their_certificates(sparse, weighted):
+    # Many more columns than any strength wants: most products are left out.
+    X, y = correlated(50, 1500, 0.6, 6, 3, 2)
+    if sparse:
+        X = np.where(np.abs(X) > 1.2, X, 0.0)
+    design = sp.csc_array(X) if sparse else np.asfortranarray(X)
+    rng = np.random.default_rng(3)
+    weights = rng.uniform(0.5, 2.0, 50) if weighted else None
+    path = lasso_path(
+        *(design, y),
+        n_alphas=20,
+        eps=0.05,
+        tol=1e-8,
+        fit_intercept=True,
+        sample_weight=weights,
+    )
+    assert path.converged
+    for k, alpha in enumerate(path.alphas):
+        gap = dual_gap(
+            *(design, y, path.coefs[:, k], Quadratic(), L1(alpha)),
+            intercept=path.intercepts[k],
+            sample_weight=weights,
+        )
+        # The audit knows all columns: nothing that matters was left out.
+        assert gap <= 1e-8 + 1e-12
+        assert gap <= path.dual_gaps[k] + 1e-12

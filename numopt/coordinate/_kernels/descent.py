@@ -9,6 +9,7 @@ from numopt._kernels.dispatch import sequential_kernel
 
 __all__ = [
     "BALANCE",
+    "column_products",
     "column_sums",
     "descend_gram_groups",
     "descend_groups",
@@ -135,6 +136,19 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
     rows, y, starts, terms = _groups_example(rng, size)
     c = rows @ y
     return rows, starts, np.zeros(c.size), y, -c, c, *terms
+
+
+column_products = sequential_kernel(
+    "column_products",
+    """Products of a vector with some columns, row j of ``rows`` being column j.""",
+    numpy="numopt.coordinate._kernels_cpu.residual:column_products",
+)
+
+
+@column_products.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    m = min(size, 40) + 3
+    return rng.standard_normal((m, 7)), np.array([2, 0]), rng.standard_normal(7)
 
 
 sparse_gram = sequential_kernel(

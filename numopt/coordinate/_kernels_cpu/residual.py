@@ -18,7 +18,16 @@ from numopt.coordinate._kernels_cpu.gram import (
     measure,
 )
 
-__all__ = ["solve_residual"]
+__all__ = ["column_products", "solve_residual"]
+
+
+@jit_kernel
+def column_products(rows, index, r):
+    """Products of r with some rows."""
+    out = np.empty(index.size)
+    for a in range(index.size):
+        out[a] = dot(rows[index[a]], r, 0, r.size)
+    return out
 
 
 @jit_kernel

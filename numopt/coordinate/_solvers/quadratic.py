@@ -18,6 +18,7 @@ from numopt.coordinate._problem.duality import separable_dual
 from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._solvers.columns import GramCache
+from numopt.coordinate._solvers.screening import Screened
 from numopt.coordinate._solvers.stored import StoredProblem, solve_stored
 
 __all__ = ["QuadraticProblem", "QuadraticState", "QuadraticWorkingSet"]
@@ -121,6 +122,8 @@ class QuadraticState:
     epochs: int = 0
     stalled: int = 0
     ratio: Any = None
+    #: On a path: which products with the residual are left out.
+    screened: Screened | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +137,7 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         if isinstance(warm_start, QuadraticState):
             state = warm_start
             state.dual, state.stalled = -np.inf, 0
+            screen(problem, state)
         else:
             cache = GramCache(problem.data, center=problem.fit_intercept)
             state = QuadraticState(cache, problem.target, problem.start)
@@ -255,25 +259,46 @@ def inner_solve(problem: QuadraticProblem, state: QuadraticState, n_new: int) ->
     )
 
 
+def screen(problem: QuadraticProblem, state: QuadraticState) -> None:
+    """At the next strength of a path: compute the products that matter there."""
+    if not problem.simple:
+        state.screened = None
+    elif state.screened is not None:
+        limits = problem.data.total * problem.terms.l1
+        state.correlation = state.screened.demand(limits)
+    else:
+        vector = weighted_residual(problem, state)
+        state.screened = Screened.start(problem.data, vector, state.correlation)
+
+
+def weighted_residual(problem: SquaresProblem, state: QuadraticState) -> np.ndarray:
+    """The residual times the sample weights, orthogonal to an intercept."""
+    data = problem.data
+    weighted = data.weighted(state.residual)
+    if problem.fit_intercept:
+        # Rounding must not leak into the (uncentred) columns.
+        rest = np.full(weighted.shape, float(weighted.sum()) / data.total)
+        weighted = weighted - data.weighted(rest)
+    return weighted
+
+
 def refresh(problem: SquaresProblem, state: QuadraticState) -> None:
     """Recompute residual and correlation from scratch, which removes drift."""
     cache, data = state.cache, problem.data
     fitted = cache.predict(cache.w[: cache.size])
     if cache.root is None:
         state.residual = problem.target - fitted
-        weighted = state.residual
     else:
         scaled = cache.root * problem.target - fitted
-        weighted = cache.root * scaled
         state.residual = np.divide(
             scaled, cache.root, out=np.zeros_like(scaled), where=cache.root > 0
         )
-    if problem.fit_intercept:
-        # Rounding must not leak into the (uncentred) columns.
-        weighted = weighted - data.weighted(
-            np.full(weighted.shape, float(weighted.sum()) / data.total)
-        )
-    state.correlation = data.correlate(weighted)
+    vector = weighted_residual(problem, state)
+    if state.screened is None or not isinstance(problem, QuadraticProblem):
+        state.correlation = data.correlate(vector)
+        return
+    limits = data.total * problem.terms.l1
+    state.correlation = state.screened.move(vector, limits, cache.member)
 
 
 def certify_state(problem: QuadraticProblem, state: QuadraticState) -> None:
@@ -290,7 +315,10 @@ def certify_state(problem: QuadraticProblem, state: QuadraticState) -> None:
     penalty += 0.5 * float(terms.l2[own] @ (w[used] ** 2))
     state.primal = 0.5 * squares / total + penalty
     if problem.simple:
-        state.ratio = np.abs(state.correlation) / terms.l1
+        push = np.abs(state.correlation)
+        if state.screened is not None:
+            push += state.screened.slack
+        state.ratio = push / terms.l1
         top = float(state.ratio.max()) / total
         along = float(weighted @ problem.target)
         s = along / squares if squares > 0 else 1.0

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Safe screening: products of the design with a residual, where they can matter.
+
+Along a path the residual moves little. With ``x_j^T u`` known at a reference ``u0``,
+``|x_j^T u| <= |x_j^T u0| + ||x_j|| ||u - u0||``: a column for which this stays below
+its threshold can neither violate nor bound the dual point, and is left out (a sphere
+test, see Ndiaye et al. 2017, "Gap safe screening rules for sparsity enforcing
+penalties", section 3).
+"""
+
+import dataclasses
+
+import numpy as np
+
+from numopt._array.namespace import numpy_namespace
+from numopt.coordinate._kernels.descent import column_products, column_sums
+from numopt.coordinate._problem.data import LinearData
+
+__all__ = ["Screened"]
+
+#: Where more than one column in so many is wanted, all of them are computed.
+FULL = 3
+#: Rounding of a product relative to its threshold.
+ROUNDING = 1e-9
+
+
+@dataclasses.dataclass
+class Screened:
+    """Products ``X^T vector``: exact where ``slack`` is 0, within it elsewhere."""
+
+    data: LinearData
+    norms: np.ndarray
+    origin: np.ndarray
+    reference: np.ndarray
+    vector: np.ndarray
+    products: np.ndarray
+    slack: np.ndarray
+
+    @classmethod
+    def start(
+        cls, data: LinearData, vector: np.ndarray, products: np.ndarray
+    ) -> "Screened | None":
+        """Start from products with all columns; None where columns are far apart."""
+        X = data.X
+        if data.is_elsewhere or X.dtype != np.float64:
+            return None
+        if data.is_sparse:
+            squares = np.asarray(X.power(2).sum(axis=0)).ravel()
+        elif X.flags.f_contiguous:
+            squares = np.einsum("ij,ij->j", X, X)
+        else:
+            return None
+        norms = np.sqrt(squares)
+        exact = np.zeros(norms.size)
+        return cls(data, norms, vector, products, vector, products, exact)
+
+    def move(
+        self, vector: np.ndarray, limits: np.ndarray, wanted: np.ndarray
+    ) -> np.ndarray:
+        """Go on to another vector; products of ``wanted`` columns will be exact."""
+        self.vector = vector
+        self.products = self.reference.copy()
+        self.slack = self.norms * float(np.linalg.norm(vector - self.origin))
+        return self.demand(limits, wanted)
+
+    def demand(
+        self, limits: np.ndarray, wanted: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Compute what may reach its limit; returns the products."""
+        loose = np.abs(self.products) + self.slack >= (1.0 - ROUNDING) * limits
+        if wanted is not None:
+            loose |= wanted
+        index = np.flatnonzero(loose & (self.slack > 0))
+        if FULL * index.size > self.norms.size:
+            self.products = self.data.correlate(self.vector)
+            self.slack = np.zeros(self.norms.size)
+            self.origin, self.reference = self.vector, self.products
+        elif index.size:
+            self.products[index] = self._some(index)
+            self.slack[index] = 0.0
+        return self.products
+
+    def _some(self, index: np.ndarray) -> np.ndarray:
+        """Products of some columns."""
+        X = self.data.X
+        if self.data.is_sparse:
+            run = column_sums.for_namespace(numpy_namespace)
+            return np.asarray(run(X.data, X.indices, X.indptr, index, self.vector))
+        run = column_products.for_namespace(numpy_namespace)
+        return np.asarray(run(X.T, index, self.vector))

@@ -46,6 +46,9 @@ INITS = ("auto", "kmeans", "gmm")
 #: Most rows for which the K matrices n x n of the ADMM are formed by default.
 LARGEST_DENSE = 600
 INNER_TOL = 1e-3
+#: Iterations of the one relaxation that bounds the best partition of all starts: its
+#: bound holds however early it ends.
+CERTIFY_ITERATIONS = 60
 
 
 def ila_sdp(
@@ -88,7 +91,8 @@ def ila_sdp(
     solver : {"auto", "admm", "lowrank"}, default="auto"
         "admm": the relaxation, K matrices n x n. "lowrank": rank-one groups,
         O(n p^2 K) a step. "auto": rank-one groups from every start, then (up to 600
-        rows) one relaxation from the likeliest partition, which also bounds it.
+        rows) at most 60 iterations of the relaxation from the likeliest partition,
+        which also bound it.
     max_outer : int, default=20
         Alternations of each start.
     tol : float, default=1e-4
@@ -176,7 +180,9 @@ def ila_sdp(
 
 def _certified(alternation: "_Alternation", best: Run) -> Run:
     """One dense relaxation from the best partition: a bound, perhaps a better one."""
-    dense = dataclasses.replace(alternation, dense=True, max_outer=1)
+    iterations = min(alternation.options["max_iter"], CERTIFY_ITERATIONS)
+    options = {**alternation.options, "max_iter": iterations}
+    dense = dataclasses.replace(alternation, dense=True, max_outer=1, options=options)
     found = dense.run(best.start, best.labels)
     found.steps, found.settled = best.steps, best.settled
     return found

@@ -61,8 +61,8 @@ class FantopeProjection:
     """Project J A J on {0 <= Z' <= I, tr Z' = trace}: ``Z' = P diag(f) P^T``.
 
     Successive matrices of the ADMM are near each other, so a few steps of a Chebyshev
-    filter on the last eigenvectors (at first: on ``start``, n x any number), whose degree follows the accuracy they reach,
-    replace an eigendecomposition.
+    filter on the last eigenvectors (at first: on ``start``, n x any number), whose
+    degree follows the accuracy they reach, replace an eigendecomposition.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ room                holds
 ``_problem``        the two levels as protocols, ready problems
 ``_solvers``        ``maid``, ``hoag``, ``hypergradient``, ``solve_lower``
 ``_kernels``        fused stencils of image regularisers, by formula
-``_kernels_cpu``    the same in Numba
+``_kernels_cpu``    the same in Numba, ``_kernels_gpu`` in CUDA
 ``_estimators``     penalties per block of features, learned denoisers
 ==================  ==========================================================
 """

@@ -8,7 +8,7 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
-        "_bilevel": ("BilevelResultDisplay",),
+        "_bilevel": ("BilevelResultDisplay", "FiltersDisplay"),
         "_cluster": ("CertifiedInertiaDisplay", "GapDisplay", "MembershipDisplay"),
         "_completion": (
             "PhaseTransitionDisplay",
@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = attach(
 )
 
 if TYPE_CHECKING:
-    from numopt.plotting._bilevel import BilevelResultDisplay
+    from numopt.plotting._bilevel import BilevelResultDisplay, FiltersDisplay
     from numopt.plotting._cluster import (
         CertifiedInertiaDisplay,
         GapDisplay,

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The display of a bilevel run."""
+"""The displays of a bilevel run and of learned filters."""
 
 import numpy as np
 import pytest
 
 import numopt.bilevel as bl
-from numopt.plotting import BilevelResultDisplay
+from numopt.plotting import BilevelResultDisplay, FiltersDisplay
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
 
@@ -24,4 +24,16 @@ def test_values_and_band():
     _, axes = pyplot.subplots(1, 2)
     again = BilevelResultDisplay(result.history).plot(axes=axes)
     assert again.axes_[0] is axes[0]
+    pyplot.close("all")
+
+
+def test_filters_are_drawn_each_on_its_scale():
+    filters = np.random.default_rng(0).normal(size=(5, 3, 3))
+    display = FiltersDisplay(filters, np.arange(5.0)).plot(cmap="gray")
+    for one, image in zip(filters, display.images_, strict=True):
+        np.testing.assert_array_equal(image.get_array(), one)
+        assert image.get_clim() == (-np.abs(one).max(), np.abs(one).max())
+    assert [ax.get_title() for ax in display.axes_] == ["0", "1", "2", "3", "4"]
+    _, axes = pyplot.subplots(1, 5)
+    assert FiltersDisplay(filters).plot(axes=axes).axes_[4] is axes[4]
     pyplot.close("all")

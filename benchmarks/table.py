@@ -16,6 +16,8 @@ from pathlib import Path
 from benchmarks import peers
 
 FAMILIES = ("kernels", "ot", "coordinate", "dmmv", "bilevel")
+#: Families whose cases are in several modules.
+PARTS = {"ot": ("ot", "ot_means", "ot_partial", "ot_points")}
 VERSIONS = ("numopt", "numpy", "scipy", "numba", "sklearn")
 
 
@@ -24,9 +26,13 @@ def select(family, *, workloads=None, names=None):
 
     A workload is chosen by the beginning of its name.
     """
-    module = importlib.import_module(f"benchmarks.bench_{family}")
+    modules = [
+        importlib.import_module(f"benchmarks.bench_{part}")
+        for part in PARTS.get(family, (family,))
+    ]
     return [
         case
+        for module in modules
         for case in module.cases()
         if (not names or case.peer in names)
         and (not workloads or case.workload.startswith(tuple(workloads)))

@@ -127,7 +127,7 @@ class SparseSolver(Solver[CoreProblem, _State]):
         if alpha is None:
             alpha = _entropic_start(problem)
             top = FIRST_REACH * problem.cost_range * problem.b.size
-            while reg * FACTOR < top:
+            while self.max_nz == alpha.size and reg * FACTOR < top:
                 reg *= FACTOR
         state = _State(dual, reg, _Point(alpha, *dual.evaluate(alpha, reg)))
         if reg <= problem.eps:

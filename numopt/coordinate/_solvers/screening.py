@@ -3,9 +3,9 @@
 
 Along a path the residual moves little. With ``x_j^T u`` known at a reference ``u0``,
 ``|x_j^T u| <= |x_j^T u0| + ||x_j|| ||u - u0||``: a column for which this stays below
-its threshold can neither violate nor bound the dual point, and is left out (a sphere
-test, see Ndiaye et al. 2017, "Gap safe screening rules for sparsity enforcing
-penalties", section 3).
+its threshold can neither violate nor bound the dual point, and is left out: a sphere
+test in the sense of Ndiaye et al. (2017), "Gap safe screening rules for sparsity
+enforcing penalties".
 """
 
 import dataclasses

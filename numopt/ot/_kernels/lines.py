@@ -11,7 +11,13 @@ from numopt._array.linalg import logsumexp
 from numopt._array.namespace import array_namespace, device
 from numopt._kernels.dispatch import kernel
 
-__all__ = ["line_average", "line_distance", "line_logsum"]
+__all__ = [
+    "line_average",
+    "line_distance",
+    "line_logsum",
+    "line_products",
+    "line_weights",
+]
 
 _CPU = "numopt.ot._kernels_cpu.lines"
 
@@ -47,6 +53,24 @@ def line_distance(X, S, unit):
     return xp.stack(rows, axis=0)
 
 
+@kernel(numpy=f"{_CPU}:line_weights")
+def line_weights(X, S, unit, power, single):
+    """W_lij = exp(X_lj - unit |i - j|^power - S_il), in float32 if ``single``."""
+    xp = array_namespace(X)
+    costs = _line_costs(X, unit, power)
+    rows = [xp.exp(X - cost - S[i, :][:, None]) for i, cost in enumerate(costs)]
+    weights = xp.stack(rows, axis=1)
+    return xp.astype(weights, xp.float32) if single else weights
+
+
+@kernel(numpy=f"{_CPU}:line_products")
+def line_products(W, Y):
+    """sum_j W_lij Y_lj, in the precision of W."""
+    xp = array_namespace(W)
+    products = (W @ xp.astype(Y, W.dtype)[:, :, None])[:, :, 0]
+    return xp.astype(xp.matrix_transpose(products), Y.dtype)
+
+
 def _line_costs(X, unit, power):
     """Costs from every point of the line to all others, one (1, n) array each."""
     xp = array_namespace(X)
@@ -77,3 +101,15 @@ def _(rng, dtype, size):
 def _(rng, dtype, size):
     X, _ = _example(rng, dtype, size)
     return X, line_logsum(X, 0.5, 1), 0.5
+
+
+@line_weights.example
+def _(rng, dtype, size):
+    X, _ = _example(rng, dtype, size)
+    return X, line_logsum(X, 0.05, 2), 0.05, 2, False
+
+
+@line_products.example
+def _(rng, dtype, size):
+    X, Y = _example(rng, dtype, size)
+    return line_weights(X, line_logsum(X, 0.05, 2), 0.05, 2, False), Y

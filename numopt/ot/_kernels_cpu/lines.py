@@ -32,6 +32,8 @@ LONGEST, FEWEST = 1024, 4
 #: skipped.
 CUT, LARGEST, SKIP = 330.0, 280.0, 45.0
 SMALL = math.exp(-LARGEST)
+#: Stored weights below exp(-FAINT) are zero.
+FAINT = 40.0
 #: Reference of an empty sum.
 NOTHING = -2e30
 
@@ -289,6 +291,44 @@ def _distance_average(X, S, Y, drift, unit, out, lo, hi):
                 out[i, line + k] = left[k]
 
 
+@jit_kernel
+def _line_weights(X, S, cost, out, lo, hi):
+    n = X.shape[1]
+    for line in range(lo, hi):
+        x = X[line]
+        for i in range(n):
+            row, near, s = out[line, i], cost[n - 1 - i :], S[i, line]
+            for j in range(n):
+                # Nothing below rounding: its products would be denormal, and slow.
+                z = x[j] - near[j] - s
+                weight = exp(out.dtype.type(max(z, -FAINT)))
+                row[j] = weight if z > -FAINT else out.dtype.type(0.0)
+
+
+@jit_kernel
+def _line_products(W, Y, out, lo, hi):
+    n = Y.shape[1]
+    y = np.empty(n, W.dtype)
+    for line in range(lo, hi):
+        source = Y[line]
+        for j in range(n):
+            y[j] = source[j]
+        # Two points a turn share the reads of y.
+        for i in range(0, n - 1, 2):
+            row, other = W[line, i], W[line, i + 1]
+            total = second = W.dtype.type(0)
+            for j in range(n):
+                total += row[j] * y[j]
+                second += other[j] * y[j]
+            out[i, line], out[i + 1, line] = total, second
+        if n % 2:
+            row = W[line, n - 1]
+            total = W.dtype.type(0)
+            for j in range(n):
+                total += row[j] * y[j]
+            out[n - 1, line] = total
+
+
 @functools.lru_cache(maxsize=4)
 def _matrix(n, unit):
     """Kernel K[I, j, i] from point j to point i of block I, in blocks.
@@ -343,3 +383,24 @@ def _average_only(X, S, Y, unit, out, lo, hi):
 
 def _distance_only(X, S, zero, unit, out, lo, hi):
     _distance_average(X, S, zero, unit, unit, out, lo, hi)
+
+
+def line_weights(X, S, unit, power, single):
+    """Normalised weights of every line."""
+    dtype = np.float32 if single else X.dtype
+    lines, n = X.shape
+    X, S = (np.ascontiguousarray(x, dtype=np.float64) for x in (X, S))
+    # Entry n - 1 + d is the cost of d steps.
+    cost = float(unit) * abs(np.arange(1 - n, n)).astype(np.float64) ** power
+    out = np.empty((lines, n, n), dtype)
+    run_blocks(_line_weights, lines, (X, S, cost, out), n * n * lines // 2)
+    return out
+
+
+def line_products(W, Y):
+    """Products of every line with its weights."""
+    lines, n = Y.shape
+    out = np.empty((n, lines), Y.dtype)
+    args = (W, np.ascontiguousarray(Y), out)
+    run_blocks(_line_products, lines, args, n * n * lines // 8)
+    return out

@@ -15,7 +15,13 @@ import numpy as np
 
 from numopt import _validation as v
 from numopt._array.namespace import array_namespace, device, to_numpy
-from numopt.ot._kernels.lines import line_average, line_distance, line_logsum
+from numopt.ot._kernels.lines import (
+    line_average,
+    line_distance,
+    line_logsum,
+    line_products,
+    line_weights,
+)
 from numopt.ot._problem.balanced import CoreProblem, core_weights
 from numopt.ot._problem.cost import Cost
 from numopt.ot._problem.weights import (
@@ -40,6 +46,8 @@ __all__ = [
 
 #: Column sums above are of an unstable sweep; exp of their logarithm overflows.
 LARGEST_LOG = 700.0
+#: Weights along lines, both ways, up to which Hessian products store them.
+LARGEST_STORED = 12_000_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,6 +96,24 @@ class Grid:
             x, y = (xp.reshape(z, (-1, n)) for z in (stages[k], values))
             sums = xp.reshape(stages[k + 1], (n, -1))
             values = transform(x, sums, y, unit, self.power)
+        return xp.reshape(values, self.shape)
+
+    def weights(self, stages: list[Array], inv_eps: float) -> list[Array]:
+        """Weights of ``averages`` as a matrix for every line, in float32."""
+        xp = array_namespace(stages[0])
+        make = line_weights.for_namespace(xp)
+        made = []
+        for k, (n, unit) in enumerate(self._axes(inv_eps)):
+            x, sums = xp.reshape(stages[k], (-1, n)), xp.reshape(stages[k + 1], (n, -1))
+            made.append(make(x, sums, unit, self.power, True))
+        return made
+
+    def products(self, weights: list[Array], values: Array) -> Array:
+        """Means of values on the grid by stored weights."""
+        xp = array_namespace(values)
+        product = line_products.for_namespace(xp)
+        for n, W in zip(self.shape[::-1], weights, strict=True):
+            values = product(W, xp.reshape(values, (-1, n)))
         return xp.reshape(values, self.shape)
 
     def mean_costs(self, stages: list[Array], inv_eps: float) -> Array:
@@ -209,8 +235,8 @@ class GridCost(Cost):
     ) -> Callable[[Array], Array]:
         """Averages there and back, times the column sums."""
         plan = self.plan(gamma, phi, inv_eps)
-        c = self.gather(plan.sums(1), 1)
-        return lambda x: c * plan.normal_average(x)
+        c, average = self.gather(plan.sums(1), 1), plan.normal_average()
+        return lambda x: c * average(x)
 
     def support(
         self, h: Array, s: Array, inv_eps: float, limit: int
@@ -246,10 +272,31 @@ class GridPlan:
         xp = array_namespace(own)
         return xp.exp(own + self._stages[1 - side][-1])
 
-    def normal_average(self, x: Array) -> Array:
-        """Apply ``diag(1/c) P^T diag(1/a) P`` to values at the kept columns."""
-        rows = self.average(self.cost.spread(x, 1, 0.0), 1)
-        return self.cost.gather(self.average(rows, 0), 1)
+    def normal_average(self) -> Callable[[Array], Array]:
+        """Return ``diag(1/c) P^T diag(1/a) P`` as a map of values at kept columns.
+
+        Weights that fit are stored in float32. Constants stay as they are.
+        """
+        cost, grid = self.cost, self.cost.grid
+        gamma = self._potentials[1]
+        xp = array_namespace(gamma)
+        if 2 * grid.size * sum(grid.shape) > LARGEST_STORED:
+
+            def there_and_back(x: Array) -> Array:
+                rows = self.average(cost.spread(x, 1, 0.0), 1)
+                return cost.gather(self.average(rows, 0), 1)
+
+            return there_and_back
+        back, there = (grid.weights(s, self._inv_eps) for s in self._stages)
+
+        def stored(x: Array) -> Array:
+            # The range of float32 is small.
+            scale = xp.max(xp.abs(x)) + 1e-300
+            rows = grid.products(there, cost.spread(x / scale, 1, 0.0))
+            return scale * cost.gather(grid.products(back, rows), 1)
+
+        ones = stored(xp.ones_like(gamma))
+        return lambda x: stored(x) / ones
 
     def diagonal(self, log_a: Array) -> Array:
         """Diagonal of ``P^T diag(1/a) P``: the squared plan is separable as well."""

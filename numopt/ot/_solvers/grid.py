@@ -52,11 +52,12 @@ class GridOracle(DenseOracle):
         """Solve ``(diag(c + shift) - P^T diag(1/a) P) d = rhs``; nothing is dropped."""
         p, xp = self.problem, self.problem.xp
         plan = grid_cost(p).plan(gamma, phi, 1.0 / self.eps)
+        average = plan.normal_average()
         # Rounding may leave the diagonal of nearly rigid plans negative.
         diagonal = shift + xp.maximum(c - plan.diagonal(p.log_a), 1e-3 * c)
 
         def matvec(d: Array) -> Array:
-            return shift * d + c * (d - plan.normal_average(d))
+            return shift * d + c * (d - average(d))
 
         result = cg(matvec, rhs, tol=tol, max_iter=MAX_CG, diagonal=diagonal)
         return result.x, result.n_iter

@@ -39,18 +39,19 @@ def diabetes(degree):
 
 
 WORKLOADS = {
-    "n=2000 p=100 AR(.5)": lambda: sparse_linear(2000, 100, 15, rho=0.5),
-    "n=300 p=300 AR(.5)": lambda: sparse_linear(300, 300, 20, rho=0.5),
-    "n=100 p=1000": lambda: sparse_linear(100, 1000, 10),
-    "n=200 p=2000": lambda: sparse_linear(200, 2000, 20),
-    "diabetes degree 2": lambda: diabetes(2),
-    "diabetes degree 3": lambda: diabetes(3),
+    "n=2000 p=100 AR(.5)": functools.partial(sparse_linear, 2000, 100, 15, rho=0.5),
+    "n=1000 p=200 AR(.9)": functools.partial(sparse_linear, 1000, 200, 15, rho=0.9),
+    "n=300 p=300 AR(.5)": functools.partial(sparse_linear, 300, 300, 20, rho=0.5),
+    "n=100 p=1000": functools.partial(sparse_linear, 100, 1000, 10),
+    "n=200 p=2000": functools.partial(sparse_linear, 200, 2000, 20),
+    "diabetes degree 2": lambda seed: diabetes(2),
+    "diabetes degree 3": lambda seed: diabetes(3),
 }
 
 
 @functools.cache
-def problem(name):
-    return WORKLOADS[name]()
+def problem(name, seed=0):
+    return WORKLOADS[name](seed=seed)
 
 
 def peer(name):

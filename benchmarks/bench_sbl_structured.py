@@ -18,7 +18,7 @@ def sinc(n, seed=0):
     return x, truth + noise, truth, 0.1
 
 
-def relevance(n, seeds=6):
+def relevance(n, seeds=16):
     """Ours, fastrvm and their root mean square errors, means over noise samples."""
     from numopt.sbl import RVMRegressor
 
@@ -77,8 +77,7 @@ def discovery(noise):
     library, slopes, true = lorenz(noise)
 
     def ours():
-        model = SBLRegressor(fit_intercept=False)
-        return np.array([model.fit(library, s).coef_ for s in slopes])
+        return SBLRegressor(fit_intercept=False).fit(library, slopes.T).coef_
 
     def theirs():
         return optimizers.STLSQ(threshold=0.1).fit(library, slopes.T).coef_
@@ -94,12 +93,57 @@ def discovery(noise):
 
 
 @functools.cache
-def separable(seed=0):
+def wide(n=2000, p=100_000, k=30, seed=0):
+    """Sparse dictionary with fifty times more atoms than rows, y, x and the noise."""
+    import scipy.sparse as sp
+
+    rng = np.random.default_rng(seed)
+    A = sp.random_array(
+        (n, p), density=0.005, rng=rng, format="csc", data_sampler=rng.standard_normal
+    )
+    x = np.zeros(p)
+    x[rng.choice(p, k, replace=False)] = 2 * rng.standard_normal(k)
+    noise = float(np.var(A @ x)) / 100
+    return A, A @ x + np.sqrt(noise) * rng.standard_normal(n), x, noise
+
+
+@functools.cache
+def separable(seed=0, snr_db=25.0, rows=8):
     from numopt.datasets import make_kronecker_sparse
 
     return make_kronecker_sparse(
-        (8, 12, 15), (15, 15, 15), 3, snr_db=25, random_state=seed
+        (rows, 12, 15), (15, 15, 15), 3, snr_db=snr_db, random_state=seed
     )
+
+
+def recovery(method, snr_db, *, rows=8, known=False, trials=30):
+    """Squared errors and support rates in the setting of He and Joseph 2024."""
+    from numopt.sbl import kronecker_sbl
+
+    errors, rates = [], []
+    for seed in range(trials):
+        data = separable(seed, snr_db, rows)
+        noise = data.noise_var if known else None
+        coef = kronecker_sbl(
+            data.factors, data.y, method=method, noise_var=noise, warn=False
+        ).coef
+        found, truth = np.abs(coef) > 1e-3 * np.abs(coef).max(), data.coef != 0
+        errors.append(np.sum((coef - data.coef) ** 2) / np.sum(data.coef**2))
+        rates.append(np.sum(found & truth) / np.sum(found | truth))
+    return np.array(errors), np.array(rates)
+
+
+def channel_errors(snr_db, *, trials=12, **options):
+    """Errors of the cascaded channel of a radio link over a reflecting surface."""
+    from numopt.datasets import make_irs_mimo
+    from numopt.sbl import kronecker_sbl
+
+    errors = []
+    for seed in range(trials):
+        data = make_irs_mimo(snr_db=snr_db, random_state=seed)
+        result = kronecker_sbl(data.factors, data.y, warn=False, **options)
+        errors.append(data.nmse(result.coef))
+    return np.array(errors)
 
 
 def dense_step(A, y, gamma, noise):

@@ -15,7 +15,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from numopt.plotting import RelevanceDisplay
+from numopt.plotting import EvidenceDisplay, RelevanceDisplay
 from numopt.sbl import SBLRegressor
 
 X, y = load_diabetes(return_X_y=True, as_frame=True)
@@ -36,4 +36,14 @@ for model in (SBLRegressor(), ARDRegression()):
 model = SBLRegressor().fit(features, y)
 display = RelevanceDisplay.from_estimator(model, names=names)
 display.ax_.set_title("relevance with error bars")
+plt.show()
+
+# %%
+# The evidence along the way, with and without a prior on inclusion: the plain evidence
+# ends higher and keeps more features.
+results = {
+    prior: SBLRegressor(sparsity_prior=prior).fit(features, y).result_
+    for prior in ("beta", "none")
+}
+EvidenceDisplay.from_results(results)
 plt.show()

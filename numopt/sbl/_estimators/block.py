@@ -6,9 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from numopt._docstring import fill_docstring
 from numopt._estimator.sklearn_compat import Interval, StrOptions, fit_context
 from numopt.sbl._estimators.centring import centred, check_weights
-from numopt.sbl._estimators.linear import CONSTRAINTS, LinearSBL
+from numopt.sbl._estimators.linear import CONSTRAINTS, LINEAR_DOCS, LinearSBL
 from numopt.sbl._solvers.block import (
     CORRELATIONS,
     METHODS,
@@ -20,6 +21,7 @@ from numopt.sbl._solvers.block_solver import BlockSolver
 __all__ = ["BlockSBLRegressor"]
 
 
+@fill_docstring(**LINEAR_DOCS)
 class BlockSBLRegressor(LinearSBL):
     """Linear regression that finds blocks of features and gives error bars.
 
@@ -54,20 +56,10 @@ class BlockSBLRegressor(LinearSBL):
         Features of the blocks that are in, sorted.
     sigma_ : ndarray of shape (m, m)
         Posterior covariance of the coefficients of ``active_``.
-    alpha_ : float
-        Noise precision.
-    lambda_ : ndarray of shape (p,)
-        Prior precisions, infinite for features left out.
-    scores_ : ndarray
-        Log evidence along the iterations.
-    n_iter_ : int
-        Iterations.
+    {fitted}
     result_ : BlockSBLResult
         The whole result for the centred data.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of str
-        Names of the features, when X has them.
+    {names}
 
     See Also
     --------

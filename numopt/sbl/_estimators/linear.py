@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from numopt._array.sparse import is_sparse
+from numopt._docstring import fill_docstring
 from numopt._estimator.sklearn_compat import (
     Interval,
     StrOptions,
@@ -28,7 +29,14 @@ from numopt.sbl._solvers.fast import GramRows
 from numopt.sbl._solvers.general import METHODS, Options, prior_penalty, solve
 from numopt.sbl._solvers.result import SBLResult
 
-__all__ = ["CONSTRAINTS", "FLOATS", "LinearSBL", "MultiTaskSBL", "SBLRegressor"]
+__all__ = [
+    "CONSTRAINTS",
+    "FLOATS",
+    "LINEAR_DOCS",
+    "LinearSBL",
+    "MultiTaskSBL",
+    "SBLRegressor",
+]
 
 CONSTRAINTS: dict[str, Any] = {
     "method": [StrOptions(set(METHODS))],
@@ -45,6 +53,44 @@ CONSTRAINTS: dict[str, Any] = {
 }
 
 FLOATS = (np.float64, np.float32)
+
+#: Parts of docstrings that the linear models share.
+LINEAR_DOCS = {
+    "choice": """
+    method : str, default="auto"
+        Solver, as in :func:`numopt.sbl.sbl`; "auto" is "fast".
+    sparsity_prior : {"beta", "none"} or float, default="beta"
+        Prior on the inclusion of a feature, as in :func:`numopt.sbl.sbl`.
+    fit_intercept : bool, default=True
+        Whether to centre the data.
+    """,
+    "limits": """
+    max_iter : int, default=None
+        Limit of iterations; None chooses by method.
+    tol : float, default=1e-5
+        Gain in nats (or relative change) at convergence.
+    verbose : int, default=0
+        0 silent, 1 progress bar, 2 log lines.
+    random_state : int, RandomState or None, default=None
+        Seed of the draws of "cofem".
+    """,
+    "fitted": """
+    alpha_ : float
+        Noise precision.
+    lambda_ : ndarray of shape (p,)
+        Prior precisions, infinite for features left out.
+    scores_ : ndarray
+        Log evidence along the iterations.
+    n_iter_ : int
+        Iterations.
+    """,
+    "names": """
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of str
+        Names of the features, when X has them.
+    """,
+}
 
 #: Attributes that several independent targets turn into lists.
 PER_TARGET = (
@@ -208,6 +254,7 @@ def _is_plain(X: Any, y: Any, multi_output: bool = False) -> bool:
     )
 
 
+@fill_docstring(**LINEAR_DOCS)
 class SBLRegressor(MultiOutputMixin, _EvidenceRegressor):
     """Linear regression that finds its features and gives error bars.
 
@@ -216,22 +263,10 @@ class SBLRegressor(MultiOutputMixin, _EvidenceRegressor):
 
     Parameters
     ----------
-    method : str, default="auto"
-        Solver, as in :func:`numopt.sbl.sbl`; "auto" is "fast".
-    sparsity_prior : {"beta", "none"} or float, default="beta"
-        Prior on the inclusion of a feature, as in :func:`numopt.sbl.sbl`.
-    fit_intercept : bool, default=True
-        Whether to centre the data.
+    {choice}
     noise_var : float, default=None
         Noise variance; None learns it.
-    max_iter : int, default=None
-        Limit of iterations; None chooses by method.
-    tol : float, default=1e-5
-        Gain in nats (or relative change) at convergence.
-    verbose : int, default=0
-        0 silent, 1 progress bar, 2 log lines.
-    random_state : int, RandomState or None, default=None
-        Seed of the probes of "cofem".
+    {limits}
 
     Attributes
     ----------
@@ -243,20 +278,10 @@ class SBLRegressor(MultiOutputMixin, _EvidenceRegressor):
         Features that are in, sorted.
     sigma_ : ndarray of shape (m, m)
         Posterior covariance of the coefficients of ``active_``.
-    alpha_ : float
-        Noise precision.
-    lambda_ : ndarray of shape (p,)
-        Prior precisions, infinite for features left out.
-    scores_ : ndarray
-        Log evidence along the iterations.
-    n_iter_ : int
-        Iterations.
+    {fitted}
     result_ : SBLResult
         The whole result for the centred data.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of str
-        Names of the features, when X has them.
+    {names}
 
     See Also
     --------
@@ -352,27 +377,16 @@ class SBLRegressor(MultiOutputMixin, _EvidenceRegressor):
         return self._predict(X, return_std)
 
 
+@fill_docstring(**LINEAR_DOCS)
 class MultiTaskSBL(MultiOutputMixin, _EvidenceRegressor):
     """Linear regression of several targets that share their features.
 
     Parameters
     ----------
-    method : str, default="auto"
-        Solver, as in :func:`numopt.sbl.sbl`; "auto" is "fast".
-    sparsity_prior : {"beta", "none"} or float, default="beta"
-        Prior on the inclusion of a feature, as in :func:`numopt.sbl.sbl`.
-    fit_intercept : bool, default=True
-        Whether to centre the data.
+    {choice}
     noise_var : float, default=None
         Noise variance, one for all targets; None learns it.
-    max_iter : int, default=None
-        Limit of iterations; None chooses by method.
-    tol : float, default=1e-5
-        Gain in nats (or relative change) at convergence.
-    verbose : int, default=0
-        0 silent, 1 progress bar, 2 log lines.
-    random_state : int, RandomState or None, default=None
-        Seed of the probes of "cofem".
+    {limits}
 
     Attributes
     ----------
@@ -384,20 +398,10 @@ class MultiTaskSBL(MultiOutputMixin, _EvidenceRegressor):
         Features that are in, sorted.
     sigma_ : ndarray of shape (m, m)
         Posterior covariance of the coefficients of each target.
-    alpha_ : float
-        Noise precision.
-    lambda_ : ndarray of shape (p,)
-        Prior precisions, infinite for features left out.
-    scores_ : ndarray
-        Log evidence along the iterations.
-    n_iter_ : int
-        Iterations.
+    {fitted}
     result_ : SBLResult
         The whole result for the centred data.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of str
-        Names of the features, when X has them.
+    {names}
 
     See Also
     --------

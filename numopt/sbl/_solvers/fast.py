@@ -19,9 +19,9 @@ __all__ = ["FastSolver", "GramRows", "in_double"]
 ROUND = 20  # actions between two updates of the noise
 NOISE_SETTLED = 1e-4  # movement of log noise that counts as none
 NOISE_START, NOISE_LOW, NOISE_HIGH = 0.1, 1e-6, 1.0  # in units of mean |y|^2
-# Gram rows are made several at a time: the product is bound by reading the dictionary,
-# and for small ones by calling it at all. Below WHOLE products, and of NARROW
-# dictionaries, all are made at once.
+# Gram rows are made a multiple of four at a time, which suits the kernels of BLAS: the
+# product is bound by reading a large dictionary and by calling it for a small one.
+# Below WHOLE products, and of NARROW dictionaries, all are made at once.
 AHEAD, AHEAD_WORK, WHOLE, NARROW = 4, 500_000, 4_000_000, 64
 # Entries of the kernel's `work_control` and `work_count` that are read here.
 BETA, FACTOR, LEARN, GAIN, MOVE, EVIDENCE, WAITING = 0, 3, 6, 9, 10, 11, 12
@@ -76,7 +76,7 @@ class GramRows:
         """Make the row that is waited for, with others of atoms of a high score."""
         missing = self.slot < 0
         n, p = self.A.shape[0], self.d.size
-        count = max(AHEAD, int(AHEAD_WORK / (n * p)))
+        count = AHEAD * max(1, int(AHEAD_WORK / (AHEAD * n * p)))
         if count >= p or p <= NARROW or n * p * p <= WHOLE:
             self.make(missing.nonzero()[0])
             return

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Sphinx configuration; builds without a network."""
 
+import importlib
 import importlib.util
 import inspect
 import os
@@ -88,6 +89,9 @@ sphinx_gallery_conf = {
 }
 warnings.filterwarnings("ignore", message=".*is non-interactive.*")
 
+#: Names of the argument that sets the number of threads of one call.
+THREADS = ("n_threads", "n_jobs")
+
 # -- HTML --------------------------------------------------------------------
 html_theme = "pydata_sphinx_theme"
 html_title = "numopt"
@@ -99,7 +103,9 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "performance": [], "whats_new": []}
+html_sidebars = {
+    page: [] for page in ("index", "choose", "extend", "performance", "whats_new")
+}
 
 
 def write_performance_table(app):
@@ -108,6 +114,27 @@ def write_performance_table(app):
     folder.mkdir(parents=True, exist_ok=True)
     text = report.to_rst(report.read_tables(HERE / "benchmarks"))
     (folder / "performance_table.inc").write_text(text)
+
+
+def write_capabilities(app):
+    """Generate the table of what each public function takes."""
+    from numopt._capabilities import CAPABILITIES
+
+    words = ("libraries", "sparse", "float32")
+    lines = [".. list-table::", "   :header-rows: 1", "", "   * - Function"]
+    heads = ("all libraries", "sparse", "keeps float32", "threads")
+    lines += [f"     - {head}" for head in heads]
+    for name, text in CAPABILITIES.items():
+        family, function = name.split(".")
+        value = getattr(importlib.import_module(f"numopt.{family}"), function)
+        parameters = inspect.signature(value).parameters
+        marks = ["yes" if word in text.split() else "" for word in words]
+        marks.append(next((f"``{w}``" for w in THREADS if w in parameters), ""))
+        lines.append(f"   * - :func:`numopt.{name}`")
+        lines += [f"     - {mark}".rstrip() for mark in marks]
+    folder = HERE / "_build" / "generated"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "capabilities.inc").write_text("\n".join(lines) + "\n")
 
 
 def write_changelog(app):
@@ -149,4 +176,5 @@ def _drop_foreign_references(app, what, name, obj, options, lines):
 def setup(app):
     app.connect("autodoc-process-docstring", _drop_foreign_references)
     app.connect("builder-inited", write_performance_table, priority=100)
+    app.connect("builder-inited", write_capabilities, priority=100)
     app.connect("builder-inited", write_changelog, priority=100)

@@ -29,6 +29,7 @@ __all__ = [
     "check_flag",
     "check_int",
     "check_ndim",
+    "check_numpy",
     "check_present",
     "check_real",
     "check_shape",
@@ -165,6 +166,13 @@ def check_ndim(name: str, x: Array, ndim: int, *, hint: str = "") -> None:
         )
     if 0 in x.shape:
         raise ValueError(message(name, "non-empty", f"shape {tuple(x.shape)}"))
+
+
+def check_numpy(name: str, x: Any) -> None:
+    """Refuse arrays of other libraries where only NumPy runs."""
+    if is_array(x) and not isinstance(x, np.ndarray):
+        other = namespace_name(array_namespace(x))
+        raise ArgumentTypeError(message(name, "a numpy array", f"one of {other}"))
 
 
 def check_shape(name: str, x: Array, shape: tuple[int, ...], *, why: str = "") -> None:

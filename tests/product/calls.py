@@ -88,6 +88,71 @@ def _(rng):
     return {"x": rng.standard_normal(9), "y": rng.standard_normal(7)}
 
 
+def _clouds(rng: np.random.Generator) -> dict[str, Any]:
+    """Two small clouds in the plane."""
+    return {"X": rng.random((9, 2)), "Y": rng.random((7, 2))}
+
+
+def _images(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Small positive images that sum to one."""
+    return rng.dirichlet(np.full(20, 3.0), size=count).reshape(count, 4, 5)
+
+
+@_call("ot.sinkhorn_points")
+def _(rng):
+    return {**_clouds(rng), "reg": 0.1}
+
+
+@_call("ot.sinkhorn_grid")
+def _(rng):
+    a, b = _images(rng, 2)
+    return {"a": a, "b": b, "reg": 0.1}
+
+
+@_call("ot.sinkhorn_divergence")
+def _(rng):
+    return {**_clouds(rng), "reg": 1.0, "tol": 1e-4}
+
+
+@_call("ot.barycenter")
+def _(rng):
+    x = np.linspace(0.0, 1.0, 8)
+    A = np.stack(_marginals(rng, 8, 8), axis=1)
+    return {"A": A, "M": (x[:, None] - x) ** 2, "reg": 0.1}
+
+
+@_call("ot.barycenter_grid")
+def _(rng):
+    return {"images": _images(rng, 2), "reg": 1.0}
+
+
+@_call("ot.free_support_barycenter")
+def _(rng):
+    clouds = list(_clouds(rng).values())
+    start = rng.random((5, 2))
+    return {"Xs": clouds, "bs": None, "X_init": start, "reg": 1.0, "max_iter": 3}
+
+
+@_call("ot.gaussian_transport")
+def _(rng):
+    return _clouds(rng)
+
+
+@_call("ot.partial_sinkhorn")
+def _(rng):
+    return {**_transport(rng), "reg": 0.1, "m": 0.5}
+
+
+@_call("ot.sparse_ot")
+def _(rng):
+    return {**_transport(rng), "reg": 0.1, "max_nz": 2}
+
+
+@_call("ot.progressive_partial_ot")
+def _(rng):
+    return {"C": rng.random((12, 3)), "rho": 0.5}
+
+
 # -- completion --------------------------------------------------------------
 
 

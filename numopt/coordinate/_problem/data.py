@@ -9,7 +9,6 @@ import numpy as np
 from numopt import _validation as v
 from numopt._array.namespace import (
     array_namespace,
-    namespace_name,
     to_numpy,
 )
 from numopt._array.sparse import is_sparse
@@ -124,7 +123,7 @@ def check_design(name: str, X: Any, *, elsewhere: bool = False) -> Any:
         X = np.asarray(X, dtype=np.float32)
     xp, (X,) = v.float_arrays(**{name: X})
     if not elsewhere:
-        _only_numpy(name, X)
+        v.check_numpy(name, X)
     v.check_ndim(name, X, 2)
     # One pass when all is well; the careful check names the culprit.
     if not bool(xp.abs(xp.sum(X)) < SUSPICIOUS):
@@ -162,10 +161,3 @@ def check_sample_weight(sample_weight: Any, n: int) -> np.ndarray | None:
     if high == 0:
         raise ValueError(v.message("sample_weight", "positive somewhere", "all zeros"))
     return np.asarray(weights, dtype=np.float64)
-
-
-def _only_numpy(name: str, x: Any) -> None:
-    """Refuse arrays of other libraries."""
-    if not isinstance(x, np.ndarray):
-        space = namespace_name(array_namespace(x))
-        raise ArgumentTypeError(v.message(name, "a numpy array", space))

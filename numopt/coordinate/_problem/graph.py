@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numopt._array.sparse import CSR, as_csr, is_sparse
-from numopt._validation import check_values, message
+from numopt._validation import check_numpy, check_values, message
 from numopt.coordinate._kernels import graph as kernels
 from numopt.typing import Array
 
@@ -24,6 +24,7 @@ def as_graph(name: str, A: Any, *, nonnegative: bool = False) -> CSR:
     ValueError. Dense arrays are accepted.
     """
     if not is_sparse(A):
+        check_numpy(name, A)
         A = np.asarray(A)
         if A.ndim != 2:
             raise ValueError(message(name, "a square matrix", f"shape {A.shape}"))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from numopt._array.sparse import as_csr
-from numopt._validation import check_values, message
+from numopt._validation import check_numpy, check_values, message
 from numopt.coordinate._kernels import graph as kernels
 from numopt.coordinate._problem.graph import as_graph
 from numopt.exceptions import ArgumentTypeError
@@ -131,6 +131,7 @@ def _is_csr(A: Any) -> bool:
 
 def _right_hand_sides(b: Array, n: int) -> tuple[np.ndarray, np.ndarray]:
     """The right-hand side as given (a float array) and as float64 columns."""
+    check_numpy("b", b)
     rhs = np.asarray(b)
     if rhs.dtype.kind not in "fiub":
         raise ArgumentTypeError(

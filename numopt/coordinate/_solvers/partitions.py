@@ -5,9 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from numopt._array.namespace import to_numpy
 from numopt._array.sparse import CSR
-from numopt._validation import check_shape, check_values, float_arrays, message
+from numopt._validation import (
+    check_numpy,
+    check_shape,
+    check_values,
+    float_arrays,
+    message,
+)
 from numopt.coordinate._kernels import graph as kernels
 from numopt.coordinate._problem.graph import as_graph
 from numopt.typing import Array
@@ -142,7 +147,8 @@ def greedy_forest(A: Any, scores: Array) -> np.ndarray:
     array([1, 2])
     """
     graph = as_graph("A", A)
-    values = to_numpy(float_arrays(scores=scores)[1][0])
+    check_numpy("scores", scores)
+    values = float_arrays(scores=scores)[1][0]
     check_shape("scores", values, (graph.shape[0],), why="to match `A`")
     check_values("scores", values)
     return np.flatnonzero(

@@ -95,6 +95,8 @@ def host_array(name: str, x: Any) -> np.ndarray:
                 "array of another library; `minimize_max_violation_batch` takes those"
             )
         x = to_numpy(x)
+    if is_sparse(x):
+        raise ArgumentTypeError(v.message(name, "a dense array", "a sparse matrix"))
     host = np.asarray(x)
     if host.dtype.kind not in "fiu":
         raise ArgumentTypeError(_wrong_kind(name, host.dtype))

@@ -363,6 +363,7 @@ def grid_cost(problem: CoreProblem) -> GridCost:
 
 def check_image(name: str, image: Array) -> None:
     """Check weights on a grid of one to three axes."""
+    v.check_present(name, image)
     if not 1 <= image.ndim <= 3:
         shape = f"shape {tuple(image.shape)}"
         raise ValueError(v.message(name, "1-D, 2-D or 3-D", shape))

@@ -74,7 +74,8 @@ class MeanProblem:
         reg = v.check_real("reg", reg, low=0, include_low=False)
         debiased = v.check_flag("debiased", debiased)
         xp, (images, weights) = v.float_arrays(images=images, weights=weights)
-        if images.ndim < 2:
+        v.check_present("images", images)
+        if images.ndim < 2 or 0 in images.shape:
             shape = f"shape {tuple(images.shape)}"
             raise ValueError(v.message("images", "a stack of images", shape))
         check_image("images", images[0, ...])

@@ -200,6 +200,7 @@ def gaussian_transport(
     v.check_choice("covariance", covariance, ("full", "shrunk"))
     weight = _check_shrinkage(shrinkage, covariance)
     xp, (X, Y, a, b) = v.float_arrays(X=X, Y=Y, a=a, b=b)
+    v.check_present("X", X)
     dtype = X.dtype
     name = "float32" if dtype == xp.float32 else "float64"
     mean_X, cov_X, shrunk_X = _moments("X", "a", X, a, weight)

@@ -22,6 +22,8 @@ from numopt.ot._solvers.sinkhorn import sinkhorn
 
 __all__ = ["SparseSolver"]
 
+#: Costs whose range is this small beside ``reg`` hardly move the plan.
+NEGLIGIBLE = 1e-12
 #: Entropic start: regularisation in units of the range of the cost, and its error.
 START_REG, START_TOL = 1e-2, 1e-2
 #: First ``reg`` of the continuation: columns of uniform weight reach this fraction of
@@ -241,7 +243,7 @@ class SparseSolver(Solver[CoreProblem, _State]):
 
 def _entropic_start(problem: CoreProblem) -> np.ndarray:
     """Row potentials of a rough entropic solution."""
-    if problem.cost_range == 0.0:
+    if problem.cost_range <= NEGLIGIBLE * problem.eps:
         return np.zeros_like(problem.a)
     reg = START_REG * problem.cost_range
     start = sinkhorn(problem.a, problem.b, problem.M, reg, tol=START_TOL, warn=False)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The code that the documentation shows runs as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = re.compile(r"```python\n(.*?)```", re.DOTALL)
+PAGE = re.compile(r"code-block:: python\n\n((?:   .*\n|\n)+)")
+
+
+def _blocks(path, pattern):
+    """Code blocks of a document in order, those for a GPU left out."""
+    blocks = pattern.findall((ROOT / path).read_text())
+    return "\n".join(text for text in blocks if "cupy" not in text)
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [("README.md", README), ("docs/index.rst", PAGE), ("docs/extend.rst", PAGE)],
+)
+def test_code_runs(path, pattern):
+    lines = _blocks(path, pattern).splitlines()
+    indent = "   " if path.endswith(".rst") else ""
+    code = "\n".join(line.removeprefix(indent) for line in lines)
+    assert "import" in code
+    exec(compile(code, path, "exec"), {"__name__": path})

@@ -160,6 +160,7 @@ def primal(pairs=3):
 
 def scale(orders=(600, 3000)):
     """Large relaxations to a rigorous gap, in full eigendecompositions."""
+    bench.solve_relaxation("spherical n=100 D=5")  # compiles
     for n in orders:
         X, K = bench.mixture(n, 5, 8, 6.0)
         G = (X - X.mean(axis=0)) @ (X - X.mean(axis=0)).T

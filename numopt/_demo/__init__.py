@@ -8,7 +8,7 @@ import pkgutil
 import time
 from pathlib import Path
 
-from numopt._demo._report import Row, write, write_table
+from numopt._demo._report import Row, write, write_page, write_table
 
 __all__ = ["run"]
 
@@ -17,7 +17,7 @@ AT_A_TIME = 2
 
 
 def run(out: Path) -> list[Row]:
-    """Run every section, write its pictures to ``out`` and print the table.
+    """Run every section, write its pictures and a page to ``out``, print the table.
 
     A section is a module of this package with ``section(out) -> list of Row``. They
     run in processes of their own and are shown in order.
@@ -33,7 +33,8 @@ def run(out: Path) -> list[Row]:
         rows += found
         write(text)
     write_table(rows)
-    write(f"\npictures in {out}, {time.perf_counter() - started:.0f} s")
+    page = write_page(out, rows)
+    write(f"\npage with pictures: {page}, {time.perf_counter() - started:.0f} s")
     return rows
 
 

@@ -115,21 +115,20 @@ def run_costs(x, Y, norms, metric, first, last, out):
         square = x[0] * 0
         for k in range(d):
             square += x[k] * x[k]
+        squares = norms[first:last]
         for j in range(size):
-            out[j] = norms[first + j] + square
-        k = 0
-        while k + 4 <= d:
-            x0, x1, x2, x3 = -2 * x[k], -2 * x[k + 1], -2 * x[k + 2], -2 * x[k + 3]
-            y0, y1 = Y[k, first:last], Y[k + 1, first:last]
-            y2, y3 = Y[k + 2, first:last], Y[k + 3, first:last]
-            for j in range(size):
-                out[j] += (x0 * y0[j] + x1 * y1[j]) + (x2 * y2[j] + x3 * y3[j])
-            k += 4
-        while k < d:
-            x0, y0 = -2 * x[k], Y[k, first:last]
+            out[j] = squares[j] + square
+        k = d % 2
+        if k == 1:
+            x0, y0 = -2 * x[0], Y[0, first:last]
             for j in range(size):
                 out[j] += x0 * y0[j]
-            k += 1
+        while k < d:
+            x0, x1 = -2 * x[k], -2 * x[k + 1]
+            y0, y1 = Y[k, first:last], Y[k + 1, first:last]
+            for j in range(size):
+                out[j] += x0 * y0[j] + x1 * y1[j]
+            k += 2
     elif metric == 2:
         x0, y0 = x[0], Y[0, first:last]
         for j in range(size):
@@ -194,8 +193,9 @@ def row_top(x, columns, runs, count, metric, gamma, inv_eps, out_work):
     for r in range(count):
         first, last = runs.first[r], runs.last[r]
         run_costs(x, columns.points, columns.norms, metric, first, last, out_work)
+        potential = gamma[first:last]
         for j in range(last - first):
-            top = max(top, gamma[first + j] - out_work[j] * inv_eps)
+            top = max(top, potential[j] - out_work[j] * inv_eps)
     return top
 
 

@@ -4,7 +4,7 @@ Total variation with a learned weight
 =====================================
 
 Weight and smoothing of total variation are learned on a piece of one photograph and
-tried on another. The training error comes with a certified bound.
+tried on another. The training error comes with an estimated bound.
 """
 
 import matplotlib.pyplot as plt
@@ -20,7 +20,7 @@ noisy_train = train + 0.1 * rng.standard_normal(train.shape)
 noisy_test = test + 0.1 * rng.standard_normal(test.shape)
 
 # %%
-# Learn, and look at the certificate of the outer run.
+# Learn, and look at the bounds of the outer run.
 model = TVDenoiser().fit(noisy_train, train)
 result = model.result_
 print(f"weight {model.weight_:.4f}, smoothing {model.smoothing_:.4f}")

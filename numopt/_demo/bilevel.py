@@ -40,7 +40,7 @@ def _denoise(out: Path) -> Row:
         "bilevel",
         "two photographs, noise 0.1",
         f"{before:.1f} -> {after:.1f} dB",
-        f"training error known to {result.value_bound / result.value:.0e}",
+        f"training error to about {result.value_bound / result.value:.0e}",
         "none",
         "-",
     )

@@ -72,7 +72,7 @@ class TVDenoiser(ImageDenoiser):
     train_error_ : float
         Mean squared error on the training pairs.
     result_ : BilevelResult
-        The outer run, with certified bounds.
+        The outer run; its bounds are estimates, as it learns in float32.
     n_iter_ : int
         Outer steps.
 

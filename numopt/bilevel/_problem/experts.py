@@ -271,6 +271,7 @@ class FoEDenoisingProblem(BilevelProblem):
             CleanUpper(clean),
             bounds=(low, high),
         )
+        self._like = clean
         noise = noise_level(noisy, clean)
         self.theta0 = self.pack(
             first_filters(K, size), np.full(K, 2 * noise / K), np.full(K, noise / 3)
@@ -292,6 +293,6 @@ class FoEDenoisingProblem(BilevelProblem):
             Hyper-parameters in the library of the images.
         """
         parts = np.log(weights), np.log(smoothings), np.ravel(filters)
-        like = self.upper.clean
-        xp = array_namespace(like)
-        return xp.asarray(np.concatenate(parts), dtype=xp.float64, device=device(like))
+        xp = array_namespace(self._like)
+        theta = np.concatenate(parts)
+        return xp.asarray(theta, dtype=xp.float64, device=device(self._like))

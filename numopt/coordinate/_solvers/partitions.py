@@ -148,7 +148,7 @@ def greedy_forest(A: Any, scores: Array) -> np.ndarray:
     """
     graph = as_graph("A", A)
     check_numpy("scores", scores)
-    values = float_arrays(scores=scores)[1][0]
+    values = np.asarray(float_arrays(scores=scores)[1][0])
     check_shape("scores", values, (graph.shape[0],), why="to match `A`")
     check_values("scores", values)
     return np.flatnonzero(

@@ -104,7 +104,10 @@ html_theme_options = {
     "footer_end": [],
 }
 html_sidebars = {
-    page: [] for page in ("index", "choose", "extend", "performance", "whats_new")
+    page: []
+    for page in (
+        *("index", "choose", "extend", "performance", "reproducibility", "whats_new"),
+    )
 }
 
 

@@ -130,7 +130,7 @@ def _(rng):
 def _(rng):
     clouds = list(_clouds(rng).values())
     start = rng.random((5, 2))
-    return {"Xs": clouds, "bs": None, "X_init": start, "reg": 1.0, "max_iter": 3}
+    return {"Xs": clouds, "bs": None, "X_init": start, "reg": 1.0, "tol": 1e-2}
 
 
 @_call("ot.gaussian_transport")
@@ -145,7 +145,7 @@ def _(rng):
 
 @_call("ot.sparse_ot")
 def _(rng):
-    return {**_transport(rng), "reg": 0.1, "max_nz": 2}
+    return {**_transport(rng), "reg": 0.1, "max_nz": 4, "warn": False}
 
 
 @_call("ot.progressive_partial_ot")

@@ -266,6 +266,7 @@ class GroupLasso(LinearRegressor):
         Strength of the penalty.
     weights : array-like of shape (n_groups,), default=None
         Penalty weights of the groups, None for ones.
+    {positive}
     {fit_intercept}
     {stopping}
 
@@ -297,6 +298,7 @@ class GroupLasso(LinearRegressor):
         "groups": [Interval(Integral, 1, None, closed="left"), list, "array-like"],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "weights": ["array-like", None],
+        "positive": ["boolean"],
         "warm_start": ["boolean"],
         **COMMON,
     }
@@ -307,6 +309,7 @@ class GroupLasso(LinearRegressor):
         alpha: float = 1.0,
         *,
         weights: Any = None,
+        positive: bool = False,
         fit_intercept: bool = True,
         max_iter: int = 1000,
         tol: float = 1e-6,
@@ -316,6 +319,7 @@ class GroupLasso(LinearRegressor):
         self.groups = groups
         self.alpha = alpha
         self.weights = weights
+        self.positive = positive
         self.fit_intercept = fit_intercept
         self.max_iter = max_iter
         self.tol = tol
@@ -324,7 +328,7 @@ class GroupLasso(LinearRegressor):
 
     def _penalty(self, total: float = 1.0) -> Penalty:
         """Penalty of the parameters; their scaling does not depend on ``total``."""
-        return GroupL2(self.alpha, self.groups, weights=self.weights)
+        return GroupL2(self.alpha, self.groups, self.weights, self.positive)
 
 
 @fill_docstring(**PARTS)

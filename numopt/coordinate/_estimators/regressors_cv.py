@@ -297,6 +297,7 @@ class GroupLassoCV(PathRegressorCV):
         The grid itself; None makes one from the full data.
     weights : array-like of shape (n_groups,), default=None
         Penalty weights of the groups, None for ones.
+    {positive}
     {folds}
     {n_jobs}
     {fit_intercept}
@@ -332,6 +333,7 @@ class GroupLassoCV(PathRegressorCV):
         **PathRegressorCV._parameter_constraints,
         "groups": [Interval(Integral, 1, None, closed="left"), list, "array-like"],
         "weights": ["array-like", None],
+        "positive": ["boolean"],
     }
 
     def __init__(
@@ -342,6 +344,7 @@ class GroupLassoCV(PathRegressorCV):
         n_alphas: int = 50,
         alphas: Any = None,
         weights: Any = None,
+        positive: bool = False,
         cv: Any = None,
         n_jobs: int | None = None,
         fit_intercept: bool = True,
@@ -354,6 +357,7 @@ class GroupLassoCV(PathRegressorCV):
         self.n_alphas = n_alphas
         self.alphas = alphas
         self.weights = weights
+        self.positive = positive
         self.cv = cv
         self.n_jobs = n_jobs
         self.fit_intercept = fit_intercept
@@ -363,8 +367,9 @@ class GroupLassoCV(PathRegressorCV):
 
     def _family(self, alpha: float) -> Penalty:
         """Penalty of one strength."""
-        return GroupL2(alpha, self.groups, weights=self.weights)
+        return GroupL2(alpha, self.groups, self.weights, self.positive)
 
     def _path(self, X: Any, y: np.ndarray, **options: Any) -> PathResult:
         """Solutions along the grid."""
-        return group_lasso_path(X, y, self.groups, weights=self.weights, **options)
+        own = {"weights": self.weights, "positive": self.positive}
+        return group_lasso_path(X, y, self.groups, **own, **options)

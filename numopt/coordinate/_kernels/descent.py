@@ -98,8 +98,9 @@ descend_gram_groups = sequential_kernel(
     "descend_gram_groups",
     """Block descent on a Gram matrix for group penalties, extrapolated.
 
-    min yy/2 - c^T w + w^T G w / 2 + sum_g lam_g ||w_g|| + sum_j l1_j |w_j|, to an
-    absolute gap; writes ``w`` and ``q = G w - c``, returns (gap, epochs, flips).
+    min yy/2 - c^T w + w^T G w / 2 + sum_g lam_g ||w_g|| + sum_j l1_j |w_j| over
+    ``w >= lower`` (0 or -inf), to an absolute gap; writes ``w`` and ``q = G w - c``,
+    returns (gap, epochs, flips).
     """,
     numpy="numopt.coordinate._kernels_cpu.groups:descend_gram_groups",
 )
@@ -120,7 +121,8 @@ def _groups_example(rng: np.random.Generator, size: int) -> tuple[Any, ...]:
     rows = rng.standard_normal((m, m + 5))
     y = rng.standard_normal(m + 5)
     lipschitz = np.full(groups, float(np.sum(rows**2)) if m else 1.0)
-    terms = (np.ones(groups), np.full(m, 0.1), lipschitz, float(y @ y), 1e-9, 60)
+    terms = (np.ones(groups), np.full(m, 0.1), np.full(m, -np.inf))
+    terms += (lipschitz, float(y @ y), 1e-9, 60)
     return rows, y, np.arange(0, m + 1, 3), terms
 
 

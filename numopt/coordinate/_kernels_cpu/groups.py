@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Block descent for group penalties, on a Gram matrix or on columns.
 
-    min_w  |y - X w|^2 / 2 + sum_g lam_g ||w_g|| + sum_j l1_j |w_j|,
+    min_{w >= lower}  |y - X w|^2 / 2 + sum_g lam_g ||w_g|| + sum_j l1_j |w_j|,
 
-group g being the coordinates starts[g]:starts[g + 1]. A cycle is one pass over all
-groups and a few over those in use, which Anderson's method extrapolates.
+group g being the coordinates starts[g]:starts[g + 1], lower 0 or -inf. A cycle is
+one pass over all groups and a few over those in use, which Anderson's method
+extrapolates.
 """
 
 import math
@@ -22,13 +23,20 @@ DEPTH = 5
 
 
 @jit_kernel
-def _ratio(q, lo, hi, lam, l1):
+def _push(slope, lower):
+    """How hard a slope pushes; a bound at 0 holds against one side."""
+    return abs(slope) if lower < 0.0 else max(-slope, 0.0)
+
+
+@jit_kernel
+def _ratio(q, lo, hi, lam, l1, lower):
     """Dual norm of a group: root t of ||soft(q_g, t l1)|| = t lam."""
     norm, top, plain = 0.0, 0.0, True
     for j in range(lo, hi):
-        norm += q[j] * q[j]
+        push = _push(q[j], lower[j])
+        norm += push * push
         if l1[j] > 0.0:
-            top = max(top, abs(q[j]) / l1[j])
+            top = max(top, push / l1[j])
             plain = False
     norm = math.sqrt(norm)
     high = norm / lam if lam > 0.0 else np.inf
@@ -40,7 +48,7 @@ def _ratio(q, lo, hi, lam, l1):
         t = 0.5 * (low + high)
         rest = 0.0
         for j in range(lo, hi):
-            over = abs(q[j]) - t * l1[j]
+            over = _push(q[j], lower[j]) - t * l1[j]
             if over > 0.0:
                 rest += over * over
         if rest > (t * lam) ** 2:
@@ -51,9 +59,12 @@ def _ratio(q, lo, hi, lam, l1):
 
 
 @jit_kernel
-def _penalty(starts, w, lam, l1):
-    """Sum of the group norms and of the absolute values."""
+def _penalty(starts, w, lam, l1, lower):
+    """Sum of the group norms and of the absolute values; inf below a bound."""
     total = 0.0
+    for j in range(starts[-1]):
+        if w[j] < lower[j]:
+            return np.inf
     for g in range(lam.size):
         lo, hi = starts[g], starts[g + 1]
         squares = 0.0
@@ -66,7 +77,7 @@ def _penalty(starts, w, lam, l1):
 
 
 @jit_kernel
-def _measure(starts, w, q, c, lam, l1, yy, lipschitz):
+def _measure(starts, w, q, c, lam, l1, lower, yy, lipschitz):
     """Primal value, dual value of the scaled residual, and what scaling leaves."""
     m = starts[-1]
     fit, slope = dot(c, w, 0, m), dot(w, q, 0, m)
@@ -77,28 +88,32 @@ def _measure(starts, w, q, c, lam, l1, yy, lipschitz):
         for j in range(lo, hi):
             penalised = penalised or l1[j] > 0.0
         if penalised:
-            top = max(top, _ratio(q, lo, hi, lam[g], l1))
+            top = max(top, _ratio(q, lo, hi, lam[g], l1, lower))
         elif lipschitz[g] > 0.0:
             reach = math.sqrt(dot(w, w, lo, hi))
             reach += math.sqrt(dot(c, c, lo, hi)) / lipschitz[g]
-            rest += math.sqrt(dot(q, q, lo, hi)) * reach
+            left = 0.0
+            for j in range(lo, hi):
+                left += _push(q[j], lower[j]) ** 2
+            rest += math.sqrt(left) * reach
     ry = yy - fit
     rr = max(ry + slope, 0.0)
     s = ry / rr if rr > 0.0 else 1.0
     if top > 0.0:
         s = min(s, 1.0 / top)
     s = max(s, 0.0)
-    return 0.5 * rr + _penalty(starts, w, lam, l1), s * ry - 0.5 * s * s * rr, rest
+    primal = 0.5 * rr + _penalty(starts, w, lam, l1, lower)
+    return primal, s * ry - 0.5 * s * s * rr, rest
 
 
 @jit_kernel
-def _shrink(lo, hi, w, q, lipschitz, lam, l1, new):
+def _shrink(lo, hi, w, q, lipschitz, lam, l1, lower, new):
     """Proximal step of a group into ``new``; returns whether its zeros changed."""
     norm = 0.0
     for j in range(lo, hi):
         z = w[j] - q[j] / lipschitz
         t = l1[j] / lipschitz
-        z = z - t if z > t else (z + t if z < -t else 0.0)
+        z = max(z - t if z > t else (z + t if z < -t else 0.0), lower[j])
         new[j] = z
         norm += z * z
     norm = math.sqrt(norm)
@@ -125,7 +140,7 @@ def _in_use(starts, w, lipschitz, out):
 
 
 @jit_kernel
-def _gram_epoch(G, starts, idx, count, w, q, lam, l1, lipschitz, new):
+def _gram_epoch(G, starts, idx, count, w, q, lam, l1, lower, lipschitz, new):
     """One pass on a Gram matrix; returns how many groups changed their zeros."""
     m, flips = starts[-1], 0
     for a in range(count):
@@ -133,7 +148,7 @@ def _gram_epoch(G, starts, idx, count, w, q, lam, l1, lipschitz, new):
         lo, hi = starts[g], starts[g + 1]
         if lipschitz[g] <= 0.0:
             continue
-        if _shrink(lo, hi, w, q, lipschitz[g], lam[g], l1, new):
+        if _shrink(lo, hi, w, q, lipschitz[g], lam[g], l1, lower, new):
             flips += 1
         for j in range(lo, hi):
             change = new[j] - w[j]
@@ -144,7 +159,7 @@ def _gram_epoch(G, starts, idx, count, w, q, lam, l1, lipschitz, new):
 
 
 @jit_kernel
-def _epoch(rows, starts, idx, count, w, r, q, lam, l1, lipschitz, new):
+def _epoch(rows, starts, idx, count, w, r, q, lam, l1, lower, lipschitz, new):
     """One pass on columns; returns how many groups changed their zeros."""
     n, flips = r.size, 0
     for a in range(count):
@@ -154,7 +169,7 @@ def _epoch(rows, starts, idx, count, w, r, q, lam, l1, lipschitz, new):
             continue
         for j in range(lo, hi):
             q[j] = -dot(rows[j], r, 0, n)
-        if _shrink(lo, hi, w, q, lipschitz[g], lam[g], l1, new):
+        if _shrink(lo, hi, w, q, lipschitz[g], lam[g], l1, lower, new):
             flips += 1
         for j in range(lo, hi):
             change = new[j] - w[j]
@@ -173,7 +188,9 @@ def _combined(history, weights, out):
 
 
 @jit_kernel
-def descend_gram_groups(G, starts, w, q, c, lam, l1, lipschitz, yy, target, max_epochs):
+def descend_gram_groups(
+    G, starts, w, q, c, lam, l1, lower, lipschitz, yy, target, max_epochs
+):
     """Until gap <= target; returns (gap, epochs, flips in the last pass)."""
     m = starts[-1]
     everything, used = np.arange(lam.size), np.empty(lam.size, np.int64)
@@ -182,16 +199,20 @@ def descend_gram_groups(G, starts, w, q, c, lam, l1, lipschitz, yy, target, max_
     trial, trial_q = np.empty(m), np.empty(m)
     best_dual, epoch, flips = -np.inf, 0, 0
     while True:
-        primal, dual, rest = _measure(starts, w, q, c, lam, l1, yy, lipschitz)
+        primal, dual, rest = _measure(starts, w, q, c, lam, l1, lower, yy, lipschitz)
         best_dual = max(best_dual, dual)
         gap = primal - best_dual + rest
         if gap <= target or epoch >= max_epochs:
             return gap, epoch, flips
-        _gram_epoch(G, starts, everything, lam.size, w, q, lam, l1, lipschitz, new)
+        _gram_epoch(
+            G, starts, everything, lam.size, w, q, lam, l1, lower, lipschitz, new
+        )
         count = _in_use(starts, w, lipschitz, used)
         points[0, :] = w
         for t in range(DEPTH):
-            flips = _gram_epoch(G, starts, used, count, w, q, lam, l1, lipschitz, new)
+            flips = _gram_epoch(
+                G, starts, used, count, w, q, lam, l1, lower, lipschitz, new
+            )
             points[t + 1, :] = w
             slopes[t + 1, :] = q
         epoch += DEPTH + 1
@@ -200,15 +221,15 @@ def descend_gram_groups(G, starts, w, q, c, lam, l1, lipschitz, yy, target, max_
             _combined(slopes, weights, trial_q)
             now = 0.5 * (dot(w, q, 0, m) - dot(c, w, 0, m))
             then = 0.5 * (dot(trial, trial_q, 0, m) - dot(c, trial, 0, m))
-            now += _penalty(starts, w, lam, l1)
-            if then + _penalty(starts, trial, lam, l1) < now:
+            now += _penalty(starts, w, lam, l1, lower)
+            if then + _penalty(starts, trial, lam, l1, lower) < now:
                 w[:] = trial
                 q[:] = trial_q
 
 
 @jit_kernel
 def descend_groups(
-    rows, starts, w, r, q, c, lam, l1, lipschitz, yy, target, max_epochs
+    rows, starts, w, r, q, c, lam, l1, lower, lipschitz, yy, target, max_epochs
 ):
     """The same on columns, row j of ``rows`` being column j; q is for the end."""
     m, n = starts[-1], r.size
@@ -220,24 +241,28 @@ def descend_groups(
     while True:
         for j in range(m):
             q[j] = -dot(rows[j], r, 0, n)
-        primal, dual, rest = _measure(starts, w, q, c, lam, l1, yy, lipschitz)
+        primal, dual, rest = _measure(starts, w, q, c, lam, l1, lower, yy, lipschitz)
         best_dual = max(best_dual, dual)
         gap = primal - best_dual + rest
         if gap <= target or epoch >= max_epochs:
             return gap, epoch, flips
-        _epoch(rows, starts, everything, lam.size, w, r, q, lam, l1, lipschitz, new)
+        _epoch(
+            rows, starts, everything, lam.size, w, r, q, lam, l1, lower, lipschitz, new
+        )
         count = _in_use(starts, w, lipschitz, used)
         points[0, :] = w
         for t in range(DEPTH):
-            flips = _epoch(rows, starts, used, count, w, r, q, lam, l1, lipschitz, new)
+            flips = _epoch(
+                rows, starts, used, count, w, r, q, lam, l1, lower, lipschitz, new
+            )
             points[t + 1, :] = w
             residuals[t + 1, :] = r
         epoch += DEPTH + 1
         if combine(points, m, weights):
             _combined(points, weights, trial)
             _combined(residuals, weights, trial_r)
-            now = 0.5 * dot(r, r, 0, n) + _penalty(starts, w, lam, l1)
+            now = 0.5 * dot(r, r, 0, n) + _penalty(starts, w, lam, l1, lower)
             then = 0.5 * dot(trial_r, trial_r, 0, n)
-            if then + _penalty(starts, trial, lam, l1) < now:
+            if then + _penalty(starts, trial, lam, l1, lower) < now:
                 w[:] = trial
                 r[:] = trial_r

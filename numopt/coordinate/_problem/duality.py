@@ -205,7 +205,7 @@ def _group_duals(data, datafit, groups: GroupTerms | None, theta, rho, y):
     top = group_dual_norm(slope, groups)
     free = groups.weights == 0
     if free.any() and not np.any(groups.l1 > 0):
-        norms = group_norms(slope, groups)
+        norms = group_norms(pushed(slope, groups), groups)
         if np.any(norms[free] > 1e-11 * max(1e-3, float(norms.max()))):
             return
     t = _scales(data, datafit, theta, 0.0, 1.0 / max(top, 1e-300), y)
@@ -219,11 +219,17 @@ def group_dual_norm(slope: np.ndarray, groups: GroupTerms) -> float:
 
 def group_ratios(slope: np.ndarray, groups: GroupTerms) -> np.ndarray:
     """Return the dual norm of every group; 0 for those without any penalty."""
+    slope = pushed(slope, groups)
     if np.any(groups.l1 > 0):
         return sparse_group_norms(slope, groups)
     norms = group_norms(slope, groups)
     positive = groups.weights > 0
     return np.where(positive, norms / np.where(positive, groups.weights, 1.0), 0.0)
+
+
+def pushed(slope: np.ndarray, groups: GroupTerms) -> np.ndarray:
+    """Return the slopes without those that push against a bound."""
+    return np.where((groups.lower < 0) | (slope > 0), slope, 0.0)
 
 
 def sparse_group_norms(slope: np.ndarray, groups: GroupTerms) -> np.ndarray:

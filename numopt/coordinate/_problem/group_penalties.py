@@ -28,7 +28,8 @@ class GroupPenalty(Penalty):
 
     def value(self, w: np.ndarray) -> float:
         """Return the penalty."""
-        return group_value(w, self.group_terms(w.shape[-1]))
+        terms = self.group_terms(w.shape[-1])
+        return group_value(w, terms) if np.all(w >= terms.lower) else np.inf
 
     def prox(self, w: np.ndarray, step: Any, index: Index = None) -> np.ndarray:
         """Return ``argmin_x ||x - w||^2 / 2 + step * penalty(x)``.
@@ -44,6 +45,7 @@ class GroupPenalty(Penalty):
         position[index] = np.arange(len(index))
         steps = np.broadcast_to(np.asarray(step, dtype=np.float64), w.shape)
         out = soft_threshold(w, steps * terms.l1[index])
+        out = np.maximum(out, terms.lower[index])
         for g in _groups_of(index, terms):
             where = position[terms.indices[terms.indptr[g] : terms.indptr[g + 1]]]
             norm = float(np.linalg.norm(out[..., where]))
@@ -66,14 +68,17 @@ class GroupPenalty(Penalty):
             members = terms.indices[terms.indptr[g] : terms.indptr[g + 1]]
             where = position[members]
             x, slope, l1 = w[..., where], grad[..., where], terms.l1[members]
+            bounded = terms.lower[members] == 0
             norm = float(np.linalg.norm(x))
             if norm == 0:
-                rest = float(np.linalg.norm(soft_threshold(slope, l1)))
+                rest = float(np.linalg.norm(_outside(slope, l1, bounded)))
                 out[k] = max(rest - terms.weights[g], 0.0)
                 continue
             smooth = slope + terms.weights[g] * x / norm
             out[k] = np.linalg.norm(
-                np.where(x != 0, smooth + l1 * np.sign(x), soft_threshold(smooth, l1))
+                np.where(
+                    x != 0, smooth + l1 * np.sign(x), _outside(smooth, l1, bounded)
+                )
             )
         return out
 
@@ -100,6 +105,8 @@ class GroupL2(GroupPenalty):
     weights : array_like of shape (n_groups,), default=None
         Non-negative weights, None for ones; 0 leaves a group unpenalised, inf
         excludes it.
+    positive : bool, default=False
+        Whether coefficients must not be negative.
 
     Examples
     --------
@@ -112,9 +119,11 @@ class GroupL2(GroupPenalty):
     alpha: float = 1.0
     groups: Any = 1
     weights: Any = None
+    positive: bool = False
 
     def __post_init__(self) -> None:
         v.check_real("alpha", self.alpha, low=0)
+        v.check_flag("positive", self.positive)
         if self.weights is not None:
             weights = np.array(self.weights, dtype=np.float64)
             v.check_ndim("weights", weights, 1)
@@ -129,7 +138,8 @@ class GroupL2(GroupPenalty):
         v.check_shape("weights", weights, (n_groups,), why="(one a group)")
         finite = np.where(np.isinf(weights), 0.0, weights)
         scaled = np.where(np.isinf(weights), np.inf, self.alpha * finite)
-        return GroupTerms(indptr, indices, scaled, np.zeros(p))
+        lower = _lowest(self.positive, p)
+        return GroupTerms(indptr, indices, scaled, np.zeros(p), lower)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -144,6 +154,8 @@ class SparseGroup(GroupPenalty):
         Share of the L1 norm, between 0 and 1.
     groups : int, list of index lists or array_like of shape (p,), default=1
         Size of consecutive groups, the groups, or a label for each coordinate.
+    positive : bool, default=False
+        Whether coefficients must not be negative.
 
     Examples
     --------
@@ -156,17 +168,29 @@ class SparseGroup(GroupPenalty):
     alpha: float = 1.0
     l1_ratio: float = 0.5
     groups: Any = 1
+    positive: bool = False
 
     def __post_init__(self) -> None:
         v.check_real("alpha", self.alpha, low=0)
         v.check_real("l1_ratio", self.l1_ratio, low=0, high=1)
+        v.check_flag("positive", self.positive)
 
     def group_terms(self, p: int) -> GroupTerms:
         """Return the canonical form."""
         indptr, indices = parse_groups(self.groups, p)
         weights = np.full(indptr.size - 1, self.alpha * (1.0 - self.l1_ratio))
         l1 = np.full(p, self.alpha * self.l1_ratio)
-        return GroupTerms(indptr, indices, weights, l1)
+        return GroupTerms(indptr, indices, weights, l1, _lowest(self.positive, p))
+
+
+def _lowest(positive: bool, p: int) -> np.ndarray:
+    """Lower bounds of the coefficients."""
+    return np.full(p, 0.0 if positive else -np.inf)
+
+
+def _outside(slope: np.ndarray, l1: np.ndarray, bounded: np.ndarray) -> np.ndarray:
+    """What the L1 term and a bound at 0 leave of the slope of coordinates at 0."""
+    return np.where(bounded, np.minimum(slope + l1, 0.0), soft_threshold(slope, l1))
 
 
 def group_value(w: np.ndarray, terms: GroupTerms) -> float:

@@ -23,15 +23,17 @@ class ScalarTerms(NamedTuple):
 
 
 class GroupTerms(NamedTuple):
-    """A group penalty ``sum_g weights_g ||w_g||_2 + sum_j l1_j |w_j|``.
+    """A group penalty ``sum_g weights_g ||w_g||_2 + sum_j l1_j |w_j|``, w >= lower.
 
-    Group g holds the coordinates ``indices[indptr[g]:indptr[g + 1]]``.
+    Group g holds the coordinates ``indices[indptr[g]:indptr[g + 1]]``; ``lower`` is 0
+    or -inf.
     """
 
     indptr: np.ndarray
     indices: np.ndarray
     weights: np.ndarray
     l1: np.ndarray
+    lower: np.ndarray
 
 
 def parse_groups(groups: Any, p: int) -> tuple[np.ndarray, np.ndarray]:

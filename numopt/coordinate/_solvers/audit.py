@@ -183,7 +183,7 @@ def free_columns(penalty: Penalty, p: int) -> np.ndarray:
             return np.empty(0, dtype=np.int64)
         free = np.repeat(groups.weights == 0, np.diff(groups.indptr))
         indices = groups.indices[free]
-        return indices[groups.l1[indices] == 0]
+        return indices[(groups.l1[indices] == 0) & (groups.lower[indices] < 0)]
     unbounded = np.isinf(terms.lower) & np.isinf(terms.upper)
     found = (terms.l1 == 0) & (terms.l2 == 0) & unbounded
     # Without any penalised coordinate there is nothing to separate.

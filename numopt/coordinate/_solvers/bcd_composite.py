@@ -80,7 +80,7 @@ class Folded(Composite):
 
 
 class Grouped(Composite):
-    """``weights_g ||w_g|| + l1 |w|``: blocks hold whole groups."""
+    """``weights_g ||w_g|| + l1 |w|`` above a bound: blocks hold whole groups."""
 
     smooth = False
     coordinatewise = False
@@ -120,6 +120,7 @@ class Grouped(Composite):
         """Soft threshold, then shrink each group; the step is constant in a group."""
         steps = np.broadcast_to(np.asarray(step, np.float64), x.shape)
         x = soft_threshold(x, steps * self.terms.l1[b])
+        x = np.maximum(x, self.terms.lower[b])
         owner, norms = self._norms(b, x)
         with np.errstate(divide="ignore", invalid="ignore"):
             shrink = 1.0 - steps * self.terms.weights[owner] / norms[owner]

@@ -24,6 +24,7 @@ class SmoothPart:
 
     ``slope`` is the gradient of the whole objective, ``smooth_slope`` that of the
     squares, ``bend`` is ``lam / ||w_g||`` and ``unit`` is z, coordinate by coordinate.
+    ``kinked`` coordinates are smooth on one side of 0 only.
     """
 
     support: np.ndarray
@@ -33,6 +34,7 @@ class SmoothPart:
     smooth_slope: np.ndarray
     lam: np.ndarray
     l1: np.ndarray
+    kinked: np.ndarray
     bend: np.ndarray
     unit: np.ndarray
 
@@ -92,7 +94,7 @@ class SmoothPart:
         ``curvature`` is that of the squares along d.
         """
         limit = 1.0
-        crossing = (self.l1 > 0) & (self.w * d < 0)
+        crossing = self.kinked & (self.w * d < 0)
         if crossing.any():
             limit = min(limit, float(np.min(-self.w[crossing] / d[crossing])))
         size = self.lam.size
@@ -126,13 +128,15 @@ def smooth_part(
     q: np.ndarray,
     lam: np.ndarray,
     l1: np.ndarray,
+    lower: np.ndarray,
     lipschitz: np.ndarray,
 ) -> SmoothPart | None:
     """The smooth part at w, where q is the gradient of the squares; None if empty."""
     owner = np.repeat(np.arange(lam.size), np.diff(starts))
     norms = np.sqrt(np.bincount(owner, w * w, lam.size))
-    used = (norms > 0)[owner] & ((w != 0) | (l1 == 0))
-    used |= (lam == 0)[owner] & (l1 == 0)
+    kinked = (l1 > 0) | (lower == 0)
+    used = (norms > 0)[owner] & ((w != 0) | ~kinked)
+    used |= (lam == 0)[owner] & ~kinked
     support = np.flatnonzero(used & (lipschitz > 0)[owner])
     if not support.size:
         return None
@@ -140,4 +144,7 @@ def smooth_part(
     size = np.where(norms > 0, norms, 1.0)[own]
     unit, bend = x / size, lam[own] / size
     slope = q[support] + bend * x + l1[support] * np.sign(x)
-    return SmoothPart(support, own, x, slope, q[support], lam, l1[support], bend, unit)
+    one = kinked[support]
+    return SmoothPart(
+        support, own, x, slope, q[support], lam, l1[support], one, bend, unit
+    )

@@ -18,6 +18,7 @@ from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import Penalty
 from numopt.coordinate._solvers.columns import GramCache
 from numopt.coordinate._solvers.quadratic import (
+    EXACT,
     INNER_TOL,
     MANY_NEW,
     QuadraticState,
@@ -204,10 +205,14 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
         gap = state.gap if np.isfinite(state.gap) else 1.0
         few = min(1.0, MANY_NEW * n_new / state.chosen.size)
         share = max(INNER_TOL * problem.tol, GROUP_SHARE * gap * few)
+        if np.any((groups.weights[problem.owner] == 0) & (groups.lower == 0)):
+            # Their dual constraints allow no slack.
+            share = min(share, EXACT)
         stored = StoredGroups(
             starts=np.concatenate(([0], np.cumsum(sizes))),
             lam=total * groups.weights[state.chosen],
             l1=total * groups.l1[cache.index],
+            lower=groups.lower[cache.index],
             lipschitz=state.lipschitz,
             targets=float(target @ problem.target),
             target=unit * share * 0.5**state.stalled,

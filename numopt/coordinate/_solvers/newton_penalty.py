@@ -260,13 +260,14 @@ class GroupUnits(Units):
         parts = [flat[:, lo:hi].ravel() for lo, hi in _pairs(first, m)]
         parts += list(flat[:, m:].reshape(-1, 1))
         free = len(parts) - first.size
-        l1 = np.zeros(flat.shape)
-        l1[:, :m] = self.terms.l1[index]
+        l1, lower = np.zeros(flat.shape), np.full(flat.shape, -np.inf)
+        l1[:, :m], lower[:, :m] = self.terms.l1[index], self.terms.lower[index]
         order = np.concatenate(parts) if parts else np.empty(0, np.int64)
         return GroupPart(
             np.cumsum([0, *(part.size for part in parts)]),
             np.concatenate((self.terms.weights[owner[first]], np.zeros(free))),
             l1.ravel()[order],
+            lower.ravel()[order],
             order,
         )
 
@@ -286,13 +287,14 @@ class GroupUnits(Units):
 class GroupPart(Part):
     """A group penalty of the coordinates of a model.
 
-    Group g holds the coordinates ``order[starts[g]:starts[g + 1]]``; ``l1`` follows
-    that order.
+    Group g holds the coordinates ``order[starts[g]:starts[g + 1]]``; ``l1`` and
+    ``lower`` follow that order.
     """
 
     starts: np.ndarray
     lam: np.ndarray
     l1: np.ndarray
+    lower: np.ndarray
     order: np.ndarray
 
     def value(self, x: np.ndarray) -> float:
@@ -317,6 +319,7 @@ class GroupPart(Part):
             starts=self.starts,
             lam=self.lam,
             l1=self.l1,
+            lower=self.lower,
             lipschitz=largest_eigenvalues(blocks),
             targets=float(x @ (c - slope)) + 2.0 * unit,
             target=unit * share,

@@ -251,7 +251,14 @@ def enet_path(
     )
 
 
-@fill_docstring(data=DATA, alphas=ALPHAS, steps=STEPS, options=OPTIONS, returns=RETURNS)
+@fill_docstring(
+    data=DATA,
+    alphas=ALPHAS,
+    steps=STEPS,
+    positive=POSITIVE,
+    options=OPTIONS,
+    returns=RETURNS,
+)
 def group_lasso_path(
     X: Any,
     y: Any,
@@ -261,6 +268,7 @@ def group_lasso_path(
     eps: float = 1e-3,
     n_alphas: int = 100,
     weights: Any = None,
+    positive: bool = False,
     fit_intercept: bool = False,
     sample_weight: Any = None,
     max_iter: int = 1000,
@@ -283,6 +291,7 @@ def group_lasso_path(
     {steps}
     weights : array_like of shape (n_groups,), default=None
         Group weights, None for ones.
+    {positive}
     {options}
 
     {returns}
@@ -304,7 +313,7 @@ def group_lasso_path(
     return solve_path(
         data,
         Quadratic(),
-        lambda alpha: GroupL2(alpha, groups, weights),
+        lambda alpha: GroupL2(alpha, groups, weights, positive),
         fit_intercept,
         alphas=alphas,
         eps=eps,

@@ -36,6 +36,7 @@ class StoredGroups:
     starts: np.ndarray
     lam: np.ndarray
     l1: np.ndarray
+    lower: np.ndarray
     lipschitz: np.ndarray
     targets: float
     target: float
@@ -79,12 +80,13 @@ class StoredGroups:
         wide: bool,
     ) -> tuple[float, int, int]:
         """One compiled cycle; returns (gap, epochs, flips)."""
-        terms = (self.lam, self.l1, self.lipschitz, self.targets, self.target, CYCLE)
+        terms = (self.lam, self.l1, self.lower, self.lipschitz)
+        limits = (self.targets, self.target, CYCLE)
         if wide:
             run = descend_groups.for_namespace(numpy_namespace)
-            return run(matrix.T, self.starts, w, r, q, c, *terms)
+            return run(matrix.T, self.starts, w, r, q, c, *terms, *limits)
         run = descend_gram_groups.for_namespace(numpy_namespace)
-        return run(matrix, self.starts, w, q, c, *terms)
+        return run(matrix, self.starts, w, q, c, *terms, *limits)
 
     def _newton(
         self,
@@ -98,7 +100,8 @@ class StoredGroups:
         """Newton steps while they are full and cheap enough; returns their cost."""
         cost = 0.0
         for _ in range(MOST_STEPS):
-            part = smooth_part(self.starts, w, q, self.lam, self.l1, self.lipschitz)
+            terms = (self.lam, self.l1, self.lower, self.lipschitz)
+            part = smooth_part(self.starts, w, q, *terms)
             if part is None:
                 break
             cost += self._cost(part, r.size, wide)
@@ -144,7 +147,8 @@ class StoredGroups:
                 return 0.0
             t = part.length(d, float(d @ (A @ d)))
             q += t * (matrix[T, :m].T @ d)
-        w[T] += t * d
+        # A step to a bound ends there, not beside it.
+        w[T] = np.maximum(w[T] + t * d, self.lower[T])
         return t
 
 

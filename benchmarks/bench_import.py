@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Cost of importing numopt and of the first compiled call, as ratios."""
+"""Cost of importing numopt and of the first compiled call, as ratios.
 
+Fresh interpreters throughout; the time is the CPU time of the whole process.
+"""
+
+import functools
 import os
 import subprocess
 import sys
 import tempfile
 
 from benchmarks.common import PeerBenchmark
+from benchmarks.peers import Case
+from numopt import FAMILIES
 
-FAMILIES = ("ot",)
+BARE = "import numpy, scipy"
 
 FIRST_CALL = """
 import time
@@ -49,8 +55,8 @@ class Import(PeerBenchmark):
 
     def track_ratio_numpy_scipy(self, family):
         return self.ratio(
-            lambda: python(f"import numpy, scipy, numopt.{family}"),
-            lambda: python("import numpy, scipy"),
+            lambda: python(f"{BARE}, numopt.{family}"),
+            lambda: python(BARE),
         )
 
 
@@ -68,3 +74,30 @@ class FirstCall:
             return float(python(FIRST_CALL))
         with tempfile.TemporaryDirectory() as empty:
             return float(python(FIRST_CALL, NUMBA_CACHE_DIR=empty))
+
+
+def cases():
+    """Rows of the performance page: processes that do something over ones that do not."""
+    for family in FAMILIES:
+        code = f"{BARE}, numopt.{family}"
+        yield _case(f"import numopt.{family}", functools.partial(python, code))
+    yield _case("import and first sinkhorn", functools.partial(python, FIRST_CALL))
+    yield _case("import and first sinkhorn, empty compiler cache", _first_compiled_call)
+
+
+def _case(workload, ours):
+    """Return the row of a process against one that imports NumPy and SciPy only."""
+    peer = functools.partial(python, BARE)
+    return Case(workload, BARE, "scipy", lambda: (ours, peer), clock=_children)
+
+
+def _first_compiled_call():
+    """Run the first call where nothing is compiled yet."""
+    with tempfile.TemporaryDirectory() as empty:
+        python(FIRST_CALL, NUMBA_CACHE_DIR=empty)
+
+
+def _children():
+    """CPU time of the processes that have ended."""
+    taken = os.times()
+    return taken.children_user + taken.children_system

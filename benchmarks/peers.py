@@ -55,13 +55,14 @@ class Case:
 
     ``make()`` returns the two callables (ours, the peer's), which reach the same
     accuracy as judged by one residual; it raises NotImplementedError with the reason
-    where the peer does not get there.
+    where the peer does not get there. ``clock`` is for workloads that are processes.
     """
 
     workload: str
     peer: str
     package: str
     make: Callable[[], tuple[Callable[[], Any], Callable[[], Any]]]
+    clock: Callable[[], float] | None = None
 
 
 def require(name: str) -> Any:

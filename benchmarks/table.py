@@ -3,7 +3,8 @@
 
 A benchmark module with a function ``cases()`` has a table: it returns ``peers.Case``
 objects, one per row. Rows are merged into the stored file by workload and peer, so a
-part of a table can be measured again.
+part of a table can be measured again. The stored tables are the baseline of releases:
+``--check`` measures again, stores nothing, and fails where a ratio has grown.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import peers
 
-FAMILIES = ("kernels", "ot", "coordinate", "dmmv", "bilevel")
+FAMILIES = ("import", "kernels", "ot", "coordinate", "dmmv", "bilevel")
 #: Families whose cases are in several modules.
 PARTS = {"ot": ("ot", "ot_means", "ot_partial", "ot_points")}
 VERSIONS = ("numopt", "numpy", "scipy", "numba", "sklearn")
@@ -54,12 +55,13 @@ def measure(case, *, num_threads, max_seconds):
         row["version"] = peers.version(case.package)
         with peers.threads(num_threads):
             ours, theirs = case.make()
+        # One thread: CPU time, which other processes do not disturb.
+        clock = time.process_time if num_threads == 1 else time.perf_counter
         result = peers.measure(
             ours,
             theirs,
             num_threads=num_threads,
-            # One thread: CPU time, which other processes do not disturb.
-            clock=time.process_time if num_threads == 1 else time.perf_counter,
+            clock=case.clock or clock,
             max_seconds=max_seconds,
         )
     except NotImplementedError as reason:
@@ -98,6 +100,13 @@ def show(row):
     return f"{row['workload']:28} {row['peer']:16} {value}"
 
 
+def grown(row, before, factor):
+    """Whether a ratio is worse than a stored one by a factor; no ratio is worst."""
+    if before is None or before["ratio"] is None:
+        return False
+    return row["ratio"] is None or row["ratio"] > factor * before["ratio"]
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
@@ -106,8 +115,15 @@ def main(argv=None):
     parser.add_argument("--peers", nargs="*", help="peers (default: all)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--max-seconds", type=float, default=60.0, help="per row")
+    parser.add_argument(
+        "--check",
+        type=float,
+        metavar="FACTOR",
+        help="store nothing; fail where a ratio is worse than the stored one by FACTOR",
+    )
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
+    worse = []
     for family in options.family:
         path = options.out / f"{family}.json"
         rows = load(path)
@@ -116,10 +132,16 @@ def main(argv=None):
                 case, num_threads=options.threads, max_seconds=options.max_seconds
             )
             print(show(row), flush=True)
-            rows[row["workload"], row["peer"]] = row
+            key = row["workload"], row["peer"]
+            if options.check:
+                if grown(row, rows.get(key), options.check):
+                    worse.append(f"slower than stored: {show(rows[key])}")
+                continue
+            rows[key] = row
             # after every row: a long run that is stopped keeps what it measured
             save(path, rows.values())
-        print(path)
+    if worse:
+        parser.exit(1, "\n".join(worse) + "\n")
 
 
 if __name__ == "__main__":

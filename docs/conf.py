@@ -37,6 +37,7 @@ extensions = [
 if importlib.util.find_spec("sphinx-mathjax-offline"):
     extensions.append("sphinx-mathjax-offline")
 
+templates_path = ["_templates"]
 exclude_patterns = ["_build", "benchmarks", "**/README.rst"]
 nitpicky = False
 

@@ -77,7 +77,7 @@ class FirstCall:
 
 
 def cases():
-    """Rows of the performance page: processes that do something over ones that do not."""
+    """Rows of the performance page: processes with numopt over bare ones."""
     for family in FAMILIES:
         code = f"{BARE}, numopt.{family}"
         yield _case(f"import numopt.{family}", functools.partial(python, code))

@@ -6,6 +6,7 @@ import pytest
 
 import numopt.bilevel as bl
 from numopt._array.namespace import to_numpy
+from numopt.bilevel._solvers.directions import rank_one
 from numopt.exceptions import ConvergenceWarning
 from tests.bilevel.problems import Plain, published_quadratic, ready_problems, table
 
@@ -38,19 +39,37 @@ def test_accepted_steps_truly_decrease(name, method):
     assert np.all(np.diff(values) < 1e-12)
 
 
-@pytest.mark.parametrize("seed", [29, 1, 2])
+# The minimisers are 14 to 2,345 away from the start, f has conditions up to 1e10.
+@pytest.mark.parametrize("seed", [29, 1, 2, 101, 102, 116])
 def test_work_on_the_published_quadratic(seed):
     problem = published_quadratic(seed)
     start = bl.hypergradient(problem, problem.theta0, tol=1e-9).value
-    for gap, most in ((1e-2, 200), (1e-6, 1200)):
+    for gap, most in ((1e-2, 350), (1e-6, 900)):
         target = problem.f_star + gap * (start - problem.f_star)
         result = bl.maid(
             problem, problem.theta0, f_target=target, gtol=0.0, ftol=0.0, warn=False
         )
         assert result.converged
         assert result.value + result.value_bound <= target
-        assert result.value - result.value_bound >= problem.f_star - 1e-9
+        assert result.value + result.value_bound >= problem.f_star
         assert result.n_lower_grad + result.n_hvp <= most
+
+
+def test_rank_one_matrix_reproduces_quadratics():
+    rng = np.random.default_rng(0)
+    Q, _ = np.linalg.qr(rng.normal(size=(6, 6)))
+    H = (Q * np.geomspace(1e-3, 10, 6)) @ Q.T
+    pairs = [(s, H @ s) for s in rng.normal(size=(6, 6))]
+    z = rng.normal(size=6)
+    newton = -np.linalg.solve(H, z)
+    scale = np.linalg.norm(newton)
+    np.testing.assert_allclose(rank_one(z, pairs), newton, atol=1e-6 * scale)
+    # Fewer pairs, an indefinite H, or a box: still descent, within the free components.
+    pairs = [(s, y) for s, y in pairs if s @ y > 0][:3]
+    z[[1, 4]] = 0.0
+    direction = rank_one(z, [*pairs, (pairs[0][0], -pairs[0][1])])
+    assert z @ direction < 0
+    np.testing.assert_array_equal(direction[[1, 4]], 0)
 
 
 def test_published_method_needs_far_more():

@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Search directions in theta from curvature pairs."""
 
+import math
+
+from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt.bilevel._problem.arrays import dot, norm
 from numopt.typing import Array
 
-__all__ = ["barzilai_borwein", "clean_pair", "two_loop"]
+__all__ = ["barzilai_borwein", "clean_pair", "rank_one", "two_loop"]
 
 Pair = tuple[Array, Array]
+
+#: A correction whose denominator is relatively smaller would be made of rounding.
+ROUNDED = 1e-8
+#: Directions not seen yet get this share of the curvature seen last.
+UNSEEN = 0.5
+#: Curvatures below this share of the largest one are taken for it.
+FLAT = 1e-12
 
 
 def clean_pair(s: Array, y: Array, noise: float) -> bool:
@@ -37,3 +47,35 @@ def barzilai_borwein(z: Array, pairs: list[Pair]) -> Array:
     """Steepest descent with the length ``s^T s / s^T y`` (Barzilai & Borwein 1988)."""
     s, y = pairs[-1]
     return -(dot(s, s) / dot(s, y)) * z
+
+
+def rank_one(z: Array, pairs: list[Pair]) -> Array:
+    """``-|B|^{-1} z`` with the symmetric rank-one matrix B of all pairs.
+
+    Where f is quadratic B reproduces every pair, whatever the steps were (Conn, Gould &
+    Toint 1991), so that d independent steps tell all its curvatures; products of many
+    gradients cannot. B may be indefinite: its eigenvalues enter by their sizes, hence
+    the direction descends. Components that are zero in z stay: a box binds there.
+    """
+    xp = array_namespace(z)
+    shape, size = z.shape, math.prod(z.shape)
+    flat = [(xp.reshape(s, (size,)), xp.reshape(y, (size,))) for s, y in pairs]
+    z = xp.reshape(z, (size,))
+    s, y = flat[-1]
+    start = UNSEEN * dot(s, y) / dot(s, s)
+    eye = xp.eye(size, dtype=z.dtype, device=device(z))
+    B = start * eye
+    for s, y in flat:
+        miss = y - B @ s
+        share = dot(miss, s)
+        if abs(share) > ROUNDED * norm(s) * norm(miss):
+            B = B + miss[:, None] * (miss / share)[None, :]
+    free = xp.astype(z != 0, z.dtype)
+    # The rows and columns of fixed components are cut out; their own value is idle.
+    B = free[:, None] * B * free[None, :] + start * eye * (1 - free)
+    values, vectors = xp.linalg.eigh(B)
+    sizes = xp.abs(values)
+    top = float(to_numpy(xp.max(sizes)))
+    sizes = xp.where(sizes > FLAT * top, sizes, FLAT * top + 0 * sizes)
+    d = vectors @ ((xp.matrix_transpose(vectors) @ z) / sizes)
+    return xp.reshape(-free * d, shape)

@@ -66,6 +66,8 @@ class OuterState:
     high: Array | None
     tau: float
     stretch: float = 1.0
+    reach: float = 1.0
+    is_capped: bool = False
     upper_end: float = float("inf")
     n_flat: int = 0
     n_failures: int = 0
@@ -171,9 +173,8 @@ class OuterSolver(Solver[BilevelProblem, OuterState], abc.ABC):
 
     def stop(self, problem: BilevelProblem, state: OuterState) -> Stop | None:
         """Target, work, flat values and failed line searches."""
-        point, options = state.point, self.options
-        upper_end = point.value + point.bound
-        if options.f_target is not None and upper_end <= options.f_target:
+        options = self.options
+        if self.reached(state):
             return Stop("converged", f"value + bound <= f_target {options.f_target:g}")
         if state.stop is not None:
             return state.stop
@@ -189,6 +190,11 @@ class OuterSolver(Solver[BilevelProblem, OuterState], abc.ABC):
                 f"max_work={options.max_work}",
             )
         return None
+
+    def reached(self, state: OuterState) -> bool:
+        """Whether the value, with its bound, is at most the target."""
+        target = self.options.f_target
+        return target is not None and state.point.value + state.point.bound <= target
 
     def accept(self, state: OuterState, point: Point) -> None:
         """Move to a point; count steps that hardly decrease the certified value."""

@@ -8,7 +8,12 @@ from numopt._array.namespace import array_namespace
 from numopt._iterate.stopping import Stop
 from numopt.bilevel._problem.arrays import dot, max_abs, norm
 from numopt.bilevel._problem.protocols import BilevelProblem
-from numopt.bilevel._solvers.directions import barzilai_borwein, clean_pair, two_loop
+from numopt.bilevel._solvers.directions import (
+    barzilai_borwein,
+    clean_pair,
+    rank_one,
+    two_loop,
+)
 from numopt.bilevel._solvers.outer import OuterSolver, OuterState
 from numopt.bilevel._solvers.point import Point
 from numopt.typing import Array
@@ -21,8 +26,10 @@ KAPPA = 0.25
 SHRINK = (0.1, 0.6)
 #: A step shrunk below this was blamed on the step too often: the slope is wrong.
 SHORTEST = 1e-7
-#: Full memory pays below this many hyper-parameters.
+#: Up to this many hyper-parameters their Hessian is approximated as a dense matrix.
 SMALL = 50
+#: A capped step that brings this share of the linear prediction was too short.
+STRAIGHT = 0.5
 
 
 @dataclasses.dataclass
@@ -98,6 +105,8 @@ class QuasiNewton(OuterSolver):
         noise = self._noise(old)
         state.n_collapses = 0
         self.accept(state, found)
+        if self.reached(state):
+            return state
         self.settle(state)
         state.upper_end = state.point.value + state.point.bound
         s = state.point.theta - old.theta
@@ -141,6 +150,8 @@ class QuasiNewton(OuterSolver):
             d = -scale * z
         elif self.spectral:
             d = barzilai_borwein(z, state.pairs)
+        elif size <= SMALL:
+            d = rank_one(z, state.pairs)
         else:
             d = two_loop(z, state.pairs)
             if state.low is not None:
@@ -150,7 +161,9 @@ class QuasiNewton(OuterSolver):
             state.pairs.clear()
             state.stretch = 1.0
             d = -(math.sqrt(size) / max(length, 1e-300)) * z
-        return d * min(state.stretch, self.options.max_step / max(max_abs(d), 1e-300))
+        limit = state.reach * self.options.max_step / max(max_abs(d), 1e-300)
+        state.is_capped = limit < state.stretch
+        return d * min(state.stretch, limit)
 
     def _search(self, state: OuterState, direction: Array) -> Point | None:
         """Line search with triage; None after a collapse."""
@@ -169,6 +182,8 @@ class QuasiNewton(OuterSolver):
             if gap + bounds <= -self.options.lam * pred:
                 state.step = t
                 self._relax(state, clean=last is None)
+                if state.is_capped and last is None and gap <= -STRAIGHT * pred:
+                    state.reach *= 2.0
                 return trial
             state.n_failures += 1
             if gap - bounds > -self.options.lam * pred:

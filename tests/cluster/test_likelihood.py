@@ -41,7 +41,8 @@ def test_every_array_library(backend):
     np.testing.assert_allclose(
         to_numpy(result.memberships), host.memberships, atol=1e-6
     )
-    assert result.upper_bound == pytest.approx(host.upper_bound, rel=1e-8)
+    # The same iterations with other roundings; their map moves points no further apart.
+    assert result.upper_bound == pytest.approx(host.upper_bound, rel=1e-6)
     assert result.objective <= result.upper_bound
 
 
@@ -131,8 +132,9 @@ def test_units_do_not_matter():
     base = ila_sdp(X, 3, **options, random_state=0, warn=False)
     other = ila_sdp(1024.0 * X + 3.0, 3, **options, random_state=0, warn=False)
     np.testing.assert_array_equal(base.labels, other.labels)
+    size = np.abs(base.covariances).max()
     np.testing.assert_allclose(
-        other.covariances, 1024.0**2 * base.covariances, rtol=1e-6
+        other.covariances / 1024.0**2, base.covariances, atol=1e-6 * size
     )
     change = 60 * 2 * np.log(1024.0)
     assert other.log_likelihood == pytest.approx(base.log_likelihood - change, rel=1e-8)

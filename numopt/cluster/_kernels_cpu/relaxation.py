@@ -77,7 +77,9 @@ def _fantope_split(left, right, V, last, alpha, out_V, out_change, part, lo, hi,
     n = V.shape[1]
     zero = V.dtype.type(0)
     beta = V.dtype.type(1) - alpha
-    row = np.empty(n, V.dtype)
+    # A row goes through a buffer of its own: ``out_V`` may be ``last``, and loops over
+    # memory that overlaps are not vectorised.
+    row, moved = np.empty(n, V.dtype), np.empty(n, V.dtype)
     for i in range(lo, hi):
         _membership_row(left[i], right, V.dtype.type(1 / n), row)
         gap = zero
@@ -87,13 +89,16 @@ def _fantope_split(left, right, V, last, alpha, out_V, out_change, part, lo, hi,
             v = V[i, j]
             z = row[j]
             y = max(v, zero)
-            moved = alpha * z + beta * y + min(v, zero)
-            y_next = max(moved, zero)
-            out_change[i, j] = moved - last[i, j]
-            out_V[i, j] = moved
+            next_v = alpha * z + beta * y + min(v, zero)
+            y_next = max(next_v, zero)
+            moved[j] = next_v
             gap += (z - y_next) * (z - y_next)
             change += (y_next - y) * (y_next - y)
-            move += (moved - v) * (moved - v)
+            move += (next_v - v) * (next_v - v)
+        for j in range(n):
+            out_change[i, j] = moved[j] - last[i, j]
+        for j in range(n):
+            out_V[i, j] = moved[j]
         part[block, 0] += gap
         part[block, 1] += change
         part[block, 2] += move

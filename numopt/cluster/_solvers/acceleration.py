@@ -11,7 +11,7 @@ __all__ = ["MatrixExtrapolation"]
 #: Relative weight that keeps nearly dependent differences from exploding.
 DAMPING = 1e-10
 #: Entries of a residual that determine the few coefficients.
-SKETCH = 6_000
+SKETCH = 3_000
 
 
 class MatrixExtrapolation:

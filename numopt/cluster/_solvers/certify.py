@@ -21,6 +21,7 @@ from numopt.cluster._solvers.pipeline import (
     improve_by_admm,
     improve_by_blocks,
     make_certificate,
+    search_end,
     wants_admm,
     wants_blocks,
 )
@@ -127,7 +128,8 @@ def kmeans_certificate(
     check_flag("warn", warn)
     problem = KMeansProblem.from_data(X)
     host = check_labels("labels", labels, problem.n)
-    best = closed_form(problem, host, gap_tol)
+    flat = search_end(problem, method, max_dense)
+    best = closed_form(problem, host, gap_tol, flat)
     check_dense(method, problem.n, max_dense)
     rng = as_generator(random_state)
     if wants_admm(problem, best, method, gap_tol, max_dense):

@@ -18,13 +18,16 @@ __all__ = ["ClippedDual", "DualBound", "best_clipped_bound", "dense_bound"]
 LARGEST_ORDER = 1500
 NEAREST_PAIRS = 16
 CHUNK = 4096
-#: Interval of lambda searched, in units of the norm of the within-cluster scatter.
-SEARCH = (0.3, 12.0)
-SEARCH_POINTS = 6
-GOLDEN_STEPS = 10
-#: Difference of two bounds, in units of what is missing, at which a search ends.
+#: First lambda, in units of the norm of the within-cluster scatter; the steps that look
+#: for a maximum multiply or divide it by two.
+SEARCH_START = 1.5
+SEARCH_STEP = math.log(2.0)
+SEARCH_STEPS = 8
+REFINEMENTS = 8
+#: A search ends when it promises a gain of less than this share of what is missing.
 FLAT = 3e-3
-GOLDEN = (math.sqrt(5) - 1) / 2
+#: Least distance from an old point, as a share of an interval.
+NUDGE = 0.15
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,6 +84,9 @@ class ClippedDual:
         self.columns = [
             (a, int(b)) for a, others in enumerate(self._others) for b in others
         ]
+        position = {pair: index for index, pair in enumerate(self.columns)}
+        self._own = np.array([a for a, _ in self.columns], np.int64)
+        self._partner = np.array([position[b, a] for a, b in self.columns], np.int64)
         rows = problem.rows
         features = problem.n if rows is None else rows.shape[1]
         self.order = features + len(self.columns)
@@ -92,6 +98,7 @@ class ClippedDual:
         if self.low_rank:
             self._rows = problem.data.take(self.sorting)
             self._gram = to_numpy(problem.data.feature_gram())
+            self._top = float(np.linalg.norm(self._gram, 2)) or 1.0
         else:
             self.gram = problem.gram()
 
@@ -193,13 +200,12 @@ class ClippedDual:
 
     def _scales(self, sums: np.ndarray) -> np.ndarray:
         """Return the matrix c_ab over the columns (c at the pair of columns)."""
-        position = {pair: index for index, pair in enumerate(self.columns)}
+        own, partner = self._own, self._partner
+        share = np.divide(
+            self.sizes[own], sums, out=np.zeros_like(sums), where=sums > 0
+        )
         scales = np.zeros((sums.size, sums.size))
-        for (a, b), i in position.items():
-            j = position[b, a]
-            if sums[i] > 0 and sums[j] > 0:
-                ratio = (self.sizes[a] / sums[i]) * (self.sizes[b] / sums[j])
-                scales[i, j] = math.sqrt(ratio)
+        scales[np.arange(sums.size), partner] = np.sqrt(share * share[partner])
         return scales
 
     def _low_rank_bound(self, lambda_: float) -> DualBound:
@@ -210,8 +216,7 @@ class ClippedDual:
         lengths = np.sqrt(np.diag(gram))
         inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
         middle = scales * lengths[:, None] * lengths[None, :]
-        top = float(np.linalg.norm(self._gram, 2)) or 1.0
-        p = self._gram.shape[0]
+        p, top = self._gram.shape[0], self._top
         m = p + sums.size
         S, L = np.empty((m, m)), np.zeros((m, m))
         S[:p, :p] = self._gram / top
@@ -244,48 +249,88 @@ class ClippedDual:
         )
         scales = self._scales(sums)
         B = np.zeros((n, n))
-        position = {pair: index for index, pair in enumerate(self.columns)}
-        for (a, b), i in position.items():
+        for i, (a, b) in enumerate(self.columns):
             rows = slice(self.starts[a], self.starts[a + 1])
             columns = slice(self.starts[b], self.starts[b + 1])
-            c = scales[i, position[b, a]]
+            c = scales[i, self._partner[i]]
             if c > 0:
                 B[rows, columns] = c * np.outer(R[rows, b], R[columns, a])
         back = np.argsort(self.sorting, kind="stable")
         return xp.asarray(B[np.ix_(back, back)], device=where)
 
 
-def best_clipped_bound(dual: ClippedDual, target: float) -> DualBound:
-    """Maximise LB(lambda): a coarse search, then golden sections.
+def best_clipped_bound(
+    dual: ClippedDual, target: float, flat: float = FLAT
+) -> DualBound:
+    """Maximise LB(lambda): climb in large steps, then by parabolas.
 
-    A bound of at least ``target`` ends the search.
+    In practice there is one maximum; the bound holds wherever the search ends. That is
+    at a bound of at least ``target``, or where the parabola promises a gain of less
+    than ``flat`` times what is missing.
     """
-    base = dual.scatter or 1.0
-    grid = base * np.geomspace(*SEARCH, SEARCH_POINTS)
-    found: list[DualBound] = []
-    for value in grid:
-        found.append(dual.bound(float(value)))
-        if found[-1].value >= target:
-            return found[-1]
-    best = int(np.argmax([one.value for one in found]))
-    low = float(grid[max(best - 1, 0)])
-    high = float(grid[min(best + 1, SEARCH_POINTS - 1)])
-    x, y = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    left, right = dual.bound(x), dual.bound(y)
-    found += [left, right]
-    for _ in range(GOLDEN_STEPS - 2):
-        if left.value >= right.value:
-            high, right = y, left
-            y, x = x, y - GOLDEN * (y - low)
-            left = dual.bound(x)
-            found.append(left)
-        else:
-            low, left = x, right
-            x, y = y, x + GOLDEN * (high - x)
-            right = dual.bound(y)
-            found.append(right)
-        height, slope = max(left.value, right.value), abs(left.value - right.value)
-        # Two points of equal height: the maximum lies between them, hardly higher.
-        if height >= target or slope <= FLAT * (target - height):
+    search = _Climb(dual, target)
+    search.bracket()
+    for turn in range(REFINEMENTS):
+        if search.best.value >= target:
             break
-    return max(found, key=lambda one: one.value)
+        x, gain = search.vertex()
+        if turn and gain <= flat * (target - search.best.value):
+            break
+        search.evaluate(x)
+    return search.best
+
+
+class _Climb:
+    """Bounds at points of log lambda, in rising order; the best one and its sides."""
+
+    def __init__(self, dual: ClippedDual, target: float) -> None:
+        self.dual = dual
+        self.target = target
+        self.points = [math.log(SEARCH_START * (dual.scatter or 1.0))]
+        self.bounds = [dual.bound(math.exp(self.points[0]))]
+
+    @property
+    def best(self) -> DualBound:
+        """The highest bound met."""
+        return self.bounds[self._top]
+
+    @property
+    def _top(self) -> int:
+        """Its position."""
+        return max(range(len(self.bounds)), key=lambda i: self.bounds[i].value)
+
+    def evaluate(self, x: float) -> None:
+        """Add a point."""
+        position = sum(point < x for point in self.points)
+        self.points.insert(position, x)
+        self.bounds.insert(position, self.dual.bound(math.exp(x)))
+
+    def bracket(self) -> None:
+        """Step up, or else down, until the best point has a lower one on each side."""
+        for _ in range(SEARCH_STEPS):
+            if self.best.value >= self.target:
+                return
+            top, last = self._top, len(self.points) - 1
+            if 0 < top < last:
+                return
+            if top == last:
+                self.evaluate(self.points[-1] + SEARCH_STEP)
+            else:
+                self.evaluate(self.points[0] - SEARCH_STEP)
+
+    def vertex(self) -> tuple[float, float]:
+        """Where the parabola of the best point and its sides is highest; its gain."""
+        top = min(max(self._top, 1), len(self.points) - 2)
+        (a, b, c) = self.points[top - 1 : top + 2]
+        fa, fb, fc = (one.value for one in self.bounds[top - 1 : top + 2])
+        left, right = (fb - fa) / (b - a), (fc - fb) / (c - b)
+        bend = (right - left) / (c - a)
+        if not bend < 0:
+            return (b + (c if c - b > b - a else a)) / 2, 0.0
+        x = (a + b) / 2 - left / (2 * bend)
+        x = min(max(x, a + NUDGE * (b - a)), c - NUDGE * (c - b))
+        gain = fa + left * (x - a) + bend * (x - a) * (x - b) - self.best.value
+        if abs(x - b) < NUDGE * (c - a):
+            # So near the middle a new point would say little about the wider side.
+            x = b + NUDGE * (c - b) if c - b > b - a else b - NUDGE * (b - a)
+        return x, gain

@@ -31,13 +31,15 @@ RHO_START = 2.0
 #: Ratio of the residuals' square roots from which on rho is changed.
 BALANCED = 0.8
 ROUND_EVERY = 50
-#: Filters for the proof of a bound, until residuals (which enter squared) are small.
-BOUND_DEGREE = 8
-BOUND_ROUNDS = 4
-BOUND_RESIDUAL = 1e-5
+#: Filters for the proof of a bound, until its residuals, which enter squared, are well
+#: below those of the iterates.
+BOUND_DEGREE = 6
+BOUND_ROUNDS = 5
+BOUND_RESIDUALS = (1e-5, 1e-3)
+BOUND_SHARE = 0.1
 #: Iterates remembered for extrapolation, by the order of the matrices: half an n x n
 #: matrix each.
-MEMORY = {1000: 10, 10**9: 3}
+MEMORY = {1000: 8, 10**9: 3}
 #: Single precision serves until a residual is this small; eigenvectors are not asked
 #: for more than its rounding allows.
 SINGLE_RESIDUAL = 5e-5
@@ -265,12 +267,14 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
             or pairs[1].dtype != working.dtype
         ):
             pairs = ritz(working, start, 0.0, 0.0, 0.0, 0)
+        low, high = BOUND_RESIDUALS
+        accuracy = min(max(BOUND_SHARE * state.dual, low), high)
         for _ in range(BOUND_ROUNDS):
             values = ritz_numbers(pairs)[0]
             top, cut = float(values[0]), float(values[-1])
             pairs = ritz(working, pairs[1], -abs(top), cut, top, BOUND_DEGREE)
             errors = ritz_numbers(pairs)[1][: self.n_clusters - 1]
-            if float(np.linalg.norm(errors)) <= BOUND_RESIDUAL * abs(top):
+            if float(np.linalg.norm(errors)) <= accuracy * abs(top):
                 break
         state.pairs = pairs
         if working.dtype == A.dtype:

@@ -25,10 +25,10 @@ from numopt.cluster._solvers.pipeline import (
     check_dense,
     check_labels,
     closed_form,
-    exact_bound,
     improve_by_admm,
     improve_by_blocks,
     make_certificate,
+    search_end,
     status_fields,
     wants_admm,
     wants_blocks,
@@ -187,14 +187,16 @@ def kmeans_sdp(
     n_clusters = check_n_clusters(n_clusters, problem.n)
     check_dense(method, problem.n, max_dense)
     rng = as_generator(random_state)
-    best = _partition(problem, n_clusters, init, n_init, method, gap_tol, rng)
+    labels = _partition(problem, n_clusters, init, n_init, method, rng)
+    admm = {"certificate": "lowrank", "nlr": "lowrank"}.get(method, method)
+    flat = search_end(problem, admm, max_dense)
+    best = closed_form(problem, labels, gap_tol, flat)
     options = {
         "max_iter": max_iter,
         "callback": callback,
         "verbose": verbose,
         "check_every": check_every,
     }
-    admm = {"certificate": "lowrank", "nlr": "lowrank"}.get(method, method)
     if wants_admm(problem, best, admm, gap_tol, max_dense):
         improve_by_admm(problem, best, gap_tol, tol, rng, options)
     elif problem.n > max_dense and wants_blocks(problem, best, bound, gap_tol):
@@ -231,18 +233,13 @@ def _partition(
     init: Any,
     n_init: int,
     method: str,
-    gap_tol: float,
     rng: np.random.Generator,
-) -> Incumbent:
-    """The incumbent partition with its closed-form certificate."""
+) -> np.ndarray:
+    """Labels of the best partition of all restarts."""
     if n_clusters == 1:
-        labels = np.zeros(problem.n, np.int64)
-        return closed_form(problem, labels, gap_tol)
+        return np.zeros(problem.n, np.int64)
     if n_clusters == problem.n:
-        labels = np.arange(problem.n)
-        return Incumbent(
-            labels, 0.0, n_clusters, exact_bound(problem.inertia(labels, n_clusters))
-        )
+        return np.arange(problem.n)
     rows = embedding(problem)
     if init is not None:
         labels = _labels_of_init(init, problem.n, n_clusters)
@@ -251,8 +248,7 @@ def _partition(
         labels, _ = multi_start(problem, rows, n_clusters, n_init, rng)
     if method == "nlr":
         labels = nlr_starts(problem, rows, labels, n_clusters, n_init=4, rng=rng).labels
-    labels = canonical_labels(labels)
-    return closed_form(problem, labels, gap_tol)
+    return canonical_labels(labels)
 
 
 def _labels_of_init(init: Any, n: int, n_clusters: int) -> np.ndarray:

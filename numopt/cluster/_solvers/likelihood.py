@@ -10,7 +10,7 @@ import numpy as np
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
-from numopt.cluster._solvers.spectral import EPS
+from numopt.cluster._solvers.spectral import EPS, leading_pairs
 from numopt.typing import Array
 
 __all__ = [
@@ -22,6 +22,9 @@ __all__ = [
 ]
 
 ALPHA = 1.6
+#: Eigenpairs asked for at first, and beyond those that had a weight.
+FIRST_PAIRS = 8
+EXTRA_PAIRS = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class GroupState:
     U: Array
     V: Array
     rho: float
+    size: int = FIRST_PAIRS
     primal: float = math.inf
     dual: float = math.inf
     steps: int = 0
@@ -107,7 +111,8 @@ class GroupSolver(Solver[GroupProblem, GroupState]):
         xp = array_namespace(problem.C)
         K, n = problem.shape
         M = 0.5 * (state.Y - state.U + state.W - state.V)
-        state.Z = _project_trace(M + problem.C * (0.5 / (state.rho * problem.scale)))
+        M = M + problem.C * (0.5 / (state.rho * problem.scale))
+        state.Z, state.size = _project_trace(M, state.size)
         Zy = ALPHA * state.Z + (1 - ALPHA) * state.Y
         Zw = ALPHA * state.Z + (1 - ALPHA) * state.W
         moved = Zy + state.U
@@ -158,19 +163,37 @@ class GroupSolver(Solver[GroupProblem, GroupState]):
         return {"Z": state.Z, "Y": state.Y, "upper_bound": upper}
 
 
-def _project_trace(M: Array) -> Array:
-    """Projection of every matrix on {PSD, tr Z = 1}: eigenvalues on the simplex."""
-    xp, n = array_namespace(M), M.shape[1]
-    w, P = xp.linalg.eigh(0.5 * (M + xp.matrix_transpose(M)))
-    host = to_numpy(w)[:, ::-1]
-    levels = (np.cumsum(host, axis=1) - 1.0) / np.arange(1, n + 1)
-    active = np.sum(host > levels, axis=1)
-    theta = np.take_along_axis(levels, active[:, None] - 1, axis=1)
-    q = int(active.max())
-    f = np.maximum(host[:, :q] - theta, 0.0)[:, ::-1]
-    leading = P[:, :, n - q :]
-    weights = xp.asarray(np.ascontiguousarray(f), device=device(M))
-    return (leading * weights[:, None, :]) @ xp.matrix_transpose(leading)
+def _project_trace(M: Array, size: int) -> tuple[Array, int]:
+    """Projections on {PSD, tr Z = 1}: leading eigenvalues, on the simplex.
+
+    Returns as well how many eigenpairs the next, similar matrices should start with.
+    """
+    xp = array_namespace(M)
+    found = []
+    rank = 0
+    for k in range(M.shape[0]):
+        w, P, f = _simplex_pairs(M[k, :, :], size)
+        rank = max(rank, w.size)
+        root = xp.asarray(np.sqrt(f), device=device(M))
+        half = P[:, : w.size] * root[None, :]
+        found.append(half @ xp.matrix_transpose(half))
+    return xp.stack(found), rank + EXTRA_PAIRS
+
+
+def _simplex_pairs(A: Array, size: int) -> tuple[np.ndarray, Array, np.ndarray]:
+    """Leading eigenpairs of A that keep a weight when projected on the simplex."""
+    A, n = 0.5 * (A + array_namespace(A).matrix_transpose(A)), A.shape[0]
+    while True:
+        q = min(size, n)
+        w, P = leading_pairs(A, q)
+        host = to_numpy(w)
+        levels = (np.cumsum(host) - 1.0) / np.arange(1, q + 1)
+        active = int(np.sum(host > levels))
+        # The first value without a weight shows that no later one has any.
+        if active < q or q == n:
+            values = host[:active]
+            return values, P, values - levels[active - 1]
+        size = int(1.7 * size) + 2
 
 
 def dual_bound(problem: GroupProblem, state: GroupState) -> float:

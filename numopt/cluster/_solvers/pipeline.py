@@ -13,7 +13,12 @@ from numopt._validation import message
 from numopt.cluster._problem import KMeansProblem
 from numopt.cluster._solvers import blocks
 from numopt.cluster._solvers.blas import calm_blas
-from numopt.cluster._solvers.dual import ClippedDual, DualBound, best_clipped_bound
+from numopt.cluster._solvers.dual import (
+    FLAT,
+    ClippedDual,
+    DualBound,
+    best_clipped_bound,
+)
 from numopt.cluster._solvers.fantope import FantopeSolver, FantopeStart, FantopeState
 from numopt.cluster._solvers.primal import canonical_labels, embedding
 from numopt.cluster._solvers.results import ClusterCertificate
@@ -24,10 +29,10 @@ __all__ = [
     "check_dense",
     "check_labels",
     "closed_form",
-    "exact_bound",
     "improve_by_admm",
     "improve_by_blocks",
     "make_certificate",
+    "search_end",
     "status_fields",
     "wants_admm",
     "wants_blocks",
@@ -35,6 +40,8 @@ __all__ = [
 
 #: The block bound is worth its time from this gap on.
 BLOCK_GAP = 1e-2
+#: Gain that ends the search for a closed form from which the ADMM goes on.
+ROUGH = 0.1
 #: Matrices n x n of float64 that the ADMM holds at its peak.
 DENSE_MATRICES = 6
 
@@ -67,19 +74,22 @@ def check_labels(name: str, labels: Any, n: int) -> np.ndarray:
 
 
 def closed_form(
-    problem: KMeansProblem, labels: np.ndarray, gap_tol: float
+    problem: KMeansProblem, labels: np.ndarray, gap_tol: float, flat: float = FLAT
 ) -> Incumbent:
-    """The partition with its clipped certificate; trivial cases need none."""
+    """The partition with its clipped certificate; trivial cases need none.
+
+    ``flat`` says how small a gain ends the search for the best certificate.
+    """
     n_clusters = int(labels.max()) + 1
+    if n_clusters == problem.n:
+        return Incumbent(labels, 0.0, n_clusters, exact_bound(0.0))
     inertia = problem.inertia(labels, n_clusters)
     if n_clusters == 1 or (inertia == 0 and problem.rows is not None):
-        return Incumbent(labels, inertia, n_clusters, exact_bound(inertia))
-    if n_clusters == problem.n:
         return Incumbent(labels, inertia, n_clusters, exact_bound(inertia))
     dual = ClippedDual(problem, labels, n_clusters)
     target = inertia - gap_tol * abs(inertia)
     with calm_blas(dual.order):
-        bound = best_clipped_bound(dual, target)
+        bound = best_clipped_bound(dual, target, flat)
     if problem.rows is not None and bound.value < 0:
         bound = dataclasses.replace(bound, value=0.0)
     if not dual.low_rank:
@@ -92,6 +102,12 @@ def closed_form(
 def exact_bound(value: float) -> DualBound:
     """The bound of a partition that is optimal without a proof."""
     return DualBound(value, 0.0, math.nan)
+
+
+def search_end(problem: KMeansProblem, method: str, max_dense: int) -> float:
+    """The gain that ends the search for a closed form: large before the ADMM."""
+    dense = method == "admm" or (method == "auto" and problem.n <= max_dense)
+    return ROUGH if dense else FLAT
 
 
 def wants_admm(

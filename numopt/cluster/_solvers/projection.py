@@ -20,7 +20,7 @@ GROWTH = 1e10
 ROUNDS = 4
 FIRST_ROUNDS = 10
 #: Calls between two estimates of the smallest eigenvalue.
-LOWEST_EVERY = 10
+LOWEST_EVERY = 20
 
 
 def fantope_weights(w: np.ndarray, trace: float) -> tuple[float, np.ndarray]:

@@ -241,7 +241,7 @@ class Discovery(PeerBenchmark):
         return discovery(noise)[2][0]
 
 
-def largest_problem(limit, rows=(96, 144, 192, 208), seed=0):
+def largest_problem(limit, rows=(208, 256, 272, 288), seed=0):
     """Largest of a few problems whose solve allocates less than ``limit`` bytes.
 
     Three factors with ten columns a row; the allocations are those of NumPy.

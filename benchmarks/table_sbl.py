@@ -15,7 +15,10 @@ from benchmarks.table import load, save
 
 
 def alternate(ours, theirs, pairs, repeats=1):
-    """Ratios ours/peer of CPU times, measured in turn after a warm-up."""
+    """Ratios ours/peer of CPU times, measured in turn after a warm-up.
+
+    ``repeats`` calls of ours stand against one of a peer that takes much longer.
+    """
 
     def cpu(run, count):
         started = time.process_time()
@@ -24,10 +27,10 @@ def alternate(ours, theirs, pairs, repeats=1):
         return (time.process_time() - started) / count
 
     ours(), theirs()
-    samples = [cpu(ours, repeats) / cpu(theirs, 1) for _ in range(pairs)]
-    middle = statistics.median(samples)
-    spread = 0.5 * (max(samples) - min(samples)) / middle
-    return {"ratio": middle, "spread": spread, "pairs": pairs}
+    ratio = peers.Ratio(
+        tuple(cpu(ours, repeats) / cpu(theirs, 1) for _ in range(pairs))
+    )
+    return {"ratio": ratio.median, "spread": ratio.spread, "pairs": pairs}
 
 
 def significant(x):
@@ -47,8 +50,8 @@ def experiment(workload, note, peer=""):
     }
 
 
-def regression(names, pairs, seeds=5):
-    """``SBLRegressor`` against scikit-learn's estimators; errors are medians."""
+def regression(names, pairs, seeds=20):
+    """``SBLRegressor`` against scikit-learn's estimators; errors are means."""
     from numopt.sbl import SBLRegressor
 
     for workload in bench_sbl.WORKLOADS:
@@ -70,7 +73,7 @@ def regression(names, pairs, seeds=5):
                     for seed in range(seeds):
                         A, y, x = bench_sbl.problem(workload, seed)
                         found.append(bench_sbl.error(model.fit(A, y).coef_, x))
-                    row[key] = significant(statistics.median(found))
+                    row[key] = significant(statistics.mean(found))
             yield row
 
 
@@ -166,7 +169,7 @@ def kronecker(pairs):
         for seed in range(8):
             data = structured.separable(seed, snr_db)
             pair = [structured.solve(data, m) for m in ("auto", "svd")]
-            samples.append(alternate(*pair, 1)["ratio"])
+            samples.append(alternate(*pair, 2)["ratio"])
         yield {
             "workload": f"15^3 atoms, {snr_db} dB: auto",
             "peer": "svd",
@@ -278,7 +281,7 @@ def main(argv=None):
             try:
                 for row in SECTIONS[section](options.pairs):
                     print(row, flush=True)
-                    rows.append({**row, "section": section})
+                    rows.append({**row, "threads": 1, "section": section})
                     save(path, rows)
             except NotImplementedError as reason:
                 print(f"{section}: {reason}", flush=True)

@@ -151,8 +151,8 @@ class LinearSBL(RegressorMixin, BaseEstimator):
         self.active_ = result.active
         self.sigma_ = result.cov
         self.alpha_ = 1.0 / result.noise_var
-        with np.errstate(divide="ignore"):
-            self.lambda_ = 1.0 / result.gamma
+        self.lambda_ = np.full(result.gamma.shape, np.inf)
+        self.lambda_[self.active_] = 1.0 / result.gamma[self.active_]
         self.scores_ = result.history.get("log_evidence", np.empty(0))
         self.n_iter_ = max(1, result.n_iter)
         self._x_mean = data.x_mean[self.active_]

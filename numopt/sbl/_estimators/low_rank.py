@@ -4,6 +4,7 @@
 import math
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from numopt.sbl._estimators.centring import ROUNDING, Centred
 from numopt.sbl._problem import SBLProblem
@@ -11,6 +12,7 @@ from numopt.sbl._problem import SBLProblem
 __all__ = ["compressed", "rbf_factor"]
 
 TOLERANCE = 1e-13  # largest entry of the matrix that is left out; its diagonal is one
+JITTER = 1e-13  # of the trace, on the diagonal of the products of the factor's columns
 LARGEST = 0.25  # rank over size above which the matrix itself is the better choice
 
 
@@ -45,15 +47,21 @@ def compressed(factor: np.ndarray, Y: np.ndarray) -> Centred:
 
     With ``Q R`` the factors of the centred L the dictionary is ``Q (R L^T)``. Turning
     by Q keeps all inner products, and one more row holds what Y has outside its range.
+    R is a Cholesky factor: what it adds to the diagonal is of the size of rounding in
+    the products of columns of the dictionary, which is all that the solver uses.
     """
     n = factor.shape[0]
     y_mean = Y.mean(axis=0)
     target = Y - y_mean
     target[:, np.sum(target**2, axis=0) <= ROUNDING * n * y_mean**2] = 0.0
     column_mean = factor.mean(axis=0)
-    Q, R = np.linalg.qr(factor - column_mean)
-    A = np.concatenate([R @ factor.T, np.zeros((1, n))])
-    inside = Q.T @ target
+    centred_factor = factor - column_mean
+    products = centred_factor.T @ centred_factor
+    tiny = np.finfo(np.float64).tiny  # equal points: nothing is left
+    products[np.diag_indices_from(products)] += JITTER * products.trace() + tiny
+    lower = np.linalg.cholesky(products)
+    A = np.concatenate([lower.T @ factor.T, np.zeros((1, n))])
+    inside = solve_triangular(lower, centred_factor.T @ target, lower=True)
     rest = np.sum(target**2, axis=0) - np.sum(inside**2, axis=0)
     outside = np.sqrt(np.maximum(rest, 0.0))[None, :]
     energies = np.einsum("ij,ij->j", A, A)

@@ -23,6 +23,8 @@ NOISE_START, NOISE_LOW, NOISE_HIGH = 0.1, 1e-6, 1.0  # in units of mean |y|^2
 # product is bound by reading a large dictionary and by calling it for a small one.
 # Below WHOLE products, and of NARROW dictionaries, all are made at once.
 AHEAD, AHEAD_WORK, WHOLE, NARROW = 4, 500_000, 4_000_000, 64
+# Entries reserved for them from the start; pages that are never written cost nothing.
+RESERVED = 2_000_000
 # Entries of the kernel's `work_control` and `work_count` that are read here.
 BETA, FACTOR, LEARN, GAIN, MOVE, EVIDENCE, WAITING = 0, 3, 6, 9, 10, 11, 12
 ACTIVE, ACTIONS = range(2)
@@ -47,7 +49,7 @@ class GramRows:
         p = A.shape[1]
         self.A, self.rows, self.mean = A, rows, mean
         self.d = scales(column_energies(A) if energies is None else energies, rows)
-        self.G = np.empty((min(p, 32), p), A.dtype)
+        self.G = np.empty((min(p, max(32, RESERVED // p)), p), A.dtype)
         self.slot = np.full(p, -1)  # row of G of an atom, -1 without
         self.count = 0
 
@@ -57,7 +59,9 @@ class GramRows:
         stop = k + chosen.size
         if stop > self.G.shape[0]:
             pool = min(self.d.size, max(stop, 2 * self.G.shape[0]))
-            self.G = _padded(self.G, (pool, self.d.size))
+            grown = np.empty((pool, self.d.size), self.G.dtype)
+            grown[:k] = self.G[:k]
+            self.G = grown
         if is_sparse(A):
             columns = A[:, chosen].toarray()
             rows = (A.T @ columns.conj()).T
@@ -67,8 +71,8 @@ class GramRows:
             rows = (columns.conj() if A.dtype.kind == "c" else columns).T @ A
         if self.mean is not None:
             rows -= (self.rows * self.mean[chosen])[:, None] * self.mean
-        rows *= self.d
-        np.multiply(rows, self.d[chosen][:, None], out=self.G[k:stop])
+        np.multiply(rows, self.d, out=self.G[k:stop])
+        self.G[k:stop] *= self.d[chosen][:, None]
         self.slot[chosen] = np.arange(k, stop)
         self.count = stop
 
@@ -140,7 +144,7 @@ class FastSolver(Solver[SBLProblem, FastState]):
         d = gram.d
         Y, mix = compress(problem.Y)
         L = problem.Y.shape[1]
-        y_scale = math.sqrt(np.sum(Y.real**2 + Y.imag**2) / (n * Y.shape[1]))
+        y_scale = math.sqrt(np.vdot(Y, Y).real / (n * Y.shape[1]))
         adjoint_y = A.conj().T @ Y if Y.dtype.kind == "c" else A.T @ Y
         B = np.ascontiguousarray(adjoint_y.T * (d / y_scale))
         p, dtype = A.shape[1], B.dtype
@@ -259,18 +263,18 @@ class FastSolver(Solver[SBLProblem, FastState]):
     def finish(self, problem: SBLProblem, state: FastState) -> dict[str, Any]:
         """Undo the scaling."""
         m, p = int(state.count[ACTIVE]), problem.shape[1]
-        order = np.argsort(state.act[:m], kind="stable")
-        active = state.act[:m][order]
+        order = state.act[:m].argsort(kind="stable")
+        active = state.act[order]
         unit = state.gram.d[active] * state.y_scale
-        cov = state.Sigma[:m, :m][np.ix_(order, order)] * np.outer(unit, unit)
-        mean = state.mu[:, :m][:, order] * unit
+        cov = state.Sigma[order[:, None], order] * (unit[:, None] * unit)
+        mean = state.mu[:, order] * unit
         if state.mix is not None:
             mean = state.mix.T @ mean
         L, dtype = problem.Y.shape[1], mean.dtype
         coef, gamma, var = np.zeros((p, L), dtype), np.zeros(p), np.zeros(p)
         coef[active] = mean.T
-        gamma[active] = unit**2 / state.alpha[:m][order]
-        var[active] = np.maximum(np.diagonal(cov).real, 0.0)
+        gamma[active] = unit**2 / state.alpha[order]
+        var[active] = np.maximum(cov.diagonal().real, 0.0)
         return {
             "coef": coef[:, 0] if problem.vector else coef,
             "gamma": gamma,

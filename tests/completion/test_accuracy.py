@@ -259,7 +259,7 @@ def test_stored_zeros_are_observed():
 
 def test_weights_two_equal_repeated_entries():
     data, shape, _ = _problem()
-    options = {"shape": shape, "alpha": 1.0, "bias": "both", **TIGHT}
+    options = {"shape": shape, "alpha": 1.0, "bias": "both", "random_state": 0, **TIGHT}
     twice = complete(tuple(np.tile(a, 2) for a in data), 3, **options)
     weighted = complete(data, 3, weights=np.full(data[2].size, 2.0), **options)
     np.testing.assert_allclose(twice.to_dense(), weighted.to_dense(), atol=1e-8)

@@ -41,8 +41,9 @@ def test_known_entries_are_untouched_and_input_is_not_written():
 def test_error_is_near_the_noise(alpha):
     X, mask, truth = _table(n=400)
     filled = LowRankImputer(rank=3, alpha=alpha).fit_transform(X)
-    assert _rmse(filled, truth, mask) < 0.2
-    assert _rmse(np.where(mask, np.nanmean(X, 0), X), truth, mask) > 1.5
+    error = _rmse(filled, truth, mask)
+    assert error < 0.2
+    assert _rmse(np.where(mask, np.nanmean(X, 0), X), truth, mask) > 5 * error
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_error_is_near_the_noise(alpha):
 )
 def test_fit_transform_equals_fit_then_transform(options):
     X, _, _ = _table()
-    imputer = LowRankImputer(rank=2, tol=1e-6, max_iter=300, **options)
+    imputer = LowRankImputer(rank=2, tol=1e-6, max_iter=300, random_state=0, **options)
     both = imputer.fit_transform(X)
     np.testing.assert_allclose(imputer.fit(X).transform(X), both, atol=1e-8)
 
@@ -145,10 +146,12 @@ def test_empty_column_is_dropped_or_kept_as_zero(alpha):
     X, _, _ = _table()
     X[:, 2] = NAN
     with pytest.warns(UserWarning, match="1 columns without a known entry"):
-        imputer = LowRankImputer(rank=3, alpha=alpha).fit(X)
+        imputer = LowRankImputer(rank=3, alpha=alpha, random_state=0).fit(X)
     assert imputer.transform(X).shape[1] == 14
     assert list(imputer.get_feature_names_out())[:3] == ["x0", "x1", "x3"]
-    kept = LowRankImputer(rank=3, alpha=alpha, keep_empty_features=True).fit(X)
+    kept = LowRankImputer(
+        rank=3, alpha=alpha, keep_empty_features=True, random_state=0
+    ).fit(X)
     assert kept.components_.shape == (3, 15)
     out = kept.transform(X)
     assert np.all(out[:, 2] == 0)
@@ -162,9 +165,11 @@ def test_empty_column_is_dropped_or_kept_as_zero(alpha):
 def test_other_markers_and_indicator():
     X, mask, _ = _table()
     nan_free = np.where(mask, -99.0, X)
-    plain = LowRankImputer(rank=3).fit_transform(X)
-    marked = LowRankImputer(rank=3, missing_values=-99).fit_transform(nan_free)
-    np.testing.assert_allclose(marked, plain)
+    plain = LowRankImputer(rank=3, random_state=0).fit_transform(X)
+    marked = LowRankImputer(rank=3, missing_values=-99, random_state=0).fit_transform(
+        nan_free
+    )
+    np.testing.assert_allclose(marked, plain, atol=1e-8)
     imputer = LowRankImputer(rank=3, add_indicator=True).fit(X)
     out = imputer.transform(X)
     np.testing.assert_array_equal(out[:, 15:], mask[:, mask.any(axis=0)])
@@ -177,8 +182,8 @@ def test_clip_range_and_float32():
     X, mask, _ = _table()
     out = LowRankImputer(rank=3, clip_range=(-0.5, 0.5)).fit_transform(X)
     assert np.abs(out[mask]).max() <= 0.5
-    wide = LowRankImputer(rank=3).fit_transform(X)
-    narrow = LowRankImputer(rank=3).fit_transform(X.astype(np.float32))
+    wide = LowRankImputer(rank=3, random_state=0).fit_transform(X)
+    narrow = LowRankImputer(rank=3, random_state=0).fit_transform(X.astype(np.float32))
     assert narrow.dtype == np.float32
     np.testing.assert_allclose(narrow, wide, atol=2e-4)
 

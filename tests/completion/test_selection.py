@@ -180,3 +180,14 @@ def test_nonnegative_factors_choose_their_ridge():
     )
     assert result.row_factors.min() >= 0
     assert result.alpha > 0
+
+
+def test_small_outliers_are_found_by_the_finer_cuts():
+    """One of the outliers is below the coarsest cut."""
+    rows, cols, values, U, V = make_low_rank(
+        100, 90, 3, oversampling=8.0, outliers=0.1, random_state=10
+    )
+    result = complete((rows, cols, values), 3, loss="l1", random_state=0)
+    off = np.abs(values - (U[rows] * V[cols]).sum(axis=1))
+    assert off[off > 1e-6].min() < 0.1 * np.median(np.abs(values))
+    np.testing.assert_array_equal(result.outlier_mask, off > 1e-6)

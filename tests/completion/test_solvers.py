@@ -213,9 +213,11 @@ def test_outliers_are_found_and_removed(loss):
     np.testing.assert_array_equal(result.outlier_mask, corrupted)
 
 
-def test_evidence_switches_surplus_components_off(rng):
+@pytest.mark.parametrize("seed", [0, 2, 5])
+def test_evidence_switches_surplus_components_off(seed):
+    """On seeds 2 and 5 the noise variance turns before the surplus has died out."""
     rows, cols, values, U, V = make_low_rank(
-        150, 120, 2, n_obs=6000, noise=0.3, random_state=0
+        150, 120, 2, n_obs=6000, noise=0.3, random_state=seed
     )
     result = complete((rows, cols, values), 6, alpha="auto", random_state=0)
     s = result.singular_values

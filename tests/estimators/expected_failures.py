@@ -58,13 +58,10 @@ INSTANCES |= {
     "SparseLogisticRegressionCV": _logistic_cv,
 }
 
-_PAIRS = (
-    "X is an (N, 2) table of integers; the check feeds other shapes or real numbers"
-)
+_PAIRS = "X has two columns, row and column numbers; the check feeds three or more"
 
 EXPECTED_FAILURES["MatrixCompletionRegressor"] = dict.fromkeys(
     (
-        "check_all_zero_sample_weights_error",
         "check_array_api_input",
         "check_dict_unchanged",
         "check_dont_overwrite_parameters",
@@ -73,8 +70,6 @@ EXPECTED_FAILURES["MatrixCompletionRegressor"] = dict.fromkeys(
         "check_estimators_nan_inf",
         "check_estimators_pickle",
         "check_f_contiguous_array_estimator",
-        "check_fit2d_1feature",
-        "check_fit2d_1sample",
         "check_fit2d_predict1d",
         "check_fit_score_takes_y",
         "check_methods_sample_order_invariance",
@@ -82,7 +77,6 @@ EXPECTED_FAILURES["MatrixCompletionRegressor"] = dict.fromkeys(
         "check_n_features_in_after_fitting",
         "check_non_transformer_estimators_n_iter",
         "check_pipeline_consistency",
-        "check_positive_only_tag_during_fit",
         "check_regressor_data_not_an_array",
         "check_regressors_int",
         "check_regressors_no_decision_function",

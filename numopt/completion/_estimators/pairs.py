@@ -9,27 +9,26 @@ import numpy as np
 __all__ = ["Triplets", "check_pairs"]
 
 
-def check_pairs(X: np.ndarray) -> np.ndarray:
+def check_pairs(estimator: object, X: np.ndarray) -> np.ndarray:
     """Return (row, column) pairs as int64, or say what is wrong with them."""
+    if X.dtype.kind not in "iu":
+        X = np.asarray(X, dtype=np.float64)
+    if X.size and X.min() < 0:
+        raise ValueError(
+            f"Negative values in data passed to {type(estimator).__name__}: X must "
+            f"hold (row, col) integer pairs, got {X.min()}"
+        )
     if X.ndim != 2 or X.shape[1] != 2:
         raise ValueError(
-            f"X must hold (row, col) integer pairs, got shape {tuple(X.shape)}"
+            f"X must hold (row, col) integer pairs, got shape {tuple(X.shape)}: "
+            + ", ".join(map("{}={}".format, ("n_samples", "n_features"), X.shape))
         )
-    if X.dtype.kind not in "iu":
-        values = np.asarray(X, dtype=np.float64)
-        whole = np.floor(values) == values
-        if not whole.all():
-            bad = values[~whole][0]
-            raise ValueError(
-                f"X must hold (row, col) integer pairs, got the entry {bad}"
-            )
-        X = values
-    pairs = X.astype(np.int64, copy=False)
-    if pairs.size and pairs.min() < 0:
+    whole = np.floor(X) == X
+    if not whole.all():
         raise ValueError(
-            f"X must hold (row, col) integer pairs, none negative, got {pairs.min()}"
+            f"X must hold (row, col) integer pairs, got the entry {X[~whole][0]}"
         )
-    return pairs
+    return X.astype(np.int64, copy=False)
 
 
 @dataclasses.dataclass(frozen=True)

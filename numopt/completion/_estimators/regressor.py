@@ -235,13 +235,13 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
             The estimator itself.
         """
         X, y = validate_data(self, X, y, dtype=None, y_numeric=True)
-        pairs = check_pairs(X)
         y = np.asarray(y, dtype=np.float32 if y.dtype == np.float32 else np.float64)
         weights = None
         if sample_weight is not None:
             weights = check_sample_weight(
                 sample_weight, X, dtype=y.dtype, ensure_non_negative=True
             )
+        pairs = check_pairs(self, X)
         self._fit_pairs(pairs, y, weights)
         return self
 
@@ -329,7 +329,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
             Lower and upper ends, with ``return_interval``.
         """
         check_is_fitted(self, "row_factors_")
-        pairs = check_pairs(validate_data(self, X, dtype=None, reset=False))
+        pairs = check_pairs(self, validate_data(self, X, dtype=None, reset=False))
         values = self._predict(pairs)
         answer: list[Array] = [values]
         if return_std:
@@ -390,7 +390,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self, "row_factors_")
         X, y = validate_data(self, X, y, dtype=None, y_numeric=True, reset=False)
-        pairs = check_pairs(X)
+        pairs = check_pairs(self, X)
         shape = (
             max(self.shape_[0], int(pairs[:, 0].max()) + 1),
             max(self.shape_[1], int(pairs[:, 1].max()) + 1),
@@ -447,6 +447,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
         """Declare that X holds pairs of labels, not features."""
         tags = super().__sklearn_tags__()
         tags.input_tags.categorical = True
+        tags.input_tags.positive_only = True
         tags.regressor_tags.poor_score = True
         return tags
 

@@ -35,6 +35,8 @@ NONNEGATIVE_PASSES = 10
 #: Fewer entries a line than this, or more lines, start at random.
 SPECTRAL_DENSITY = 5
 SPECTRAL_LINES = 5_000_000
+#: A rough subspace will do: the first sweep moves it further than more passes would.
+START_PASSES = 1
 #: Largest system solved exactly by default.
 EXACT_SIZE = {4: 97, 8: 81}
 
@@ -271,7 +273,7 @@ def start_factors(
     )  # fmt: skip
     if problem.weighted:
         left = left * side.weights
-    U, s, V = truncated_svd(problem, left, rank, rng)
+    U, s, V = truncated_svd(problem, left, rank, rng, passes=START_PASSES)
     share = problem.n_observed / (m * n)
     root = xp.sqrt(s / share)
     return join(clip_rows(U, clip_incoherence) * root, b), join(V * root, c)

@@ -167,7 +167,7 @@ class RobustGaussNewton(Solver[Observations, _RobustState]):
                 to_numpy(residuals(problem, P, Q)), max(floor, share * scale)
             )
             if last is not None and np.array_equal(mask, last):
-                break
+                continue
             last = mask
             kept = problem.subset(~mask)
             found = iterate(

@@ -89,7 +89,7 @@ class VariationalBayes(Solver[Observations, _State]):
 
     def step(self, problem: Observations, state: _State) -> _State:
         """Rows, columns, then noise and precisions."""
-        before = state.noise
+        before, spread = state.noise, _prior_variance(state)
         state.P, state.S, _ = self._lines(
             problem.by_row, state.Q, state.T, state.row_precision, state.noise, "row"
         )
@@ -104,9 +104,14 @@ class VariationalBayes(Solver[Observations, _State]):
         if state.sweeps > LEARN_FROM:
             state.row_precision = _learn(problem.by_row, state.P, state.S)
             state.col_precision = _learn(problem.by_col, state.Q, state.T)
-        state.residual = abs(before - state.noise) / state.noise
-        if state.sweeps <= LEARN_FROM:
-            state.residual = math.inf
+        state.residual = math.inf
+        if state.sweeps > LEARN_FROM:
+            new = _prior_variance(state)
+            moved = float(to_numpy(xp.max(xp.abs(new - spread))))
+            total = state.noise + float(to_numpy(xp.sum(new)))
+            # The noise passes an extremum while surplus components die out: its
+            # change alone says nothing.
+            state.residual = max(abs(before - state.noise) / state.noise, moved / total)
         self._validate(state)
         return state
 
@@ -145,7 +150,7 @@ class VariationalBayes(Solver[Observations, _State]):
         return None
 
     def measure(self, problem: Observations, state: _State) -> dict[str, Any]:
-        """Expected squared loss and the relative change of the noise variance."""
+        """Expected squared loss and the relative change of all variances."""
         return {
             "objective": self.scale**2 * state.expected,
             "residual": state.residual,
@@ -194,6 +199,11 @@ class VariationalBayes(Solver[Observations, _State]):
                 self.scale**2 * state.noise,
             ),
         }
+
+
+def _prior_variance(state: _State) -> Array:
+    """Variance of an entry by each component, under the prior."""
+    return 1 / (state.row_precision[:-1] * state.col_precision[:-1])
 
 
 def _learn(side: Side, mean: Array, cov: Array) -> Array:

@@ -182,24 +182,54 @@ def _next(state):
 
 
 @jit_finite
-def _power_sum(y, lower, upper, step, other, a, b, inv, exponent, work):
-    """Candidate response into ``work``; its power sum and largest excess / tau."""
+def _eighth(y, lower, upper, step, other, a, b, inv, i):
+    """(excess / tau)^8 of one row of the candidate."""
+    z = y[i] + a * step[i] + b * other[i]
+    e = max(max(z - upper[i], lower[i] - z), 0.0) * inv
+    f = e * e
+    f *= f
+    return f * f
+
+
+@jit_finite
+def _power_sum(y, lower, upper, step, other, a, b, inv, exponent):
+    """Power sum of the candidate response ``y + a step + b other``.
+
+    A loop for each exponent, without stores: both a branch inside and a work array
+    keep the loop from being vectorised.
+    """
     total = 0.0
-    top = 0.0
-    for i in range(y.shape[0]):
-        z = y[i] + a * step[i] + b * other[i]
-        work[i] = z
-        e = max(max(z - upper[i], lower[i] - z), 0.0) * inv
-        top = max(top, e)
-        f = e * e
-        f *= f
-        f *= f
-        if exponent >= 4:
+    if exponent == 3:
+        for i in range(y.shape[0]):
+            total += _eighth(y, lower, upper, step, other, a, b, inv, i)
+    elif exponent == 4:
+        for i in range(y.shape[0]):
+            f = _eighth(y, lower, upper, step, other, a, b, inv, i)
+            total += f * f
+    else:
+        for i in range(y.shape[0]):
+            f = _eighth(y, lower, upper, step, other, a, b, inv, i)
             f *= f
-        if exponent >= 5:
-            f *= f
-        total += f
-    return total, top
+            total += f * f
+    return total
+
+
+@jit_exact
+def _unit(moves):
+    """Whether direction d changes variable d alone, by one step."""
+    if moves.shape[0] != moves.shape[1]:
+        return False
+    for d in range(moves.shape[0]):
+        for i in range(moves.shape[1]):
+            if moves[d, i] != (i == d):
+                return False
+    return True
+
+
+@jit_exact
+def _inward(k, k_low, k_high, j, amount):
+    """A step of variable j that stays in its range."""
+    return amount if k_low[j] <= k[j] + amount <= k_high[j] else -amount
 
 
 @jit_exact
@@ -209,7 +239,6 @@ def _anneal(D, moves, table, k_low, k_high, lower, upper, k, y, exponent, hot, c
     n = k.shape[0]
     directions = moves.shape[0]
     power = 2.0**exponent
-    work = np.empty(m)
     uneven = table.shape[1] > 0
     V, _ = _maximum(y, lower, upper)
     best[:] = k
@@ -217,11 +246,10 @@ def _anneal(D, moves, table, k_low, k_high, lower, upper, k, y, exponent, hot, c
     if V <= 0.0 or directions == 0:
         return best_V
     tau = V
-    phi, _ = _power_sum(
-        y, lower, upper, D[0], D[0], 0.0, 0.0, 1.0 / tau, exponent, work
-    )
+    phi = _power_sum(y, lower, upper, D[0], D[0], 0.0, 0.0, 1.0 / tau, exponent)
     cooling = (cold / hot) ** (1.0 / max(steps, 1))
     T = hot
+    unit = _unit(moves)
     for _ in range(steps):
         T *= cooling
         d = int(_next(state) * directions)
@@ -231,35 +259,46 @@ def _anneal(D, moves, table, k_low, k_high, lower, upper, k, y, exponent, hot, c
             e = int(_next(state) * (directions - 1))
             e += e >= d
             other = 1 if _next(state) < 0.5 else -1
-        if not _legal(k, k_low, k_high, moves, d, amount, e, other):
-            continue
+        if unit:
+            # At an end of its range a variable has one way to go.
+            amount = _inward(k, k_low, k_high, d, amount)
+            if e >= 0:
+                other = _inward(k, k_low, k_high, e, other)
         a, b = float(amount), float(other)
         if uneven:
             a = _value_change(table, k_low, k, d, amount)
             if e >= 0:
                 b = _value_change(table, k_low, k, e, other)
-        new, top = _power_sum(y, lower, upper, D[d], D[max(e, 0)], a, b, 1.0 / tau,
-                              exponent, work)  # fmt: skip
+        new = _power_sum(y, lower, upper, D[d], D[max(e, 0)], a, b, 1.0 / tau,
+                         exponent)  # fmt: skip
         if new > phi:
             u = _next(state)
             if math.log(new / phi) > -power * T * math.log(u + 1e-300):
                 continue
+        if not unit and not _legal(k, k_low, k_high, moves, d, amount, e, other):
+            continue
         phi = new
-        for i in range(n):
-            k[i] += amount * moves[d, i]
+        if unit:
+            k[d] += amount
             if e >= 0:
-                k[i] += other * moves[e, i]
+                k[e] += other
+        else:
+            for i in range(n):
+                k[i] += amount * moves[d, i]
+                if e >= 0:
+                    k[i] += other * moves[e, i]
+        step, partner = D[d], D[max(e, 0)]
         for i in range(m):
-            y[i] = work[i]
-        if top * tau < best_V * (1.0 - 1e-12):
-            best_V = top * tau
+            y[i] += a * step[i] + b * partner[i]
+        top, _ = _maximum(y, lower, upper)
+        if top < best_V * (1.0 - 1e-12):
+            best_V = top
             best[:] = k
             if best_V <= 0.0:
                 break
-        if top < 0.7 or top > 1.4:
-            tau *= top
-            phi, _ = _power_sum(y, lower, upper, D[0], D[0], 0.0, 0.0, 1.0 / tau,
-                                exponent, work)  # fmt: skip
+        if top < 0.7 * tau or top > 1.4 * tau:
+            tau = top
+            phi = _power_sum(y, lower, upper, D[0], D[0], 0.0, 0.0, 1.0 / tau, exponent)
     return best_V
 
 

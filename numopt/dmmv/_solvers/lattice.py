@@ -144,11 +144,18 @@ def wants_lattice(core: Core, lattice: Any) -> bool:
     return bool(s[-1] > 1e-13 * s[0] and s[0] > WORTHWHILE_CONDITION * s[-1])
 
 
-def reduced_basis(core: Core, row_weights: np.ndarray | None = None) -> Basis:
-    """Return reduced directions, or unit steps with a warning when that fails."""
-    A = core.At.T if row_weights is None else core.At.T * row_weights[:, None]
-    damping = DAMPING * np.max(np.linalg.norm(A, axis=0))
-    U, reason = _reduce(np.vstack([A, damping * np.eye(core.n)]), DELTA, MAX_STEPS)
+def reduced_basis(
+    core: Core, row_weights: np.ndarray | None = None, start: Basis | None = None
+) -> Basis:
+    """Return reduced directions, or unit steps with a warning when that fails.
+
+    A basis that is reduced for similar weights saves most of the work.
+    """
+    At = core.At if row_weights is None else core.At * row_weights
+    damping = DAMPING * np.max(np.linalg.norm(At, axis=1))
+    lifted = np.hstack([At, damping * np.eye(core.n)])
+    first = np.eye(core.n, dtype=np.int64) if start is None else start.moves
+    U, reason = _reduce((first @ lifted).T, DELTA, MAX_STEPS)
     if U is None:
         warnings.warn(
             f"lattice reduction gave up ({reason}); unit moves are used",
@@ -156,5 +163,5 @@ def reduced_basis(core: Core, row_weights: np.ndarray | None = None) -> Basis:
             stacklevel=_stacklevel(),
         )
         return unit_basis(core)
-    moves = np.ascontiguousarray(U.T)
+    moves = np.ascontiguousarray(U.T @ first)
     return Basis(moves, np.ascontiguousarray(moves.astype(np.float64) @ core.At), False)

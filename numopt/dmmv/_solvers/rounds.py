@@ -31,10 +31,19 @@ FEW_LEVELS = 4
 #: Pairs of moves beyond which polishing tries single moves only.
 LARGEST_PAIRS = 4_000_000
 HOT, COLD = 0.05, 1e-3
+LOWEST_EXPONENT = 3
 #: Row evaluations of one annealing round.
 ANNEAL_WORK = 60_000_000
 SPARSE_PASSES, HOT_SPARSE = 8, 0.5
-LAWSON_POWER, LATTICE_LAWSON_POWER = 0.5, 0.7
+#: How far the target of a K-best search lies between the relaxed response and the
+#: right-hand side, in turn; the first is where the l2 norm of a rounding error is least.
+SHARES = (0.0, 0.3)
+#: Searches after which row weights start anew, their growth in turn, and their range.
+CHAIN = 10
+LAWSON_POWERS = (0.3, 0.7, 0.5)
+HEAVIEST = 10.0
+#: K-best searches for each annealing run, by whether there is a lattice basis.
+BEAMS_PER_ANNEAL = {True: 4, False: 2}
 
 
 def count_points(core: Core) -> float:
@@ -99,60 +108,70 @@ def descend(
 
 def polish_all(
     search: Search, points: np.ndarray, options: Options, method: str
-) -> None:
-    """Polish index vectors along lattice directions (if any) and unit steps."""
+) -> np.ndarray:
+    """Polish along lattice directions (if any) and unit steps; return the best."""
     bases = [choose_basis(search, options)]
     if not bases[0].unit:
         bases.append(search.unit)
+    found = []
     for k in points:
         for basis in bases:
             k = descend(search, basis, k, options, method)
+        found.append(k)
         if search.out_of_time:
-            return
+            break
+    return best_of(search.core, np.array(found), 1)[0]
 
 
-def beam_width(search: Search, options: Options, round_number: int) -> int:
-    """Width of the search: more for few variables, later and with more time."""
+def beam_width(search: Search, options: Options, number: int) -> int:
+    """Width of the search: more for few variables, and after the first."""
     if options.beam_width is not None:
         return options.beam_width
     n = search.core.n
     if n <= 64:
-        generous = options.time_limit is not None and options.time_limit >= 1
-        return 5000 if generous or round_number >= 2 else 1000
+        return 5000 if number > 0 else 1000
     return max(64, int(6e7 / n**2)) if n <= 1000 else 16
 
 
 def beam_round(search: Search, options: Options, number: int) -> None:
-    """One K-best search; later rounds weigh the rows that were violated most."""
+    """One K-best search; later ones weigh the rows that those before violated.
+
+    Two chains take turns. One looks near the relaxed response, the other between it
+    and the target itself; each multiplies its row weights by what its own last point
+    violated (Lawson 1961).
+    """
     core, basis = search.core, choose_basis(search, options)
     assert search.relaxation is not None
     relaxed = search.relaxation.x
-    target = relaxed @ core.At
+    share = SHARES[number % len(SHARES)]
+    target = (1 - share) * (relaxed @ core.At) + share * core.target()
+    chain, place = number % len(SHARES), number // len(SHARES) % CHAIN
     weights, order = None, None
-    if number > 0:
-        rng = np.random.default_rng((options.seed, number))
-        weights = _lawson_weights(search, basis, number)
-        if number % 4 == 2:
-            target = core.target()
-        if basis.unit:
-            order = rng.permutation(core.n)
-        else:
-            basis = reduced_basis(core, weights)
+    if place > 0:
+        weights = search.chains[chain]
+        if not basis.unit:
+            basis = reduced_basis(core, weights, basis)
+    if basis.unit and number > 0:
+        order = np.random.default_rng((options.seed, number)).permutation(core.n)
     points = beam_points(
         core, basis, target, relaxed,
         keep=beam_width(search, options, number), row_weights=weights, order=order,
     )  # fmt: skip
-    polish_all(search, best_of(core, points, POLISHED), options, "beam")
+    found = polish_all(search, best_of(core, points, POLISHED), options, "beam")
+    power = LAWSON_POWERS[number // (len(SHARES) * CHAIN) % len(LAWSON_POWERS)]
+    search.chains[chain] = _lawson_weights(core, found, weights, power)
 
 
-def _lawson_weights(search: Search, basis: Basis, number: int) -> np.ndarray:
-    """Weights that grow on the rows the incumbent violates (Lawson 1961)."""
-    core = search.core
-    y = core.response(search.k)
+def _lawson_weights(
+    core: Core, k: np.ndarray, weights: np.ndarray | None, power: float
+) -> np.ndarray:
+    """Let weights grow on the rows that a point violates."""
+    y = core.response(k)
     excess = np.maximum(np.maximum(y - core.upper, core.lower - y), 0.0)
-    power = LAWSON_POWER if basis.unit else LATTICE_LAWSON_POWER
-    weights = (0.3 + excess / max(np.max(excess), 1e-300)) ** (power * (1 + number / 8))
-    return np.clip(weights / np.mean(weights), 0.2, 5.0)
+    factor = (0.3 + excess / max(np.max(excess), 1e-300)) ** power
+    weights = factor if weights is None else factor * weights
+    weights = np.clip(weights / np.mean(weights), 1.0 / HEAVIEST, HEAVIEST)
+    return weights / np.mean(weights)
 
 
 def anneal_round(search: Search, options: Options, number: int) -> None:
@@ -173,10 +192,11 @@ def anneal_round(search: Search, options: Options, number: int) -> None:
     if remaining is not None:
         # About a nanosecond an evaluation: one round may not outlive the limit.
         steps = min(steps, int(max(remaining, 0.01) * 4e8 / (core.m + 8 * core.n + 30)))
+    # A low power sees more rows than the top ones: better from afar.
+    exponent = options.exponent if rng.random() < 0.5 else LOWEST_EXPONENT
     k, _ = anneal(
         basis.D, basis.moves, core.table, core.k_low, core.k_high, core.lower,
-        core.upper, k, core.response(k), options.exponent, HOT, COLD, max(steps, 100),
-        seed,
+        core.upper, k, core.response(k), exponent, HOT, COLD, max(steps, 100), seed,
     )  # fmt: skip
     polish_all(search, k[None, :], options, "anneal")
 
@@ -245,7 +265,7 @@ def beam_method(search: Search, options: Options) -> Iterator[None]:
     while True:
         beam_round(search, options, number)
         yield
-        number += 2
+        number += 1
 
 
 def anneal_method(search: Search, options: Options) -> Iterator[None]:
@@ -323,15 +343,15 @@ def auto_method(search: Search, options: Options) -> Iterator[None]:
         if not search.out_of_time:
             beam_round(search, options, 0)
     yield
-    number = 1
-    while True:
-        if number % 2 or core.sparse:
+    unit = core.sparse or choose_basis(search, options).unit
+    for number in itertools.count(1):
+        turn, place = divmod(number, BEAMS_PER_ANNEAL[not unit] + 1)
+        if place == 0 or core.sparse:
             anneal_round(search, options, number)
         else:
-            beam_round(search, options, number)
+            beam_round(search, options, number - turn)
         _dual_bound(search)
         yield
-        number += 1
 
 
 def _dual_bound(search: Search) -> None:

@@ -49,7 +49,10 @@ def relative_gap(violation: float, bound: float) -> float:
 
 @dataclasses.dataclass
 class Search:
-    """Incumbent ``k`` (core indices), its violation, elite points, bound and bases."""
+    """Incumbent ``k`` (core indices), its violation, elite points, bound and bases.
+
+    ``chains`` holds the row weights of the K-best searches.
+    """
 
     core: Core
     k: np.ndarray
@@ -61,6 +64,7 @@ class Search:
     bound_kind: str = "trivial"
     elite: list[tuple[float, np.ndarray]] = dataclasses.field(default_factory=list)
     basis: Basis | None = None
+    chains: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
     relaxation: Relaxation | None = None
     stopped: Stop | None = None
     rounds: Iterator[None] | None = None

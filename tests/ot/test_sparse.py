@@ -10,7 +10,12 @@ import pytest
 from numopt._array.namespace import to_numpy
 from numopt.exceptions import ConvergenceWarning, InfeasibleError
 from numopt.ot import ot_exact, sparse_ot
-from numopt.ot._kernels.sparse import sparse_hessian_product, sparse_response
+from numopt.ot._kernels.sparse import (
+    sparse_hessian_product,
+    sparse_response,
+    sparse_sweep,
+)
+from numopt.ot._solvers.sparse_supports import feasible_supports
 
 
 def _problem(rng, n, m):
@@ -64,6 +69,41 @@ def test_response_breaks_ties_by_index():
     assert plan[:, 0].tolist() == [0.5, 0.5, 0, 0, 0, 0, 0]
 
 
+def test_sweep_descends_column_by_column(rng):
+    a, b, M = _problem(rng, 7, 5)
+    alpha, reg, penalty, k = 0.1 * rng.standard_normal(7), 1.0, 0.7, 3
+    _, before, _, (index, mass, size, _) = _respond(alpha, M, b, reg, k)
+
+    def lagrangian(plan):
+        missing = a - plan.sum(axis=1)
+        linear = np.sum(plan * (M - alpha[:, None]))
+        return linear + reg / 2 * np.sum(plan**2) + penalty / 2 * missing @ missing
+
+    cost_t = np.ascontiguousarray(M.T)
+    missing = a - before.sum(axis=1)
+    values = [lagrangian(before)]
+    for _ in range(3):
+        missing = sparse_sweep(
+            alpha, cost_t, b, reg, penalty, missing, index, mass, size
+        )
+        plan = np.zeros(M.shape)
+        for j in range(5):
+            plan[index[j, : size[j]], j] = mass[j, : size[j]]
+        np.testing.assert_allclose(missing, a - plan.sum(axis=1), atol=1e-14)
+        values.append(lagrangian(plan))
+    assert np.all(np.diff(values) <= 1e-14)
+    # The last column is the best of all supports, given the others.
+    others = a - plan[:, :-1].sum(axis=1)
+    best = math.inf
+    for support in map(list, itertools.combinations(range(7), k)):
+        wish = (alpha + penalty * others - M[:, -1])[support] / (reg + penalty)
+        trial = plan.copy()
+        trial[:, -1] = 0.0
+        trial[support, -1] = _project_simplex(wish, b[-1])
+        best = min(best, lagrangian(trial))
+    np.testing.assert_allclose(values[-1], best, atol=1e-13)
+
+
 def test_hessian_is_the_derivative_of_the_row_sums(rng):
     _, b, M = _problem(rng, 12, 9)
     alpha, d, h = 0.1 * rng.standard_normal(12), rng.standard_normal(12), 1e-7
@@ -89,6 +129,37 @@ def test_certificate(rng, k, reg):
     np.testing.assert_allclose(result.gap, value - result.dual_value, atol=1e-12)
     assert -1e-8 <= result.gap <= 0.05 * value
     assert result.nnz == np.count_nonzero(P)
+
+
+@pytest.mark.parametrize(("k", "reg"), [(3, 0.1), (3, 1.0), (3, 20.0), (4, 20.0)])
+@pytest.mark.parametrize("seed", range(5))
+def test_narrow_columns_meet_the_rows(seed, k, reg):
+    # A plan in general position needs n + m - 1 = 69 of the at most 90 nonzeros.
+    a, b, M = _problem(np.random.default_rng(seed), 40, 30)
+    result = sparse_ot(a, b, M, reg, k)
+    assert result.converged
+    P = result.plan
+    assert ((P > 0).sum(axis=0) <= k).all()
+    np.testing.assert_allclose(P.sum(axis=0), b, rtol=1e-9)
+    np.testing.assert_allclose(P.sum(axis=1), a, atol=2e-9)
+    assert result.gap >= -1e-8
+
+
+def test_supports_are_exchanged_until_a_plan_fits():
+    # Both columns want the first row only; with one entry each there is one plan.
+    score = np.array([[1.0, 0.0], [1.0, 0.5]])
+    found = feasible_supports(score, np.array([0.5, 0.5]), np.array([0.5, 0.5]), 1)
+    assert found.feasible
+    assert found.index[:, 0].tolist() == [0, 1]
+    np.testing.assert_allclose(found.plan(2), [[0.5, 0.0], [0.0, 0.5]])
+
+
+def test_supports_say_what_they_miss():
+    score = np.zeros((1, 3))
+    found = feasible_supports(score, np.array([0.5, 0.3, 0.2]), np.array([1.0]), 2)
+    assert not found.feasible
+    # The column leaves out what the third row wanted, on both sides of the program.
+    assert found.unmet == pytest.approx(0.4)
 
 
 def test_all_rows_allowed_is_quadratic_transport(rng):

@@ -145,7 +145,7 @@ def _(rng):
 
 @_call("ot.sparse_ot")
 def _(rng):
-    return {**_transport(rng), "reg": 0.1, "max_nz": 4, "warn": False}
+    return {**_transport(rng), "reg": 0.1, "max_nz": 4}
 
 
 @_call("ot.progressive_partial_ot")

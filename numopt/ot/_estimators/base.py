@@ -6,17 +6,30 @@ from typing import Any
 import numpy as np
 
 from numopt import _validation as v
-from numopt._array.namespace import array_namespace, device, namespace_key, to_numpy
-from numopt._estimator.sklearn_compat import check_sample_weight
+from numopt._array.namespace import (
+    array_namespace,
+    device,
+    is_array,
+    namespace_key,
+    to_numpy,
+)
+from numopt._estimator.sklearn_compat import (
+    check_sample_weight,
+    get_namespace_and_device,
+    move_to,
+)
 from numopt.typing import Array
 
 __all__ = ["check_weights", "median_cost"]
 
 
 def check_weights(name: str, weight: Any, X: Array) -> Array | None:
-    """Check weights and scale them to total 1."""
+    """Check weights, take them to the library and device of X, scale them to total 1."""
     if weight is None:
         return None
+    if is_array(weight):
+        xp, _, where = get_namespace_and_device(X)
+        weight = move_to(weight, xp=xp, device=where)
     if namespace_key(array_namespace(X)) == "numpy":
         # scikit-learn's checks expect its own messages for wrong shapes and dtypes.
         weight = check_sample_weight(weight, X, dtype=X.dtype)

@@ -10,7 +10,7 @@ import numpy as np
 
 from numopt._kernels.dispatch import sequential_kernel
 
-__all__ = ["sparse_hessian_product", "sparse_response"]
+__all__ = ["sparse_hessian_product", "sparse_response", "sparse_sweep"]
 
 _CPU = "numopt.ot._kernels_cpu.sparse"
 
@@ -36,8 +36,21 @@ sparse_hessian_product = sequential_kernel(
 )
 
 
-@sparse_response.example
-def _(rng, _, size):
+sparse_sweep = sequential_kernel(
+    "sparse_sweep",
+    """Best columns, one after the other, where missed rows are charged for.
+
+    (alpha, cost_t, b, reg, penalty, missing, index, mass, size) -> missing (n,). Column
+    j, kept as in ``sparse_response`` and replaced in turn, minimises
+    ``<t, M_j - alpha> + reg / 2 |t|^2 + penalty / 2 |missing_j - t|^2`` where
+    ``missing_j`` is what the other columns leave of the row sums.
+    """,
+    numpy=f"{_CPU}:sparse_sweep",
+)
+
+
+def _example(rng, size):
+    """Potentials, costs, weights and the buffers of the columns."""
     n, m = size // 2 + 1, size
     cost_t = rng.random((m, n))
     width = min(3, n)
@@ -47,7 +60,20 @@ def _(rng, _, size):
         np.zeros(m, np.int32),
         np.zeros(m),
     )
-    return rng.random(n), cost_t, rng.random(m) + 0.1, 0.5, *buffers
+    return rng.random(n), cost_t, rng.random(m) + 0.1, buffers
+
+
+@sparse_response.example
+def _(rng, _, size):
+    alpha, cost_t, b, buffers = _example(rng, size)
+    return alpha, cost_t, b, 0.5, *buffers
+
+
+@sparse_sweep.example
+def _(rng, _, size):
+    alpha, cost_t, b, (index, mass, count, _) = _example(rng, size)
+    missing = np.full(alpha.size, b.sum() / alpha.size)
+    return alpha, cost_t, b, 0.5, 0.2, missing, index, mass, count
 
 
 @sparse_hessian_product.example

@@ -52,6 +52,38 @@ def _threshold(values, size, total):
 
 
 @jit_kernel
+def _respond(alpha, cost, total_mass, reg, k, gap, where, out_index, out_mass):
+    """Best column of at most k nonzeros; returns their number and the maximum."""
+    n, total = alpha.size, reg * total_mass
+    top = alpha[0] - cost[0]
+    for i in range(n):
+        top = max(top, alpha[i] - cost[i])
+    # The threshold is at least top - total: nothing below can be positive.
+    # Branch-free: write every entry, advance past those that stay.
+    size = np.uintp(0)
+    for i in range(n):
+        below = (alpha[i] - top) - cost[i]
+        gap[size] = below
+        where[size] = i
+        size += np.uintp(below > -total)
+    if size > k:
+        _largest_first(gap, where, np.intp(size), k)
+        size = np.uintp(k)
+    tau = _threshold(gap, np.intp(size), total) if size > 0 else -total
+    value = top * total_mass
+    kept = 0
+    for q in range(np.intp(size)):
+        excess = gap[q] - tau
+        if excess > 0:
+            mass = excess / reg
+            value += mass * (gap[q] - 0.5 * excess)
+            out_index[kept] = where[q]
+            out_mass[kept] = mass
+            kept += 1
+    return kept, value
+
+
+@jit_kernel
 def _sparse_response(
     alpha,
     cost_t,
@@ -71,35 +103,33 @@ def _sparse_response(
     gap = np.empty(n + 1, alpha.dtype)
     where = np.empty(n + 1, np.int32)
     for j in range(lo, hi):
-        cost, total = cost_t[j], reg * b[j]
-        top = alpha[0] - cost[0]
-        for i in range(n):
-            top = max(top, alpha[i] - cost[i])
-        # The threshold is at least top - total: nothing below can be positive.
-        # Branch-free: write every entry, advance past those that stay.
-        size = np.uintp(0)
-        for i in range(n):
-            below = (alpha[i] - top) - cost[i]
-            gap[size] = below
-            where[size] = i
-            size += np.uintp(below > -total)
-        if size > k:
-            _largest_first(gap, where, np.intp(size), k)
-            size = np.uintp(k)
-        tau = _threshold(gap, np.intp(size), total) if size > 0 else -total
-        value = top * b[j]
-        kept = 0
-        for q in range(np.intp(size)):
-            excess = gap[q] - tau
-            if excess > 0:
-                mass = excess / reg
-                value += mass * (gap[q] - 0.5 * excess)
-                rows[where[q]] += mass
-                out_index[j, kept] = where[q]
-                out_mass[j, kept] = mass
-                kept += 1
+        index, mass = out_index[j], out_mass[j]
+        kept, value = _respond(alpha, cost_t[j], b[j], reg, k, gap, where, index, mass)
+        for q in range(kept):
+            rows[index[q]] += mass[q]
         out_size[j] = kept
         out_value[j] = value
+
+
+@jit_kernel
+def _sparse_sweep(
+    alpha, cost_t, b, reg, penalty, missing, out_index, out_mass, out_size
+):
+    n, k = alpha.size, out_index.shape[1]
+    gap = np.empty(n + 1, alpha.dtype)
+    where = np.empty(n + 1, np.int32)
+    price = np.empty(n, alpha.dtype)
+    for j in range(b.size):
+        index, mass = out_index[j], out_mass[j]
+        for q in range(out_size[j]):
+            missing[index[q]] += mass[q]
+        for i in range(n):
+            price[i] = alpha[i] + penalty * missing[i]
+        out_size[j], _ = _respond(
+            price, cost_t[j], b[j], reg + penalty, k, gap, where, index, mass
+        )
+        for q in range(out_size[j]):
+            missing[index[q]] -= mass[q]
 
 
 @jit_kernel
@@ -134,3 +164,10 @@ def sparse_hessian_product(index, size, x):
     return reduce_blocks(
         _sparse_hessian_product, size.size, args, 4 * int(size.sum()), shape=x.shape
     )
+
+
+def sparse_sweep(alpha, cost_t, b, reg, penalty, missing, index, mass, size):
+    """Best sparse columns, one after the other; returns the rows' missing mass."""
+    missing = missing.copy()
+    _sparse_sweep(alpha, cost_t, b, reg, penalty, missing, index, mass, size)
+    return missing

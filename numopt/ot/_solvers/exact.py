@@ -12,6 +12,7 @@ from numopt._iterate.result import SolverResult
 from numopt._iterate.stopping import Stop, warn_not_converged
 from numopt.exceptions import InfeasibleError
 from numopt.ot._problem import CoreProblem, TransportProblem
+from numopt.ot._solvers.programs import transport_program
 from numopt.ot._solvers.reduction import (
     host_arrays,
     like_input,
@@ -315,40 +316,15 @@ def _linear_program(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Return masses of the entries, dual potentials, and the mass that has no place.
 
-    Mass may be left over on both sides at a cost that no optimal plan pays, so the
-    program is feasible whatever the entries are.
+    What is left over is charged more than an optimal plan pays.
     """
-    from scipy.optimize import linprog
-    from scipy.sparse import csc_array, eye_array, hstack
-
     n, m = problem.M.shape
     rows, columns = np.divmod(entries, m)
-    k = np.arange(entries.size)
-    ones = np.ones(entries.size)
-    moves = csc_array(
-        (np.r_[ones, ones], (np.r_[rows, n + columns], np.r_[k, k])),
-        shape=(n + m, entries.size),
-    )
-    # Units in which the mean weight and the range of the cost are one.
-    unit = problem.cost_range or 1.0
-    low = problem.M.min()
+    unit, low = problem.cost_range or 1.0, problem.M.min()
     cost = (problem.M.ravel()[entries] - low) / unit
-    left_over = np.full(n + m, 2.0 if problem.finite else float(n + m))
-    solved = linprog(
-        np.r_[cost, left_over],
-        A_eq=hstack([moves, eye_array(n + m)], format="csc"),
-        b_eq=n * np.r_[problem.a, problem.b],
-        method="highs",
-        options={
-            "primal_feasibility_tolerance": 1e-10,
-            "dual_feasibility_tolerance": 1e-10,
-        },
-    )
-    if solved.x is None:
-        raise RuntimeError(f"the linear program failed: {solved.message}")
-    mass, unmet = solved.x[: entries.size] / n, solved.x[entries.size :] / n
-    duals = unit * solved.eqlin.marginals
-    return np.maximum(mass, 0.0), duals[:n] + low, duals[n:], float(unmet.sum())
+    dear = 2.0 if problem.finite else float(n + m)
+    solved = transport_program(cost, rows, columns, problem.a, problem.b, dear)
+    return solved.mass, unit * solved.f + low, unit * solved.g, solved.unmet
 
 
 def _most_violated(problem: CoreProblem, f: np.ndarray, g: np.ndarray) -> np.ndarray:

@@ -170,8 +170,11 @@ def sparse_ot(
     decreasing ``reg``, and by semi-smooth Newton steps where its gradient is
     continuous. Its maximum bounds all feasible plans from below, but where the bound
     on the nonzeros is active it may lie at a kink, where no column response meets the
-    rows. The ``max_nz`` best entries of every column are then fixed, and the convex
-    problem on these is solved: if that is feasible, its plan meets both marginals and
+    rows. ``max_nz`` entries of every column are then fixed: those of descent, column
+    by column, on the augmented Lagrangian, where columns mind what the others leave of
+    the rows. Linear programs exchange entries until some plan on them meets the rows,
+    and the convex problem on these supports is solved. Its plan, or if that ascent
+    stalls the one of the last program, meets both marginals, and
     ``gap`` says how far from optimal it can be at most. ``max_nz=1`` has the dual of
     unregularised transport, up to ``reg / 2 |b|^2``.
 

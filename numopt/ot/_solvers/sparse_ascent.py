@@ -16,9 +16,14 @@ from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt._numerics.cg import cg
 from numopt._numerics.lbfgs import lbfgs
-from numopt.ot._kernels.sparse import sparse_hessian_product, sparse_response
+from numopt.ot._kernels.sparse import (
+    sparse_hessian_product,
+    sparse_response,
+    sparse_sweep,
+)
 from numopt.ot._problem import CoreProblem
 from numopt.ot._solvers.sinkhorn import sinkhorn
+from numopt.ot._solvers.sparse_supports import Supports, feasible_supports
 
 __all__ = ["SparseSolver"]
 
@@ -37,6 +42,8 @@ LAST_GAIN = 1e-12
 #: Newton steps start at this error.
 GATE = 0.1
 MAX_TRIALS, MAX_CG = 6, 500
+#: Sweeps that spread the columns, and the price of missed rows in units of ``reg``.
+SWEEPS, PENALTY = 30, 1.0
 
 
 class SemiDual:
@@ -58,16 +65,45 @@ class SemiDual:
         rows = sparse_response(alpha, self.cost_t, self.b, reg, *buffers)
         return float(self.a @ alpha - self.maxima.sum()), self.a - rows
 
+    def balanced_scores(self, alpha: np.ndarray, reg: float) -> np.ndarray:
+        """Scores (m, n) of the entries for columns that mind the rows of the others.
+
+        Where many responses are equally good, as at a kink of the semi-dual, all
+        columns ask for the same rows. Descent on the augmented Lagrangian, column by
+        column, spreads them.
+        """
+        self.evaluate(alpha, reg)
+        missing = self.a - np.bincount(
+            self.index[self._used], self.mass[self._used], self.a.size
+        )
+        buffers = (self.index, self.mass, self.size)
+        penalty = PENALTY * reg
+        for _ in range(SWEEPS):
+            missing = sparse_sweep(
+                alpha, self.cost_t, self.b, reg, penalty, missing, *buffers
+            )
+        self.n_passes += SWEEPS
+        scores = alpha + penalty * missing - self.cost_t
+        columns, slots = np.nonzero(self._used)
+        scores[columns, self.index[columns, slots]] += (
+            penalty * self.mass[columns, slots]
+        )
+        return scores
+
+    @property
+    def _used(self) -> np.ndarray:
+        """Mask (m, k) of the nonzeros."""
+        return np.arange(self.index.shape[1]) < self.size[:, None]
+
     def curvature(self) -> np.ndarray:
         """Diagonal of reg times minus the Hessian."""
-        used = np.arange(self.index.shape[1]) < self.size[:, None]
         weights = np.repeat(1.0 - 1.0 / np.maximum(self.size, 1), self.size)
-        return np.bincount(self.index[used], weights, self.a.size)
+        return np.bincount(self.index[self._used], weights, self.a.size)
 
     def plan(self) -> np.ndarray:
         """Dense plan (n, m) of the last evaluation."""
         plan = np.zeros((self.a.size, self.b.size))
-        columns, slot = np.nonzero(np.arange(self.index.shape[1]) < self.size[:, None])
+        columns, slot = np.nonzero(self._used)
         plan[self.index[columns, slot], columns] = self.mass[columns, slot]
         return plan
 
@@ -94,13 +130,18 @@ class _Point:
 
 @dataclasses.dataclass
 class _State:
-    """The point on the present semi-dual; the free one is kept for its bound."""
+    """The point on the present semi-dual; the free one is kept for its bound.
+
+    ``settled`` holds the masses found with the supports where these are the answer.
+    """
 
     dual: SemiDual
     reg: float
     point: _Point
     stage: str = "continuation"
     free: tuple[SemiDual, _Point] | None = None
+    supports: Supports | None = None
+    settled: Supports | None = None
     newton: bool = True
     looks: int = 0
     n_passes: int = 0
@@ -184,9 +225,12 @@ class SparseSolver(Solver[CoreProblem, _State]):
         return state.free is None and self.max_nz < state.point.alpha.size
 
     def _fix_supports(self, state: _State) -> None:
-        """Keep the best entries of every column only; stop if that was done before."""
+        """Keep few entries of every column; where that was done, settle or stop."""
         dual, alpha = state.dual, state.point.alpha
         if not self._can_fix(state):
+            if state.supports is not None and state.supports.feasible:
+                state.settled = state.supports
+                return
             state.stopped = Stop(
                 "stalled",
                 f"columns of {self.max_nz} nonzeros miss the rows by "
@@ -194,22 +238,27 @@ class SparseSolver(Solver[CoreProblem, _State]):
             )
             return
         state.free = dual, state.point
-        score = alpha - dual.cost_t
-        best = np.argpartition(-score, self.max_nz - 1, axis=1)[:, : self.max_nz]
-        cost_t = np.full_like(score, math.inf)
-        kept = np.take_along_axis(dual.cost_t, best, 1)
-        np.put_along_axis(cost_t, best, kept, 1)
-        state.n_passes += dual.n_passes
+        scores = dual.balanced_scores(alpha, state.reg)
+        found = feasible_supports(scores, dual.a, dual.b, self.max_nz)
+        state.supports = found
+        cost_t = np.full_like(dual.cost_t, math.inf)
+        kept = np.take_along_axis(dual.cost_t, found.index, 1)
+        np.put_along_axis(cost_t, found.index, kept, 1)
+        state.n_passes += dual.n_passes + found.rounds
         state.dual = SemiDual(cost_t, dual.a, dual.b, self.max_nz)
         state.point = _Point(alpha, *state.dual.evaluate(alpha, state.reg))
         state.stage, state.looks = "fixed supports", 0
 
     def measure(self, problem: CoreProblem, state: _State) -> dict[str, Any]:
         """Return dual value and error; before the last reg the error counts as 2."""
-        last = state.stage != "continuation"
+        error = state.point.error
+        if state.settled is not None:
+            error = state.settled.unmet
+        elif state.stage == "continuation":
+            error = max(2.0, error)
         return {
             "objective": state.point.value,
-            "residual": state.point.error if last else max(2.0, state.point.error),
+            "residual": error,
             "n_iter": state.passes,
             "reg": state.reg,
             "stage": state.stage,
@@ -232,6 +281,8 @@ class SparseSolver(Solver[CoreProblem, _State]):
         if state.free is not None and state.point.error < np.abs(gradient).sum():
             state.dual.evaluate(state.point.alpha, reg)
             plan = state.dual.plan()
+        if state.settled is not None:
+            plan = state.settled.plan(problem.a.size)
         return {
             "plan": plan,
             "f": point.alpha,

@@ -117,7 +117,6 @@ def _solve(
 def _exchanged(
     excess: np.ndarray,
     found: Supports,
-    program: Program,
     tried: set[tuple[int, int, int]],
 ) -> np.ndarray | None:
     """Supports with entries that the prices ask for; None where they ask for none."""

@@ -24,7 +24,7 @@ __all__ = ["check_weights", "median_cost"]
 
 
 def check_weights(name: str, weight: Any, X: Array) -> Array | None:
-    """Check weights, take them to the library and device of X, scale them to total 1."""
+    """Check weights and scale them to total 1, in the library and on the device of X."""
     if weight is None:
         return None
     if is_array(weight):

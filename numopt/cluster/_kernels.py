@@ -218,9 +218,15 @@ def _dual_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any,
 
 @kernel(numpy="numopt.cluster._kernels_cpu.relaxation:filtered_ritz")
 def filtered_ritz(
-    A: Array, V: Array, low: float, cut: float, top: float, degree: int
+    A: Array,
+    V: Array,
+    low: float,
+    cut: float,
+    top: float,
+    degree: int,
+    centre: bool = True,
 ) -> tuple[Array, Array, Array]:
-    """Ritz pairs of ``J A J`` on filtered columns V, J = I - 11^T/n.
+    """Ritz pairs of ``J A J`` on filtered columns V, J = I - 11^T/n (or J = I).
 
     A Chebyshev polynomial damps the eigenvalues in [low, cut] and keeps the size of
     the component at ``top`` (Zhou, Saad, Tiago and Chelikowsky 2006); degree 0 takes V
@@ -228,10 +234,12 @@ def filtered_ritz(
     sum of ``v |v|`` nonnegative) and the norms of the residuals.
     """
     xp = array_namespace(A, V)
-    means = xp.mean(A, axis=1)
-    V = _filtered(A, means, V - xp.mean(V, axis=0), low, cut, top, degree)
-    Q, _ = xp.linalg.qr(V - xp.mean(V, axis=0))
-    Q = Q - xp.mean(Q, axis=0)
+    share = 1.0 if centre else 0.0
+    means = share * xp.mean(A, axis=1)
+    V = V - share * xp.mean(V, axis=0)
+    V = _filtered(A, means, V, low, cut, top, degree)
+    Q, _ = xp.linalg.qr(V - share * xp.mean(V, axis=0))
+    Q = Q - share * xp.mean(Q, axis=0)
     W = A @ Q - means @ Q
     H = xp.matrix_transpose(Q) @ W
     w, S = xp.linalg.eigh((H + xp.matrix_transpose(H)) / 2)

@@ -264,10 +264,13 @@ def _orthonormal(V):
 
 
 @jit_kernel
-def _filtered_ritz(A, V, low, cut, top, degree):
+def _filtered_ritz(A, V, low, cut, top, degree, centre):
     n, q = V.shape
-    means = A.sum(axis=1) / A.dtype.type(n)
-    _centre_columns(V)
+    if centre:
+        means = A.sum(axis=1) / A.dtype.type(n)
+        _centre_columns(V)
+    else:
+        means = np.zeros(n, A.dtype)
     half, middle = (cut - low) / 2, (cut + low) / 2
     after, before = np.empty_like(V), np.zeros_like(V)
     if degree > 0 and half > 0 and top > cut:
@@ -285,10 +288,12 @@ def _filtered_ritz(A, V, low, cut, top, degree):
                     after[i, j] = value - back * before[i, j]
             before, V, after = V, after, before
             sigma = ahead
-    _centre_columns(V)
+    if centre:
+        _centre_columns(V)
     Q = np.ascontiguousarray(_orthonormal(V))
-    # Columns that were nearly dependent have lost digits of this one.
-    _centre_columns(Q)
+    if centre:
+        # Columns that were nearly dependent have lost digits of this one.
+        _centre_columns(Q)
     _centred_product(A, means, Q, after)
     H = np.dot(Q.T, after)
     w, S = np.linalg.eigh((H + H.T) / 2)
@@ -308,8 +313,9 @@ def _filtered_ritz(A, V, low, cut, top, degree):
     return values, P, np.sqrt(residuals)
 
 
-def filtered_ritz(A, V, low, cut, top, degree):
+def filtered_ritz(A, V, low, cut, top, degree, centre=True):
     """The whole subspace step compiled: its products are small and many."""
     columns = np.array(V, order="C")
+    interval = float(low), float(cut), float(top)
     A = np.ascontiguousarray(A)
-    return _filtered_ritz(A, columns, float(low), float(cut), float(top), int(degree))
+    return _filtered_ritz(A, columns, *interval, int(degree), bool(centre))

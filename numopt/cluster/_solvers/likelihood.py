@@ -10,7 +10,8 @@ import numpy as np
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
-from numopt.cluster._solvers.spectral import EPS, leading_pairs
+from numopt.cluster._solvers.projection import FantopeProjection
+from numopt.cluster._solvers.spectral import EPS
 from numopt.typing import Array
 
 __all__ = [
@@ -22,9 +23,8 @@ __all__ = [
 ]
 
 ALPHA = 1.6
-#: Eigenpairs asked for at first, and beyond those that had a weight.
-FIRST_PAIRS = 8
-EXTRA_PAIRS = 3
+#: Error of a projection, in units of the smaller residual.
+INEXACTNESS = 0.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class GroupState:
     U: Array
     V: Array
     rho: float
-    size: int = FIRST_PAIRS
+    projections: list[FantopeProjection]
     primal: float = math.inf
     dual: float = math.inf
     steps: int = 0
@@ -104,7 +104,13 @@ class GroupSolver(Solver[GroupProblem, GroupState]):
         xp = array_namespace(problem.C)
         Z = xp.asarray(warm_start, device=device(problem.C))
         zero = xp.zeros_like(Z)
-        return GroupState(Z, Z, Z, zero, zero, 1.0)
+        rng = np.random.default_rng(0)
+        projections = [
+            # The largest row of a group spans what it starts from.
+            FantopeProjection(xp, 1, _heaviest_row(Z[k, :, :]), rng, centre=False)
+            for k in range(Z.shape[0])
+        ]
+        return GroupState(Z, Z, Z, zero, zero, 1.0, projections)
 
     def step(self, problem: GroupProblem, state: GroupState) -> GroupState:
         """Project every group on {PSD, tr = 1}, then split and couple."""
@@ -112,7 +118,7 @@ class GroupSolver(Solver[GroupProblem, GroupState]):
         K, n = problem.shape
         M = 0.5 * (state.Y - state.U + state.W - state.V)
         M = M + problem.C * (0.5 / (state.rho * problem.scale))
-        state.Z, state.size = _project_trace(M, state.size)
+        state.Z = self._project(state, M)
         Zy = ALPHA * state.Z + (1 - ALPHA) * state.Y
         Zw = ALPHA * state.Z + (1 - ALPHA) * state.W
         moved = Zy + state.U
@@ -131,6 +137,18 @@ class GroupSolver(Solver[GroupProblem, GroupState]):
         state.steps += 1
         self._balance(state)
         return state
+
+    def _project(self, state: GroupState, M: Array) -> Array:
+        """Every group on {PSD, tr = 1}, as exactly as the residuals ask for."""
+        xp, groups = array_namespace(M), []
+        accuracy = max(INEXACTNESS * min(state.primal, state.dual, 1.0), 1e-12)
+        for k, projection in enumerate(state.projections):
+            A = M[k, :, :]
+            projection.project(0.5 * (A + xp.matrix_transpose(A)), accuracy)
+            P, weights = projection.factor()
+            half = P * xp.sqrt(weights)[None, :]
+            groups.append(half @ xp.matrix_transpose(half))
+        return xp.stack(groups)
 
     def _balance(self, state: GroupState) -> None:
         """Scale rho so that both residuals fall together (He, Yang and Wang 2000)."""
@@ -163,37 +181,12 @@ class GroupSolver(Solver[GroupProblem, GroupState]):
         return {"Z": state.Z, "Y": state.Y, "upper_bound": upper}
 
 
-def _project_trace(M: Array, size: int) -> tuple[Array, int]:
-    """Projections on {PSD, tr Z = 1}: leading eigenvalues, on the simplex.
-
-    Returns as well how many eigenpairs the next, similar matrices should start with.
-    """
-    xp = array_namespace(M)
-    found = []
-    rank = 0
-    for k in range(M.shape[0]):
-        w, P, f = _simplex_pairs(M[k, :, :], size)
-        rank = max(rank, w.size)
-        root = xp.asarray(np.sqrt(f), device=device(M))
-        half = P[:, : w.size] * root[None, :]
-        found.append(half @ xp.matrix_transpose(half))
-    return xp.stack(found), rank + EXTRA_PAIRS
-
-
-def _simplex_pairs(A: Array, size: int) -> tuple[np.ndarray, Array, np.ndarray]:
-    """Leading eigenpairs of A that keep a weight when projected on the simplex."""
-    A, n = 0.5 * (A + array_namespace(A).matrix_transpose(A)), A.shape[0]
-    while True:
-        q = min(size, n)
-        w, P = leading_pairs(A, q)
-        host = to_numpy(w)
-        levels = (np.cumsum(host) - 1.0) / np.arange(1, q + 1)
-        active = int(np.sum(host > levels))
-        # The first value without a weight shows that no later one has any.
-        if active < q or q == n:
-            values = host[:active]
-            return values, P, values - levels[active - 1]
-        size = int(1.7 * size) + 2
+def _heaviest_row(Z: Array) -> Array:
+    """The row of the largest diagonal entry as a column, or a constant one."""
+    xp = array_namespace(Z)
+    i = int(xp.argmax(xp.linalg.diagonal(Z)))
+    column = Z[:, i : i + 1]
+    return column if float(Z[i, i]) > 0 else xp.ones_like(column)
 
 
 def dual_bound(problem: GroupProblem, state: GroupState) -> float:

@@ -66,14 +66,23 @@ class FantopeProjection:
     """
 
     def __init__(
-        self, xp: Namespace, trace: int, start: Array, rng: np.random.Generator
+        self,
+        xp: Namespace,
+        trace: int,
+        start: Array,
+        rng: np.random.Generator,
+        *,
+        centre: bool = True,
     ) -> None:
         n = start.shape[0]
+        self.centre = centre
         self.xp, self.n, self.trace, self.rng = xp, n, trace, rng
         self._ritz = _kernels.filtered_ritz.for_namespace(xp)
         self.P: Array = start
         self.w = self.f = np.zeros(0)
-        self.size = min(trace + 9, n - 1)
+        #: Most pairs there are.
+        self.most = n - 1 if centre else n
+        self.size = min(trace + 9, self.most)
         self.degree = 6
         self.low = 0.0
         self.calls = 0
@@ -98,7 +107,9 @@ class FantopeProjection:
         if self.P.dtype == xp.float64:
             return
         P = xp.astype(self.P, xp.float64)
-        self.P, _ = xp.linalg.qr(P - xp.mean(P, axis=0))
+        if self.centre:
+            P = P - xp.mean(P, axis=0)
+        self.P, _ = xp.linalg.qr(P)
 
     def project(self, A: Array, accuracy: float) -> None:
         """Set P, w and f for the symmetric matrix A to a given accuracy."""
@@ -106,21 +117,23 @@ class FantopeProjection:
         large = self.n > SMALL_ORDER and 4 * self.size < self.n
         if not (large and self._filtered(A, accuracy)):
             self._dense(A)
-        self.size = min(self.n - 1, max(self.trace + 4, int(1.2 * self.rank) + 5))
+        self.size = min(self.most, max(self.trace + 4, int(1.2 * self.rank) + 5))
 
     def _dense(self, A: Array) -> None:
         """A dense eigensolver for as many pairs as the weights need."""
         self.dense_calls += 1
-        C = centred(A)
-        # The ones vector is no candidate: its eigenvalue is sent far down.
-        C = C - 2 * float(self.xp.linalg.matrix_norm(C)) / self.n
+        C = A
+        if self.centre:
+            C = centred(A)
+            # The ones vector is no candidate: its eigenvalue is sent far down.
+            C = C - 2 * float(self.xp.linalg.matrix_norm(C)) / self.n
         while True:
             w, self.P = leading_pairs(C, self.size)
             self.w = to_numpy(w).astype(np.float64)
             theta, self.f = fantope_weights(self.w, self.trace)
-            if theta >= self.w[-1] or self.size == self.n - 1:
+            if theta >= self.w[-1] or self.size == self.most:
                 return
-            self.size = min(self.n - 1, int(1.7 * self.size) + 2)
+            self.size = min(self.most, int(1.7 * self.size) + 2)
 
     def _basis(self) -> Array:
         """The last vectors, cut or filled up with random ones to the present size."""
@@ -135,7 +148,7 @@ class FantopeProjection:
         """Filtered subspace iteration from the previous vectors; False: not enough."""
         P, w, rounds = self._basis(), self.w, ROUNDS
         if not w.size:
-            values, P, _ = self._ritz(A, P, 0.0, 0.0, 0.0, 0)
+            values, P, _ = self._ritz(A, P, 0.0, 0.0, 0.0, 0, self.centre)
             w, rounds = to_numpy(values), FIRST_ROUNDS
             self.w = w
         if self.low == 0.0 or self.calls % LOWEST_EVERY == 0:
@@ -144,8 +157,8 @@ class FantopeProjection:
         for turn in range(rounds):
             cut, top = float(w[min(w.size, P.shape[1]) - 1]), float(w[0])
             degree = min(self.degree, safe_degree(self.low, cut, top, eps))
-            values, P, residuals = self._ritz(A, P, self.low, cut, top, degree)
-            w, errors = ritz_numbers((values, P, residuals))
+            pairs = self._ritz(A, P, self.low, cut, top, degree, self.centre)
+            P, (w, errors) = pairs[1], ritz_numbers(pairs)
             theta, f = fantope_weights(w, self.trace)
             if theta < w[-1] or abs(float(np.sum(f)) - self.trace) > 1e-9 * self.trace:
                 return False
@@ -164,7 +177,8 @@ class FantopeProjection:
         v = self.rng.standard_normal((self.n, 1))
         v = xp.asarray(v, dtype=A.dtype, device=device(A))
         for _ in range(6):
-            v = v - xp.mean(v)
+            if self.centre:
+                v = v - xp.mean(v)
             v = v / xp.sqrt(xp.sum(v * v))
             u = A @ v
             value = float(xp.sum(u * v))

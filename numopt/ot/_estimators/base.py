@@ -24,7 +24,7 @@ __all__ = ["check_weights", "median_cost"]
 
 
 def check_weights(name: str, weight: Any, X: Array) -> Array | None:
-    """Check weights and scale them to total 1, in the library and on the device of X."""
+    """Check weights and scale them to total 1, on the library and device of X."""
     if weight is None:
         return None
     if is_array(weight):

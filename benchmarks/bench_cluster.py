@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks import peers
 from benchmarks.common import PeerBenchmark
-from numopt.cluster import kmeans_certificate, kmeans_sdp
+from numopt.cluster import kmeans_certificate, kmeans_sdp, nlr_kmeans
 from numopt.datasets import make_spherical_mixture
 
 
@@ -141,6 +141,109 @@ def solve_relaxation(name, accuracy=1e-4, n_init=3):
     )
 
 
+def relaxation(name, eps):
+    """A rigorous bound within 1e-4 of the relaxation, and SCS at eps."""
+    relaxation_value(name)
+    X, K = problem(name)
+    solver = scs_solver(X, K, eps)
+    return lambda: solve_relaxation(name), lambda: solver.solve(warm_start=False)
+
+
+def interior_point(name):
+    """The same, and Clarabel."""
+    relaxation_value(name)
+    data = problem(name)
+    peers.require("clarabel")
+    return lambda: solve_relaxation(name), lambda: clarabel_solver(*data).solve()
+
+
+def certificate(name):
+    """The closed-form certificate, and KMeans with ten restarts."""
+    from sklearn.cluster import KMeans
+
+    X, K = problem(name)
+    model = KMeans(K, n_init=10, random_state=0)
+    labels = model.fit(X).labels_
+    return (
+        lambda: kmeans_certificate(X, labels, method="lowrank"),
+        lambda: model.fit(X),
+    )
+
+
+PARTITIONS = {
+    "digits": ("load_digits", 10),
+    "wine": ("load_wine", 3),
+    "iris": ("load_iris", 3),
+    "breast cancer": ("load_breast_cancer", 2),
+}
+
+
+def partition(name):
+    """A partition with its certificate, and KMeans with twenty restarts."""
+    from sklearn import datasets
+    from sklearn.cluster import KMeans
+
+    loader, K = PARTITIONS[name]
+    X = getattr(datasets, loader)().data
+    model = KMeans(K, n_init=20, random_state=0)
+    options = {"method": "certificate", "return_membership": False}
+    return (
+        lambda: kmeans_sdp(X, K, random_state=0, **options),
+        lambda: model.fit(X),
+    )
+
+
+def factors(n):
+    """Nonnegative low-rank factors, and KMeans with ten restarts."""
+    from sklearn.cluster import KMeans
+
+    X, K = mixture(n, 8, 20, 8.0)
+    model = KMeans(K, n_init=10, random_state=0)
+    return (
+        lambda: nlr_kmeans(X, K, random_state=0, warn=False),
+        lambda: model.fit(X),
+    )
+
+
+def cases():
+    """Return the rows of the performance page."""
+    for eps in (1e-4, 1e-5):
+        for name in list(RELAXATIONS)[:4]:
+            yield peers.Case(
+                f"relaxation, {name}",
+                f"SCS, eps {eps:g}",
+                "scs",
+                lambda name=name, eps=eps: relaxation(name, eps),
+            )
+    name = "spherical n=50 D=5"
+    yield peers.Case(
+        f"relaxation, {name}",
+        "Clarabel",
+        "clarabel",
+        lambda: interior_point("spherical n=50 D=5"),
+    )
+    for name in CERTIFICATES:
+        yield peers.Case(
+            f"certificate, {name}",
+            "KMeans n_init=10",
+            "sklearn",
+            lambda name=name: certificate(name),
+        )
+    for name, (_, K) in PARTITIONS.items():
+        yield peers.Case(
+            f"partition and certificate, {name} K={K}",
+            "KMeans n_init=20",
+            "sklearn",
+            lambda name=name: partition(name),
+        )
+    yield peers.Case(
+        "low-rank factors, spherical n=2000 K=8",
+        "KMeans n_init=10",
+        "sklearn",
+        lambda: factors(2000),
+    )
+
+
 class Relaxation(PeerBenchmark):
     """Time to a bound within 1e-4 of the relaxation, over the solve time of SCS."""
 
@@ -148,10 +251,7 @@ class Relaxation(PeerBenchmark):
     param_names = ("data", "eps")
 
     def track_ratio_scs(self, data, eps):
-        return self.ratio(
-            lambda: solve_relaxation(data),
-            lambda: scs_solver(*problem(data), eps).solve(warm_start=False),
-        )
+        return self.ratio(*relaxation(data, eps))
 
 
 class Certificate(PeerBenchmark):
@@ -160,16 +260,8 @@ class Certificate(PeerBenchmark):
     params = [tuple(CERTIFICATES)]
     param_names = ("data",)
 
-    def setup(self, data):
-        cluster = peers.require("sklearn.cluster")
-        self.X, K = problem(data)
-        self.model = cluster.KMeans(K, n_init=10, random_state=0).fit(self.X)
-
     def track_ratio_sklearn(self, data):
-        return self.ratio(
-            lambda: kmeans_certificate(self.X, self.model.labels_, method="lowrank"),
-            lambda: self.model.fit(self.X),
-        )
+        return self.ratio(*certificate(data))
 
     def track_gap(self, data):
-        return kmeans_certificate(self.X, self.model.labels_, method="lowrank").gap
+        return certificate(data)[0]().gap

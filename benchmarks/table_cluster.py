@@ -5,6 +5,7 @@ import argparse
 import json
 import statistics
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ import numpy as np
 from benchmarks import bench_cluster as bench
 from benchmarks import experiments_cluster as experiments
 from benchmarks import peers
-from benchmarks.table import save
-from numopt.cluster import kmeans_certificate, kmeans_sdp, nlr_kmeans
+from benchmarks.table import measure, save, select
+from numopt.cluster import kmeans_certificate, kmeans_sdp
 
 
 def seconds(run):
@@ -23,85 +24,55 @@ def seconds(run):
     return time.process_time() - start
 
 
-def median(ratios):
-    """The ratio ours/peer and half its range relative to it."""
-    ratio = statistics.median(ratios)
-    spread = 0.5 * (max(ratios) - min(ratios)) / ratio
-    return {"ratio": float(f"{ratio:.3g}"), "spread": float(f"{spread:.2g}")}
+def cases(workloads=None):
+    """The rows that are measured in pairs, as those of the other families."""
+    for case in select("cluster", workloads=workloads):
+        yield measure(case, num_threads=1, max_seconds=20.0)
 
 
-def alternate(ours, peer, pairs):
-    """Ratios of CPU times, ours and the peer's in turn."""
-    return median([seconds(ours) / seconds(peer) for _ in range(pairs)])
+def gaps():
+    """What the closed form leaves open."""
+    for name in bench.CERTIFICATES:
+        gap = bench.certificate(name)[0]().gap
+        yield {"workload": f"certificate, {name}", "gap": float(f"{gap:.2g}")}
 
 
-def certificate(pairs=3, cases=tuple(bench.CERTIFICATES)):
-    """The closed-form certificate against ten restarts of KMeans."""
-    from sklearn.cluster import KMeans
-
-    for name in cases:
-        X, K = bench.problem(name)
-        model = KMeans(K, n_init=10, random_state=0).fit(X)
-        labels = model.labels_
-
-        def ours(X=X, labels=labels):
-            return kmeans_certificate(X, labels, method="lowrank")
-
-        gap = ours().gap
+def million():
+    """The certificate of a million rows, once, and its memory."""
+    for name in bench.LARGE:
+        ours, peer = bench.certificate(name)
+        gap = ours().gap  # compiles
+        taken = seconds(ours)
+        tracemalloc.start()
+        ours()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
         yield {
             "workload": f"certificate, {name}",
             "peer": "KMeans n_init=10",
             "version": peers.version("sklearn"),
-            **alternate(ours, lambda model=model, X=X: model.fit(X), pairs),
+            "ratio": float(f"{taken / seconds(peer):.3g}"),
+            "spread": None,
             "gap": float(f"{gap:.2g}"),
+            "memory over that of the data": float(
+                f"{peak / bench.problem(name)[0].nbytes:.2g}"
+            ),
         }
-
-
-def million():
-    """The certificate of a million rows, once."""
-    yield from certificate(1, tuple(bench.LARGE))
-
-
-def relaxation(pairs=5):
-    """A rigorous bound within 1e-4 of the relaxation against SCS."""
-    for eps in (1e-4, 1e-5):
-        for name in list(bench.RELAXATIONS)[:4]:
-            result = bench.solve_relaxation(name)
-            X, K = bench.problem(name)
-
-            def peer(X=X, K=K, eps=eps):
-                solver = bench.scs_solver(X, K, eps)
-                return seconds(lambda: solver.solve(warm_start=False))
-
-            ratios = [
-                seconds(lambda name=name: bench.solve_relaxation(name)) / peer()
-                for _ in range(pairs)
-            ]
-            yield {
-                "workload": f"relaxation, {name}",
-                "peer": f"SCS, eps {eps:g}",
-                "version": peers.version("scs"),
-                **median(ratios),
-                "iterations": result.n_iter,
-            }
 
 
 def interior_point():
     """The same at small orders against an interior-point method."""
-    for name, pairs in (("spherical n=50 D=5", 3), ("spherical n=100 D=5", 1)):
-        bench.solve_relaxation(name)
-        solver = bench.clarabel_solver(*bench.problem(name))
-        peer = seconds(solver.solve)
-        ours = [
-            seconds(lambda name=name: bench.solve_relaxation(name))
-            for _ in range(3 * pairs)
-        ]
-        yield {
-            "workload": f"relaxation, {name}",
-            "peer": "Clarabel",
-            "version": peers.version("clarabel"),
-            **median([one / peer for one in ours]),
-        }
+    name = "spherical n=100 D=5"
+    ours, peer = bench.interior_point(name)
+    ours()
+    taken = statistics.median(seconds(ours) for _ in range(5))
+    yield {
+        "workload": f"relaxation, {name}",
+        "peer": "Clarabel",
+        "version": peers.version("clarabel"),
+        "ratio": float(f"{taken / seconds(peer):.3g}"),
+        "spread": None,
+    }
 
 
 def admm():
@@ -121,40 +92,6 @@ def admm():
             "workload": f"gap after {iterations} iterations, spherical n=1000 D=6",
             "closed form": float(f"{start.gap:.2g}"),
             "gap": float(f"{result.gap:.2g}"),
-        }
-
-
-def primal(pairs=3):
-    """The partition alone against twenty restarts of KMeans."""
-    from sklearn.cluster import KMeans
-    from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-
-    loaders = {
-        "digits": (load_digits, 10),
-        "wine": (load_wine, 3),
-        "iris": (load_iris, 3),
-        "breast cancer": (load_breast_cancer, 2),
-    }
-    for name, (load, K) in loaders.items():
-        X = load().data
-        model = KMeans(K, n_init=20, random_state=0)
-
-        def ours(X=X, K=K):
-            return kmeans_sdp(
-                X,
-                K,
-                method="certificate",
-                return_membership=False,
-                random_state=0,
-            )
-
-        excess = ours().inertia / model.fit(X).inertia_ - 1
-        yield {
-            "workload": f"partition and certificate, {name} K={K}",
-            "peer": "KMeans n_init=20",
-            "version": peers.version("sklearn"),
-            **alternate(ours, lambda model=model, X=X: model.fit(X), pairs),
-            "inertia above the peer's": float(f"{excess:.2g}"),
         }
 
 
@@ -189,26 +126,6 @@ def scale(orders=(600, 3000)):
         }
 
 
-def lowrank():
-    """Nonnegative low-rank factors against ten restarts of KMeans."""
-    from sklearn.cluster import KMeans
-
-    X, K = bench.mixture(20_000, 8, 20, 8.0)
-    model = KMeans(K, n_init=10, random_state=0)
-    peer = seconds(lambda: model.fit(X))
-    start = time.process_time()
-    result = nlr_kmeans(X, K, random_state=0, warn=False)
-    ours = time.process_time() - start
-    yield {
-        "workload": "low-rank factors, spherical n=20000 K=8",
-        "peer": "KMeans n_init=10",
-        "version": peers.version("sklearn"),
-        "ratio": float(f"{ours / peer:.3g}"),
-        "spread": None,
-        "inertia above the peer's": float(f"{result.inertia / model.inertia_ - 1:.2g}"),
-    }
-
-
 def unequal():
     """Clusters of unequal shapes, rotated and (as a control) not."""
     for rotate in (True, False):
@@ -218,17 +135,7 @@ def unequal():
 
 GROUPS = {
     one.__name__: one
-    for one in (
-        certificate,
-        million,
-        relaxation,
-        interior_point,
-        admm,
-        primal,
-        scale,
-        lowrank,
-        unequal,
-    )
+    for one in (cases, gaps, million, interior_point, admm, scale, unequal)
 }
 GROUPS["recovery"] = experiments.recovery
 
@@ -237,20 +144,24 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table_cluster")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     parser.add_argument("--groups", nargs="*", default=tuple(GROUPS), choices=GROUPS)
+    parser.add_argument("--cases", nargs="*", help="beginnings of workload names")
     options = parser.parse_args()
     path = options.out / "cluster.json"
     stored = json.loads(path.read_text()) if path.exists() else {}
-    kept = stored.get("rows", []) + stored.get("experiments", [])
+    kept = {
+        (row["workload"], row.get("peer")): row
+        for row in stored.get("rows", []) + stored.get("experiments", [])
+    }
     with peers.threads(1):
         for group in options.groups:
-            kept = [row for row in kept if row.get("group") != group]
-            for row in GROUPS[group]():
-                kept.append({"group": group, **row})
-                print(kept[-1], flush=True)
+            given = {"workloads": options.cases} if group == "cases" else {}
+            for row in GROUPS[group](**given):
+                kept[row["workload"], row.get("peer")] = {"group": group, **row}
+                print(row, flush=True)
                 save(
                     path,
-                    (row for row in kept if "ratio" in row),
-                    experiments=[row for row in kept if "ratio" not in row],
+                    (row for row in kept.values() if "ratio" in row),
+                    experiments=[row for row in kept.values() if "ratio" not in row],
                 )
 
 

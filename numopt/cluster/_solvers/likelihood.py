@@ -24,7 +24,7 @@ __all__ = [
 
 ALPHA = 1.6
 #: Error of a projection, in units of the smaller residual.
-INEXACTNESS = 0.1
+INEXACTNESS = 0.3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ __all__ = [
 COVARIANCE_TYPES = ("full", "diag", "spherical", "tied")
 EM_STEPS = 200
 EM_TOL = 1e-5
-SHORT_STEPS = 20
+SHORT_STEPS = 10
 
 
 def regularisation(X: np.ndarray, reg_covar: float) -> float:

@@ -17,7 +17,11 @@ __getattr__, __dir__, __all__ = attach(
         ),
         "_convergence": ("ConvergenceDisplay",),
         "_coordinate": ("BlockRulesDisplay", "PathDisplay"),
-        "_dmmv": ("FrequencyResponseDisplay", "ResidualProfileDisplay"),
+        "_dmmv": (
+            "FrequencyResponseDisplay",
+            "ReconstructionDisplay",
+            "ResidualProfileDisplay",
+        ),
         "_sbl": ("EvidenceDisplay", "RelevanceDisplay"),
         "_transport": ("TransportPlanDisplay",),
     },
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from numopt.plotting._coordinate import BlockRulesDisplay, PathDisplay
     from numopt.plotting._dmmv import (
         FrequencyResponseDisplay,
+        ReconstructionDisplay,
         ResidualProfileDisplay,
     )
     from numopt.plotting._sbl import EvidenceDisplay, RelevanceDisplay

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Frequency responses of integer filters, and sorted residuals of min-max problems."""
+"""Frequency responses of integer filters, sorted residuals, reconstructed images."""
 
 from typing import Any, Self
 
@@ -7,7 +7,11 @@ import numpy as np
 
 from numopt.plotting._axes import figure_and_axes
 
-__all__ = ["FrequencyResponseDisplay", "ResidualProfileDisplay"]
+__all__ = [
+    "FrequencyResponseDisplay",
+    "ReconstructionDisplay",
+    "ResidualProfileDisplay",
+]
 
 #: Points a tap that are drawn.
 DENSITY = 16
@@ -217,4 +221,87 @@ class ResidualProfileDisplay:
         self.ax_.set_xlabel("row, by size")
         self.ax_.set_ylabel("absolute residual")
         self.ax_.set_ylim(bottom=0)
+        return self
+
+
+class ReconstructionDisplay:
+    """An image of few levels, with the pixels that differ from the true one.
+
+    Parameters
+    ----------
+    image : ndarray of shape (rows, columns)
+        Reconstruction.
+    truth : ndarray of shape (rows, columns), default=None
+        True image, where it is known.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes drawn on.
+    figure_ : matplotlib Figure
+        Figure of the axes.
+    image_ : AxesImage
+        The reconstruction.
+    wrong_ : PathCollection or None
+        Marks of the pixels that differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numopt.plotting import ReconstructionDisplay
+    >>> display = ReconstructionDisplay(np.eye(3), truth=np.ones((3, 3))).plot()
+    >>> len(display.wrong_.get_offsets())
+    6
+    """
+
+    def __init__(self, image: np.ndarray, truth: np.ndarray | None = None) -> None:
+        self.image = np.asarray(image)
+        self.truth = None if truth is None else np.asarray(truth)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, truth: Any = None, ax: Any = None, **image_kw: Any
+    ) -> Self:
+        """Draw the reconstruction of an estimator.
+
+        Parameters
+        ----------
+        estimator : DiscreteTomography
+            Fitted estimator.
+        truth : array-like of shape (rows, columns), default=None
+            True image.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **image_kw : dict
+            Passed to matplotlib's imshow.
+
+        Returns
+        -------
+        ReconstructionDisplay
+            The display, drawn.
+        """
+        return cls(estimator.image_, truth).plot(ax=ax, **image_kw)
+
+    def plot(self, ax: Any = None, **image_kw: Any) -> Self:
+        """Draw the image and mark wrong pixels.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **image_kw : dict
+            Passed to matplotlib's imshow.
+
+        Returns
+        -------
+        ReconstructionDisplay
+            The display itself.
+        """
+        self.figure_, self.ax_ = figure_and_axes(ax)
+        self.image_ = self.ax_.imshow(self.image, **{"cmap": "gray", **image_kw})
+        self.wrong_ = None
+        if self.truth is not None:
+            rows, columns = np.nonzero(self.image != self.truth)
+            self.wrong_ = self.ax_.scatter(columns, rows, marker="x", color="tab:red")
+        self.ax_.set_axis_off()
         return self

@@ -36,7 +36,7 @@ LOWEST_EXPONENT = 3
 ANNEAL_WORK = 60_000_000
 SPARSE_PASSES, HOT_SPARSE = 8, 0.5
 #: How far the target of a K-best search lies between the relaxed response and the
-#: right-hand side, in turn; the first is where the l2 norm of a rounding error is least.
+#: right-hand side, in turn.
 SHARES = (0.0, 0.3)
 #: Searches after which row weights start anew, their growth in turn, and their range.
 CHAIN = 10

@@ -58,14 +58,15 @@ def test_distance_bound_holds_for_all_solvers(name, solver):
 def test_bounds_contain_the_truth(name, seed, digits):
     problem = PROBLEMS[name]
     theta = near_start(problem, seed)
-    exact = bl.hypergradient(problem, theta, tol=1e-11, solver="newton-cg")
+    exact = bl.hypergradient(problem, theta, tol=1e-7, solver="newton-cg")
     loose = bl.hypergradient(problem, theta, tol=10.0**-digits)
     # Of fields of experts the value is certified, the gradient's error estimated.
     assert loose.certified == (not name.startswith("foe"))
-    slack = 1e-10 * (1 + abs(exact.value))
-    assert abs(loose.value - exact.value) <= loose.value_bound + slack
+    rounding = 1e-12 * (1 + abs(exact.value))
+    error = abs(loose.value - exact.value)
+    assert error <= loose.value_bound + exact.value_bound + rounding
     error = np.linalg.norm(loose.gradient - exact.gradient)
-    assert error <= loose.gradient_bound + 1e-8
+    assert error <= loose.gradient_bound + exact.gradient_bound + rounding
 
 
 def test_bound_is_sharp_for_quadratics():
@@ -113,14 +114,16 @@ def test_user_levels_without_constants_are_estimates(name):
 
 
 @pytest.mark.parametrize("name", ["ridge", "logistic"])
-def test_estimated_accuracy_takes_no_more_work(name):
+def test_estimated_accuracy_finds_the_same_minimum(name):
+    # The gradient is not flat at the minimum, or a bound holds it: gtol decides alone.
     problem = PROBLEMS[name]
+    options = {"gtol": 1e-6, "ftol": 0.0, "warn": False, "solver": "newton-cg"}
     results = [
-        bl.maid(problem, problem.theta0, accuracy=kind, warn=False, solver="newton-cg")
+        bl.maid(problem, problem.theta0, accuracy=kind, **options)
         for kind in ("certified", "estimate")
     ]
     assert [one.certified for one in results] == [True, False]
-    assert results[1].value == pytest.approx(results[0].value, rel=1e-3)
+    assert results[1].value == pytest.approx(results[0].value, rel=1e-4)
 
 
 def test_residuals_of_the_given_adjoint_are_measured():

@@ -86,20 +86,25 @@ def test_blur_is_a_convolution(rng):
     assert np.sum(u * product) <= fidelity.lipschitz * np.sum(u * u)
 
 
-def test_array_libraries(backend):
+@pytest.mark.parametrize("options", [{}, {"blur": BLUR, "ridge": 0.1}])
+def test_array_libraries(backend, options, rng):
     noisy, clean = photograph(9, 8)
-    for options in ({}, {"blur": BLUR, "ridge": 0.1}):
-        desired = bl.FoEDenoisingProblem(noisy, clean, 2, 3, **options)
-        problem = bl.FoEDenoisingProblem(*backend.arrays(noisy, clean), 2, 3, **options)
-        one, two = (
-            bl.hypergradient(p, p.theta0, tol=1e-6, solver="newton-cg")
-            for p in (desired, problem)
-        )
-        scale = np.max(np.abs(one.gradient))
-        np.testing.assert_allclose(to_numpy(two.x), one.x, atol=1e-8)
-        np.testing.assert_allclose(
-            to_numpy(two.gradient), one.gradient, atol=1e-6 * scale
-        )
+    desired = bl.FoEDenoisingProblem(noisy, clean, 2, 3, **options)
+    problem = bl.FoEDenoisingProblem(*backend.arrays(noisy, clean), 2, 3, **options)
+    x, q = rng.normal(size=(2, 1, 9, 8))
+    results = []
+    for p, (point, adjoint) in ((desired, (x, q)), (problem, backend.arrays(x, q))):
+        lower, theta = p.lower, p.theta0
+        value, grad = lower.value_grad(point, theta)
+        arrays = grad, lower.hessian(point, theta)(adjoint)
+        arrays = *arrays, lower.cross_vjp(point, theta, adjoint)
+        variation = lower.hessian_variation(point, theta, adjoint, 0.1)
+        results.append([value, variation, *map(to_numpy, arrays)])
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-12 * np.max(np.abs(one)), rtol=0)
+    found = bl.solve_lower(problem, problem.theta0, tol=0.1, solver="agd")
+    exact = bl.solve_lower(desired, desired.theta0, tol=1e-8)
+    assert np.linalg.norm(to_numpy(found.x) - exact.x) <= found.error_bound + 1e-8
 
 
 def test_threads_change_no_bit():

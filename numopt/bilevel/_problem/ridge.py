@@ -42,10 +42,11 @@ class RidgeLower:
         self._constant = dot(y, y)
         self._top = spectral_bound(X, self._gram)
         self._kernels = self._block_kernels(groups) if self.wide else None
+        self._eye = xp.eye(min(X.shape), dtype=X.dtype, device=device(X))
         self._at: Any = None
         self._factored: Any = None
 
-    def _block_kernels(self, groups: np.ndarray) -> list[Array] | None:
+    def _block_kernels(self, groups: np.ndarray) -> Array | None:
         """``X_b X_b^T`` of each block, where they fit."""
         xp, n = array_namespace(self.X), self.X.shape[0]
         if self.n_groups * n * n > STORED_KERNELS or self.n_groups > n // 2:
@@ -55,7 +56,7 @@ class RidgeLower:
             columns = xp.asarray(np.flatnonzero(groups == g), device=device(self.X))
             block = xp.take(self.X, columns, axis=1)
             made.append(block @ xp.matrix_transpose(block))
-        return made
+        return xp.stack(made)
 
     def penalties(self, theta: Array) -> Array:
         """``exp(theta)`` per feature, as a column."""
@@ -93,15 +94,7 @@ class RidgeLower:
         return self._factored
 
     def _primal(self, theta: Array) -> Callable[[Array], Array]:
-        penalty, gram = self.penalties(theta), self._gram
-        xp = array_namespace(self.X)
-        if isinstance(gram, np.ndarray):
-            H = gram.copy()
-            H.flat[:: H.shape[0] + 1] += penalty[:, 0]
-        else:
-            eye = xp.eye(penalty.shape[0], dtype=penalty.dtype, device=device(self.X))
-            H = gram + eye * penalty
-        low = cho_factor(H)
+        low = cho_factor(self._gram + self._eye * self.penalties(theta))
         return lambda b: cho_solve(low, b)
 
     def _dual(self, theta: Array) -> Callable[[Array], Array]:
@@ -112,12 +105,8 @@ class RidgeLower:
         if self._kernels is None:
             K = (X * xp.matrix_transpose(inverse)) @ Xt
         else:
-            scales = xp.exp(-theta)
-            K = self._kernels[0] * scales[0]
-            for g in range(1, self.n_groups):
-                K = K + self._kernels[g] * scales[g]
-        K = xp.astype(K, X.dtype) + xp.eye(X.shape[0], dtype=X.dtype, device=device(X))
-        low = cho_factor(K)
+            K = xp.tensordot(xp.astype(xp.exp(-theta), X.dtype), self._kernels, axes=1)
+        low = cho_factor(K + self._eye)
 
         def solve(b: Array) -> Array:
             scaled = inverse * b

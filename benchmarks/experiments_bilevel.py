@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bilevel experiments that count work and errors: what the ratios cannot show."""
+
+import numpy as np
+
+from benchmarks import bench_bilevel as bench
+
+#: Seeds of the quadratic problem that no setting was chosen on.
+FRESH = tuple(range(200, 220))
+PHOTOGRAPHS = {
+    "camera, astronaut, coffee, cat, brick": (
+        "camera", "astronaut", "coffee", "cat", "brick",
+    ),
+    "coins, moon, rocket, page, clock": ("coins", "moon", "rocket", "page", "clock"),
+}  # fmt: skip
+
+
+def work(result):
+    """Lower gradients and Hessian products."""
+    return result.n_lower_grad + result.n_hvp
+
+
+def ridge_loss(X, y, groups, alphas, n_folds=5):
+    """Cross-validated half mean squared error of penalties per block."""
+    from sklearn.model_selection import KFold
+
+    losses = []
+    for train, test in KFold(n_folds).split(X):
+        centre, level = X[train].mean(axis=0), y[train].mean()
+        A = X[train] - centre
+        H = A.T @ A + np.diag(np.asarray(alphas)[groups])
+        w = np.linalg.solve(H, A.T @ (y[train] - level))
+        error = y[test] - level - (X[test] - centre) @ w
+        losses.append(0.5 * np.mean(error**2))
+    return float(np.mean(losses))
+
+
+def quadratic():
+    """Work to two gaps: the printed seeds, and the distribution over fresh ones."""
+    for gap in (1e-2, 1e-6):
+        counts = {}
+        for seed in (29, 1, 2, *FRESH):
+            problem = bench.quadratic(seed)
+            run = bench.ours_quadratic(problem, bench.target(problem, gap))
+            counts[seed] = work(run())
+        fresh = [counts[seed] for seed in FRESH]
+        yield {
+            "workload": f"quadratic, work to a gap of {gap:.0e}",
+            "seeds 29, 1, 2": [counts[seed] for seed in (29, 1, 2)],
+            "median of 20 fresh seeds": float(np.median(fresh)),
+            "worst of 20 fresh seeds": max(fresh),
+        }
+    counts = []
+    for seed in (29, 1, 2):
+        problem = bench.quadratic(seed)
+        level = bench.target(problem, 1e-2)
+        run = bench.ours_quadratic(
+            problem, level, method="maid", eps0=0.1, max_work=60_000
+        )
+        result = run()
+        counts.append(work(result) if result.converged else None)
+    yield {
+        "workload": "quadratic, work to a gap of 1e-02, published method",
+        "seeds 29, 1, 2": counts,
+    }
+    tight = []
+    for seed in (29, 1, 2):
+        problem = bench.quadratic(seed)
+        tight.append(bench.tight_lbfgs(problem, bench.target(problem, 1e-2))())
+    yield {
+        "workload": "quadratic, work to a gap of 1e-02, L-BFGS-B at 1e-6",
+        "seeds 29, 1, 2": tight,
+    }
+
+
+def total_variation():
+    """Work to two gaps of weight and smoothing, by photographs and seed of noise."""
+    for label, names in PHOTOGRAPHS.items():
+        for gap in (1e-2, 1e-4):
+            row = {"workload": f"total variation, work to {gap:.0e}: {label}"}
+            for method in ("maid-qn", "maid"):
+                row[f"{method}, seeds 19, 100, 101"] = [
+                    bench.denoising_work(gap, method=method, names=names, seed=seed)
+                    for seed in (19, 100, 101)
+                ]
+            yield row
+
+
+def digits_split(seed=0):
+    """Pixels over 16, labels: 754 rows to train, 503 to validate."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    X, y = load_digits(return_X_y=True)
+    X, _, y, _ = train_test_split(
+        X / 16.0, y, train_size=1257, random_state=seed, stratify=y
+    )
+    a, b, ya, yb = train_test_split(X, y, train_size=754, random_state=seed, stratify=y)
+    return a, ya, b, yb
+
+
+def digits(most=2000):
+    """Validation loss over work with one penalty per weight, 640 of them."""
+    from numopt.bilevel import LogisticProblem, hoag, maid
+
+    problem = LogisticProblem(*digits_split(), groups="weights")
+    theta0 = np.full(problem.theta0.shape, -3.0)
+    fixed = {"gtol": 0.0, "ftol": 0.0, "max_work": most, "max_iter": 10_000,
+             "warn": False, "accuracy": "estimate"}  # fmt: skip
+    runs = {
+        "maid-qn": maid(problem, theta0, tau=0.3, **fixed),
+        "maid": maid(problem, theta0, method="maid", **fixed),
+        "hoag, quadratic": hoag(problem, theta0, **fixed),
+        "hoag, cubic": hoag(problem, theta0, schedule="cubic", **fixed),
+    }
+    row = {"workload": f"digits, 640 penalties, loss after {most} work"}
+    for name, result in runs.items():
+        row[name] = _after(result, most)
+    best = min(row["hoag, quadratic"], row["hoag, cubic"])
+    ours = runs["maid-qn"].history
+    there = np.flatnonzero(ours["value"] <= best)
+    row["work of maid-qn to the loss of hoag"] = (
+        int(ours["work"][there[0]]) if there.size else None
+    )
+    yield row
+
+
+def _after(result, most):
+    """Best value of a history within some work."""
+    history = result.history
+    return float(np.min(history["value"][history["work"] <= most]))
+
+
+def experts():
+    """Fields of experts: twelve filters on few small patches, value over work."""
+    from numopt.bilevel import FoEDenoisingProblem, TVDenoisingProblem, hoag, maid
+
+    names = ("camera", "astronaut", "coffee", "cat", "brick", "coins")
+    noisy, clean = bench.photographs(names, 36)
+    problem = FoEDenoisingProblem(noisy, clean, n_filters=12, filter_size=5)
+    options = {"gtol": 0.0, "ftol": 0.0, "max_work": 2500, "max_iter": 10_000,
+               "warn": False}  # fmt: skip
+    runs = {
+        "maid-qn": maid(problem, problem.theta0, max_step=1.0, tau=0.1, **options),
+        "maid": maid(problem, problem.theta0, method="maid", **options),
+        "hoag, quadratic": hoag(problem, problem.theta0, **options),
+    }
+    peer = TVDenoisingProblem(noisy, clean)
+    best = maid(peer, peer.theta0, max_step=1.0, tau=0.1, warn=False).value
+    row = {
+        "workload": "fields of experts, 6 patches 36: loss after 600 and 2500 work",
+        "total variation": best,
+    }
+    for name, result in runs.items():
+        row[name] = [_after(result, 600), _after(result, 2500)]
+    yield row
+
+
+def block_losses():
+    """Test log-loss of two penalties against one, breast cancer with noise."""
+    from sklearn.metrics import log_loss
+
+    from numopt.bilevel import BilevelLogisticRegression
+
+    for seed in (0, 1, 10, 11, 12):
+        X, Xt, y, yt, groups = bench.block_table(seed)
+        ours = BilevelLogisticRegression(groups).fit(X, y)
+        peer = bench.logistic_grid().fit(X, y)
+        yield {
+            "workload": f"block logistic, seed {seed}: test log-loss",
+            "BilevelLogisticRegression": log_loss(yt, ours.predict_proba(Xt)),
+            "LogisticRegressionCV": log_loss(yt, peer.predict_proba(Xt)),
+        }
+
+
+def rings():
+    """Test log-loss on digits with columns of noise: rings of pixels and the noise."""
+    from sklearn.metrics import log_loss
+
+    from numopt.bilevel import BilevelLogisticRegression
+
+    X, Xt, y, yt, groups = bench.ring_table()
+    ours = BilevelLogisticRegression(groups).fit(X, y)
+    peer = bench.logistic_grid().fit(X, y)
+    yield {
+        "workload": "digits with noise, 5 blocks: test log-loss",
+        "BilevelLogisticRegression": log_loss(yt, ours.predict_proba(Xt)),
+        "LogisticRegressionCV": log_loss(yt, peer.predict_proba(Xt)),
+    }
+
+
+def per_feature():
+    """Sparse ridge: R2 of a penalty per feature, safeguarded and not."""
+    from sklearn.linear_model import RidgeCV
+
+    from numopt.bilevel import BilevelRidge
+
+    scores = {"RidgeCV": [], "auto": [], "none": [], "two true blocks": []}
+    for seed in range(5):
+        X, y, Xt, yt, active = bench.sparse_ridge(seed)
+        models = {
+            "RidgeCV": RidgeCV(np.geomspace(1e-2, 1e5, 50), cv=5),
+            "auto": BilevelRidge("features", random_state=0),
+            "none": BilevelRidge("features", shrinkage=0.0),
+            "two true blocks": BilevelRidge(active.astype(int)),
+        }
+        for name, model in models.items():
+            scores[name].append(model.fit(X, y).score(Xt, yt))
+    yield {
+        "workload": "sparse ridge, a penalty per feature: median R2 of 5 seeds",
+        **{name: float(np.median(values)) for name, values in scores.items()},
+    }
+
+
+def unseen():
+    """PSNR on a photograph that took no part: experts against total variation."""
+    from numopt.bilevel import FoEDenoiser, TVDenoiser
+    from numopt.datasets import load_photographs
+
+    china, flower = (image.mean(axis=2)[::2, ::2] for image in load_photographs())
+    rng = np.random.default_rng(0)
+    first, second = (one + 0.1 * rng.normal(size=one.shape) for one in (china, flower))
+    options = {"patch_size": 48, "n_patches": 16, "max_work": 600, "dtype": "float32"}
+    model = FoEDenoiser(12, 5, random_state=0, **options).fit(first, china)
+    peer = TVDenoiser().fit(first, china)
+    yield {
+        "workload": "PSNR on an unseen photograph, dB",
+        "FoEDenoiser": model.score(second, flower),
+        "TVDenoiser": peer.score(second, flower),
+    }
+
+
+GROUPS = (
+    quadratic,
+    total_variation,
+    digits,
+    experts,
+    block_losses,
+    rings,
+    per_feature,
+    unseen,
+)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measure the bilevel rows: ``python -m benchmarks.table_bilevel``.
+
+Times against peers come first, counts of work and errors after them. Groups that were
+measured replace their stored rows, others stay.
+"""
+
+import argparse
+import json
+import statistics
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import bench_bilevel as bench
+from benchmarks import experiments_bilevel as experiments
+from benchmarks import peers
+from benchmarks.table import measure, save
+
+
+def times(kind):
+    """Times of one kind of the benchmark's cases."""
+    for case in bench.CASES[kind]():
+        yield measure(case, num_threads=1, max_seconds=20.0)
+
+
+def banded_ridge(draws=400):
+    """Five penalties against a long random search, the losses by one formula."""
+    ridge = peers.require("himalaya.ridge")
+    from numopt.bilevel import BilevelRidge
+
+    X, y, groups = bench.banded()
+    ours = BilevelRidge(groups).fit(X, y)
+    peer = ridge.GroupRidgeCV(
+        groups=groups,
+        cv=5,
+        random_state=0,
+        solver_params={
+            "n_iter": draws,
+            "alphas": np.geomspace(1e-1, 1e5, 25),
+            "progress_bar": False,
+        },
+    )
+    theirs = seconds(lambda: peer.fit(X, y))
+    each = [seconds(lambda: BilevelRidge(groups).fit(X, y)) for _ in range(5)]
+    alphas = float(peer.best_alphas_[0]) / np.exp(peer.deltas_)
+    yield {
+        "workload": "banded ridge, p 300",
+        "peer": f"random search, {draws}",
+        "version": peers.version("himalaya"),
+        "threads": 1,
+        "ratio": statistics.median(each) / theirs,
+        "spread": 0.5 * (max(each) - min(each)) / statistics.median(each),
+        "pairs": 1,
+        "loss": experiments.ridge_loss(X, y, groups, ours.alphas_),
+        "loss_peer": experiments.ridge_loss(X, y, groups, alphas),
+    }
+
+
+def seconds(run):
+    """CPU time of one call, in seconds."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+GROUPS = {f"{kind}_times": lambda kind=kind: times(kind) for kind in bench.CASES}
+GROUPS |= {one.__name__: one for one in (banded_ridge, *experiments.GROUPS)}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table_bilevel")
+    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
+    parser.add_argument("--groups", nargs="*", default=tuple(GROUPS), choices=GROUPS)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    path = options.out / "bilevel.json"
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    kept = stored.get("rows", []) + stored.get("experiments", [])
+    with peers.threads(1):
+        for group in options.groups:
+            kept = [row for row in kept if row.get("group") != group]
+            try:
+                for row in GROUPS[group]():
+                    kept.append({"group": group, **row})
+                    print(kept[-1], flush=True)
+                    save(
+                        path,
+                        (row for row in kept if "ratio" in row),
+                        experiments=[row for row in kept if "ratio" not in row],
+                    )
+            except NotImplementedError as reason:
+                print(f"{group}: {reason}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

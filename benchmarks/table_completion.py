@@ -74,25 +74,31 @@ def ratings(ranks=bench.RANKS, dtypes=bench.DTYPES, names=tuple(bench.PEERS), pa
                 )  # fmt: skip
 
 
-def sweeps(size, k, count):
+def sweeps(size, k, count, **options):
     """Fit ``count`` sweeps and return nothing."""
     n_obs, shape = size
-    bench.fit(bench.ratings(n_obs, "float32", shape), k, sweeps=count, shape=shape)
+    entries = bench.ratings(n_obs, "float32", shape)
+    bench.fit(entries, k, sweeps=count, shape=shape, **options)
 
 
 def scaling():
     """Time per entry and rank as either doubles; ten sweeps, ingest included."""
-    for workload, ours, peer, times in (
-        ("2e6 entries against 1e6, rank 32", (DOUBLE, 32), (SMALL, 32), 2),
-        ("rank 64 against 32, 1e6 entries", (SMALL, 64), (SMALL, 32), 2),
-        ("rank 128 against 64, 1e6 entries", (SMALL, 128), (SMALL, 64), 2),
+    auto, gradients = {}, {"inner": "cg"}
+    for workload, ours, peer, options in (
+        ("2e6 entries against 1e6, rank 32", (DOUBLE, 32), (SMALL, 32), auto),
+        ("rank 64 against 32, 1e6 entries", (SMALL, 64), (SMALL, 32), auto),
+        ("rank 128 against 64, 1e6 entries", (SMALL, 128), (SMALL, 64), auto),
+        ("rank 64 against 32, inner cg", (SMALL, 64), (SMALL, 32), gradients),
+        ("rank 128 against 64, inner cg", (SMALL, 128), (SMALL, 64), gradients),
     ):
-        sweeps(*ours, 1)
-        sweeps(*peer, 1)
+        sweeps(*ours, 1, **options)
+        sweeps(*peer, 1, **options)
         raw = bench.alternate(
-            lambda o=ours: sweeps(*o, 10), lambda p=peer: sweeps(*p, 10), 3
+            lambda o=ours, g=options: sweeps(*o, 10, **g),
+            lambda p=peer, g=options: sweeps(*p, 10, **g),
+            3,
         )
-        result = peers.Ratio(tuple(s / times for s in raw.samples))
+        result = peers.Ratio(tuple(s / 2 for s in raw.samples))
         yield row(f"time per (entry x rank): {workload}", "numopt", None, result)
 
 
@@ -116,13 +122,21 @@ def two_threads():
 
 
 def large():
-    """Ten sweeps of 1e7 entries: time per entry against 1e6."""
+    """Ten sweeps of 1e7 entries: time per entry against 1e6, and memory.
+
+    ``memory`` is the growth of the resident set during the fit over the size of the
+    triplets.
+    """
     entries = bench.ratings(LARGE[0], "float32", LARGE[1])
     sweeps(SMALL, 32, 1)
     bench.truth.cache_clear()
+    before = _memory("VmRSS")
+    # Sets the peak back to the present size (Linux).
+    Path("/proc/self/clear_refs").write_text("5")
     start = time.process_time()
     bench.fit(entries, 32, sweeps=10, shape=LARGE[1])
     taken = time.process_time() - start
+    memory = (_memory("VmHWM") - before) / sum(a.nbytes for a in entries)
     small = []
     for _ in range(3):
         start = time.process_time()
@@ -131,8 +145,45 @@ def large():
     result = peers.Ratio(tuple(taken / 10 / s for s in small))
     yield row(
         "time per entry: 1e7 entries against 1e6, rank 32, ten sweeps", "numopt", None,
-        result,
+        result, memory=memory,
     )  # fmt: skip
+
+
+def _memory(field):
+    """Bytes of a field of this process's status (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return 1024 * int(line.split()[1])
+    raise ValueError(f"`field` must be in the status, got {field}")
+
+
+def near_best(rank=10, dtype="float32"):
+    """Time to within a thousandth of the best objective of either."""
+    entries = bench.ratings(dtype=dtype)
+    best = bench.fit(entries, rank, sweeps=60).objective
+    for name, options in bench.PEERS.items():
+        count, value = bench.SWEEPS, np.inf
+        while count <= 80:
+            model = bench.fit_cmfrec(entries, rank, count, **options)
+            value = bench.cmfrec_objective(entries, model)
+            if value <= 1.001 * best:
+                break
+            count += 10
+        count = min(count, 80)
+        target = 1.001 * min(best, value)
+        found = bench.fit(entries, rank, target=target)
+        result = bench.alternate(
+            lambda t=target: bench.fit(entries, rank, target=t),
+            lambda c=count, o=options: bench.fit_cmfrec(entries, rank, c, **o),
+            3,
+        )
+        yield row(
+            f"ratings 1e6, rank {rank}, {dtype}, to within 1e-3 of the best", name,
+            peers.version("cmfrec"), result, sweeps=found.n_iter, sweeps_peer=count,
+            reached_peer=bool(value <= 1.001 * best),
+            error=bench.error(*bench.our_factors(found)),
+            error_peer=bench.error(*bench.factors_of(model)),
+        )  # fmt: skip
 
 
 def fold_in():
@@ -201,7 +252,16 @@ def _cmfrec_movielens(X, values, held):
 
 PARTS = {
     part.__name__: part
-    for part in (imputation, movielens, ratings, fold_in, scaling, two_threads, large)
+    for part in (
+        imputation,
+        movielens,
+        ratings,
+        near_best,
+        fold_in,
+        scaling,
+        two_threads,
+        large,
+    )
 }
 
 

@@ -29,7 +29,7 @@ from numopt.typing import Array
 
 __all__ = ["MatrixCompletionRegressor"]
 
-#: The noise variance counts as settled at this multiple of `tol`.
+#: The variances count as settled at this multiple of `tol`.
 SETTLED = 100
 #: Rows whose scores are held at once in `recommend`.
 CHUNK_ROWS = 1024
@@ -72,8 +72,8 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
         Largest number of sweeps.
     tol : float, default=1e-4
         Stop when the relative change of the objective falls below; for
-        ``alpha="auto"`` when that of the noise variance falls below ``100 * tol``
-        (see Notes).
+        ``alpha="auto"`` when those of the variances of noise and components fall
+        below ``100 * tol`` (see Notes).
     early_stopping : bool, default=False
         Whether to stop when the error on a validation share rises.
     validation_fraction : float, default=0.1
@@ -122,7 +122,7 @@ class MatrixCompletionRegressor(RegressorMixin, BaseEstimator):
     Notes
     -----
     The posterior of the evidence model factorises over rows and columns, which makes
-    it too sure of itself: after the noise variance has settled to about one percent,
+    it too sure of itself: after the variances have settled to about one percent,
     more sweeps fit the noise. On ratings that costs more than it gains, hence the
     coarse stopping rule.
 

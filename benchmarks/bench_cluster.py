@@ -141,14 +141,6 @@ def solve_relaxation(name, accuracy=1e-4, n_init=3):
     )
 
 
-def relaxation(name, eps):
-    """A rigorous bound within 1e-4 of the relaxation, and SCS at eps."""
-    relaxation_value(name)
-    X, K = problem(name)
-    solver = scs_solver(X, K, eps)
-    return lambda: solve_relaxation(name), lambda: solver.solve(warm_start=False)
-
-
 def interior_point(name):
     """The same, and Clarabel."""
     relaxation_value(name)
@@ -207,14 +199,6 @@ def factors(n):
 
 def cases():
     """Return the rows of the performance page."""
-    for eps in (1e-4, 1e-5):
-        for name in list(RELAXATIONS)[:4]:
-            yield peers.Case(
-                f"relaxation, {name}",
-                f"SCS, eps {eps:g}",
-                "scs",
-                lambda name=name, eps=eps: relaxation(name, eps),
-            )
     name = "spherical n=50 D=5"
     yield peers.Case(
         f"relaxation, {name}",
@@ -251,7 +235,10 @@ class Relaxation(PeerBenchmark):
     param_names = ("data", "eps")
 
     def track_ratio_scs(self, data, eps):
-        return self.ratio(*relaxation(data, eps))
+        return self.ratio(
+            lambda: solve_relaxation(data),
+            lambda: scs_solver(*problem(data), eps).solve(warm_start=False),
+        )
 
 
 class Certificate(PeerBenchmark):

@@ -168,10 +168,12 @@ def barycenter(
     ``reg``, then Newton's method on the concave dual, restricted to potentials that
     balance each other. Debiasing is a deconvolution: its field is extrapolated
     (Anderson) from step to step, and errors far below 1e-6 may be out of reach, most
-    where the points are as far apart as the blur. A pass costs one exponential for
-    every entry of every plan.
-    Newton steps store the plans; where these would have more than 5e7 entries in all,
-    the projections go on alone.
+    where the points are as far apart as the blur.
+
+    Where the range of the cost is at most 600 ``reg``, ``exp(-M / reg)`` is stored and
+    a pass is two products of it with all scalings. Below, a pass costs one exponential
+    for every entry of every plan, and Newton steps store the plans; where these would
+    have more than 5e7 entries in all, the projections go on alone.
 
     References
     ----------

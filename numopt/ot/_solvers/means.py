@@ -9,6 +9,7 @@ concave, with gradient ``mean(c) - c_k`` in the inner product weighted by w.
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 from numopt._array.namespace import device
@@ -16,6 +17,7 @@ from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt._numerics.anderson import Anderson
 from numopt._numerics.cg import cg
+from numopt.ot._problem.kernel_products import KernelProducts
 from numopt.ot._problem.means import MeanProblem
 from numopt.ot._solvers.state import LEVEL_TOL, first_eps, host, next_eps
 from numopt.typing import Array
@@ -53,11 +55,22 @@ class _State:
     stopped: Stop | None = None
     memory: Anderson | None = None
     scale: Array | None = None
+    kernel: KernelProducts | None = None
+    scalings: tuple[Array, Array] | None = None
+
+    def use_kernel(self, problem: MeanProblem) -> None:
+        """Store exp(-M / eps) of the present eps where that is possible."""
+        self.kernel = KernelProducts.make(
+            problem.cost, problem.cost_range, 1.0 / self.eps, problem.a
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class MeanSolver(Solver[MeanProblem, _State]):
-    """Levels of decreasing eps; sweeps, then Newton steps where ``newton`` says so."""
+    """Levels of decreasing eps; sweeps, then Newton steps.
+
+    Without ``newton`` these are taken only where they need not store the plans.
+    """
 
     newton: bool
     name: str
@@ -76,6 +89,7 @@ class MeanSolver(Solver[MeanProblem, _State]):
         if not problem.debiased:
             gamma, log_d = gamma - log_d, 0.0 * log_d
         state = _State(eps, gamma, 0.0 * problem.log_a, gamma, log_d)
+        state.use_kernel(problem)
         _evaluate(problem, state, gamma)
         return state
 
@@ -88,7 +102,8 @@ class MeanSolver(Solver[MeanProblem, _State]):
         start = state.gamma
         if problem.debiased:
             _update_debiasing(problem, state)
-        ready = self.newton and state.sweeps >= SWEEPS and state.error < GATE
+        possible = self.newton or state.kernel is not None
+        ready = possible and state.sweeps >= SWEEPS and state.error < GATE
         if ready and self._newton_step(problem, state):
             if problem.debiased:
                 _extrapolate(problem, state, start)
@@ -105,6 +120,7 @@ class MeanSolver(Solver[MeanProblem, _State]):
         """Keep the unscaled potentials, change eps."""
         ratio = state.eps / eps
         state.eps, state.sweeps, state.memory = eps, 0, None
+        state.use_kernel(problem)
         state.log_d = state.log_d * ratio
         state.phi = state.phi * ratio
         _evaluate(problem, state, state.gamma * ratio)
@@ -173,18 +189,13 @@ def _evaluate(problem: MeanProblem, state: _State, gamma: Array) -> None:
     The last potentials without their weights tell where the largest exponent of a
     row is expected.
     """
-    xp, cost, inv_eps = problem.xp, problem.cost, 1.0 / state.eps
-    passes = [
-        cost.fused_pass(
-            xp.asarray(gamma[k, :], copy=True),
-            state.phi[k, :] - problem.log_a[k, :],
-            problem.log_a[k, :],
-            inv_eps,
-        )
-        for k in range(problem.a.shape[0])
-    ]
-    phis, sums = zip(*passes, strict=True)
-    state.gamma, state.phi, state.c = gamma, xp.stack(phis), xp.stack(sums)
+    xp = problem.xp
+    if state.kernel is None:
+        state.phi, state.c = _plan_by_plan(problem, state, gamma)
+    else:
+        passed = state.kernel.pass_over(gamma, problem.log_a)
+        state.phi, state.c, state.scalings = passed
+    state.gamma = gamma
     state.n_passes += 1
     rows = xp.sum(problem.a * state.phi, axis=1)
     state.value = host(xp.sum(problem.w * rows))
@@ -195,8 +206,28 @@ def _evaluate(problem: MeanProblem, state: _State, gamma: Array) -> None:
     state.error = host(error)
 
 
+def _plan_by_plan(
+    problem: MeanProblem, state: _State, gamma: Array
+) -> tuple[Array, Array]:
+    """Row potentials and column sums, from one pass over the cost for each input."""
+    xp = problem.xp
+    passes = [
+        problem.cost.fused_pass(
+            xp.asarray(gamma[k, :], copy=True),
+            state.phi[k, :] - problem.log_a[k, :],
+            problem.log_a[k, :],
+            1.0 / state.eps,
+        )
+        for k in range(problem.a.shape[0])
+    ]
+    phis, sums = zip(*passes, strict=True)
+    return xp.stack(phis), xp.stack(sums)
+
+
 def _blurred(problem: MeanProblem, state: _State) -> Array:
     """``log (d * K d)``, which is the mean where d is right."""
+    if state.kernel is not None:
+        return state.log_d + state.kernel.column_logsums(state.log_d)
     zero = problem.xp.zeros_like(state.log_d)
     sums = -problem.cost.column_update(state.log_d, zero, 1.0 / state.eps)
     return state.log_d + sums
@@ -234,7 +265,7 @@ def _extrapolate(problem: MeanProblem, state: _State, start: Array) -> None:
 
 def _return_to(state: _State, former: _State) -> None:
     """Undo an evaluation, but not the count of work."""
-    for name in ("gamma", "phi", "c", "error", "value"):
+    for name in ("gamma", "phi", "c", "error", "value", "scalings"):
         setattr(state, name, getattr(former, name))
 
 
@@ -264,17 +295,8 @@ def _newton_direction(problem: MeanProblem, state: _State) -> tuple[Array, int]:
     are the Laplacians ``diag(c_k) - P_k^T diag(1/a_k) P_k``.
     """
     xp, w = problem.xp, problem.w
-    inv_eps = 1.0 / state.eps
     root = xp.sqrt(w)[:, None]
-    products = [
-        problem.cost.normal_operator(
-            xp.asarray(state.gamma[k, :], copy=True),
-            state.phi[k, :],
-            inv_eps,
-            xp.exp(-problem.log_a[k, :]),
-        )
-        for k in range(problem.a.shape[0])
-    ]
+    product = _normal_product(problem, state)
     mean = problem.mean(state.c)
     # Columns without mass must not lengthen the step: they do not matter.
     shift = 0.01 * state.error * (mean + 0.1 / mean.shape[0])
@@ -282,8 +304,7 @@ def _newton_direction(problem: MeanProblem, state: _State) -> tuple[Array, int]:
 
     def matvec(flat: Array) -> Array:
         d = xp.reshape(flat, shape) / root
-        smooth = xp.stack([product(d[k, :]) for k, product in enumerate(products)])
-        out = (state.c + shift) * d - smooth
+        out = (state.c + shift) * d - product(d)
         return xp.reshape(root * (out - problem.mean(out)), (-1,))
 
     rhs = root * (mean - state.c)
@@ -298,3 +319,20 @@ def _newton_direction(problem: MeanProblem, state: _State) -> tuple[Array, int]:
     )
     direction = xp.reshape(solved.x, shape) / root
     return direction - problem.mean(direction), solved.n_iter
+
+
+def _normal_product(problem: MeanProblem, state: _State) -> Callable[[Array], Array]:
+    """Return the map of rows x_k to P_k^T diag(1/a_k) P_k x_k."""
+    if state.kernel is not None and state.scalings is not None:
+        return state.kernel.normal_product(state.scalings, problem.log_a)
+    xp = problem.xp
+    products = [
+        problem.cost.normal_operator(
+            xp.asarray(state.gamma[k, :], copy=True),
+            state.phi[k, :],
+            1.0 / state.eps,
+            xp.exp(-problem.log_a[k, :]),
+        )
+        for k in range(problem.a.shape[0])
+    ]
+    return lambda x: xp.stack([p(x[k, :]) for k, p in enumerate(products)])

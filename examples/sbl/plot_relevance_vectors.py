@@ -4,7 +4,8 @@ Relevance vectors of a noisy sinc
 =================================
 
 Every point offers a Gaussian kernel around itself. The evidence keeps a handful of
-them, and the fit comes with error bars that widen where there are no data.
+them and learns the noise. Error bars hold the noise and the doubt about coefficients;
+in a gap they hardly widen, since few kernels are left to be in doubt.
 """
 
 import matplotlib.pyplot as plt

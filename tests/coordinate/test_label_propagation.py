@@ -225,7 +225,7 @@ def test_elimination_by_minimum_degree_is_exact(limit, columns, rng):
     from numopt.coordinate._kernels.graph import eliminate_nodes, restore_nodes
 
     n = 120
-    W = sp.random_array((n, n), density=0.05, rng=rng).tocsr()
+    W = sp.random_array((n, n), density=0.05, random_state=rng).tocsr()
     W = -(W + W.T)
     W.setdiag(0)
     W.eliminate_zeros()
@@ -261,14 +261,17 @@ def test_hubs_stay_in_the_core():
     assert out[5].size == n
 
 
-def test_neighbour_graphs_of_points_are_solved_to_the_tolerance():
+@pytest.mark.parametrize("every", [10, 50])
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_neighbour_graphs_of_points_are_solved_to_the_tolerance(every, classes):
     from sklearn.datasets import make_moons
     from sklearn.neighbors import kneighbors_graph
 
     X, y = make_moons(3000, noise=0.1, random_state=0)
     W = kneighbors_graph(X, 5)
     W = sp.csr_array(W.maximum(W.T))
-    few = np.where(np.arange(3000) % 50 == 0, y, -1)
+    y = 2 * y + (X[:, 0] > 0.5) + (np.arange(3000) % 7 == 0) if classes > 2 else y
+    few = np.where(np.arange(3000) % every == 0, y % classes, -1)
     fast, direct = (label_propagation(W, few, method=m) for m in ("auto", "direct"))
     assert fast.history["residual"][-1] <= 1e-8
     np.testing.assert_allclose(fast.scores, direct.scores, atol=1e-6)

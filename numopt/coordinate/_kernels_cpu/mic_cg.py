@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from numopt._kernels.jit import jit_kernel
+from numopt._kernels.jit import jit_exact, jit_kernel
 
 __all__ = ["mic_cg"]
 
@@ -13,7 +13,7 @@ RELAXATION = 0.99
 SMALLEST_PIVOT = 1e-3
 
 
-@jit_kernel
+@jit_exact
 def _factor(values, cols, ptr, diag, scale, low, up):
     """Pivots d of (d + L) d^-1 (d + U), whose row sums are those of the matrix.
 
@@ -58,24 +58,32 @@ def _factor(values, cols, ptr, diag, scale, low, up):
         low_ptr[i + 1], up_ptr[i + 1] = a, b
 
 
-@jit_kernel
+@jit_exact
 def _backward_1(up_values, up_cols, up_ptr, p, t):
-    """T = (I + U)^-1 p for one column; the running sum stays in a register."""
+    """T = (I + U)^-1 p for one column; the running sum stays in a register.
+
+    Here and below sums over rows are exactly as written: re-ordered they would be
+    vectorised, which for a few entries takes three times as long. One entry number
+    runs through all rows, and columns are unsigned.
+    """
+    e = up_ptr[p.shape[0]] - 1
     for i in range(p.shape[0] - 1, -1, -1):
-        total = p[i, 0]
-        for e in range(up_ptr[i], up_ptr[i + 1]):
-            total -= up_values[e] * t[up_cols[e], 0]
+        total, end = p[i, 0], up_ptr[i]
+        while e >= end:
+            total -= up_values[e] * t[np.uint32(up_cols[e]), 0]
+            e -= 1
         t[i, 0] = total
 
 
-@jit_kernel
+@jit_exact
 def _forward_1(low_values, low_cols, low_ptr, p, t, excess, h, q):
     """Q = t + (I + L)^-1 (p + excess t); returns p . q."""
-    product = 0.0
+    product, e = 0.0, 0
     for i in range(p.shape[0]):
-        total = p[i, 0] + excess[i] * t[i, 0]
-        for e in range(low_ptr[i], low_ptr[i + 1]):
-            total -= low_values[e] * h[low_cols[e], 0]
+        total, end = p[i, 0] + excess[i] * t[i, 0], low_ptr[i + 1]
+        while e < end:
+            total -= low_values[e] * h[np.uint32(low_cols[e]), 0]
+            e += 1
         h[i, 0] = total
         total += t[i, 0]
         q[i, 0] = total
@@ -83,34 +91,38 @@ def _forward_1(low_values, low_cols, low_ptr, p, t, excess, h, q):
     return np.full(1, product)
 
 
-@jit_kernel
+@jit_exact
 def _backward_4(up_values, up_cols, up_ptr, p, t):
     """T = (I + U)^-1 p for four columns."""
+    e = up_ptr[p.shape[0]] - 1
     for i in range(p.shape[0] - 1, -1, -1):
         a, b, c, d = p[i, 0], p[i, 1], p[i, 2], p[i, 3]
-        for e in range(up_ptr[i], up_ptr[i + 1]):
-            j, v = up_cols[e], up_values[e]
+        end = up_ptr[i]
+        while e >= end:
+            j, v = np.uint32(up_cols[e]), up_values[e]
             a -= v * t[j, 0]
             b -= v * t[j, 1]
             c -= v * t[j, 2]
             d -= v * t[j, 3]
+            e -= 1
         t[i, 0], t[i, 1], t[i, 2], t[i, 3] = a, b, c, d
 
 
-@jit_kernel
+@jit_exact
 def _forward_4(low_values, low_cols, low_ptr, p, t, excess, h, q):
     """Q = t + (I + L)^-1 (p + excess t); returns p . q column by column."""
-    total = np.zeros(4)
+    total, e = np.zeros(4), 0
     for i in range(p.shape[0]):
-        x = excess[i]
+        x, end = excess[i], low_ptr[i + 1]
         a, b = p[i, 0] + x * t[i, 0], p[i, 1] + x * t[i, 1]
         c, d = p[i, 2] + x * t[i, 2], p[i, 3] + x * t[i, 3]
-        for e in range(low_ptr[i], low_ptr[i + 1]):
-            j, v = low_cols[e], low_values[e]
+        while e < end:
+            j, v = np.uint32(low_cols[e]), low_values[e]
             a -= v * h[j, 0]
             b -= v * h[j, 1]
             c -= v * h[j, 2]
             d -= v * h[j, 3]
+            e += 1
         h[i, 0], h[i, 1], h[i, 2], h[i, 3] = a, b, c, d
         for k in range(4):
             q[i, k] = t[i, k] + h[i, k]
@@ -118,7 +130,7 @@ def _forward_4(low_values, low_cols, low_ptr, p, t, excess, h, q):
     return total
 
 
-@jit_kernel
+@jit_exact
 def _backward(up_values, up_cols, up_ptr, p, t, lanes):
     """T = (I + U)^-1 p; the length of ``lanes`` is the (constant) column count."""
     if len(lanes) == 1:
@@ -149,7 +161,7 @@ def _turn(beta, r, p, lanes):
             p[i, c] = r[i, c] + beta[c] * p[i, c]
 
 
-@jit_kernel
+@jit_exact
 def _residual(values, cols, ptr, diag, x, rhs, out, lanes):
     """Out = rhs - A x; returns the squared norms of its columns."""
     K = len(lanes)
@@ -166,7 +178,7 @@ def _residual(values, cols, ptr, diag, x, rhs, out, lanes):
     return total
 
 
-@jit_kernel
+@jit_exact
 def _start(low_values, low_cols, low_ptr, scale, out, r, lanes):
     """R = (I + L)^-1 scale out; returns its squared norms."""
     K = len(lanes)
@@ -183,7 +195,7 @@ def _start(low_values, low_cols, low_ptr, scale, out, r, lanes):
     return total
 
 
-@jit_kernel
+@jit_exact
 def _true_squares(low_values, low_cols, low_ptr, scale, r, lanes):
     """Squared norms of scale^-1 (I + L) r, the residual before scaling."""
     K = len(lanes)

@@ -104,11 +104,13 @@ class HarmonicProblem:
         """A x for x (m, K)."""
         return self.diagonal[:, None] * x + self.off.to_scipy() @ x
 
-    def residual(self, x: Array) -> float:
-        """Largest relative residual of a column."""
-        norms = np.linalg.norm(self.rhs - self.product(x), axis=0)
+    def residual(self, x: Array, product: Array | None = None) -> float:
+        """Largest relative residual of a column; ``product`` is A x where known."""
+        product = self.product(x) if product is None else product
+        norms = np.linalg.norm(self.rhs - product, axis=0)
         return float(np.max(norms / np.where(self.rhs_norms > 0, self.rhs_norms, 1.0)))
 
-    def objective(self, x: Array) -> float:
+    def objective(self, x: Array, product: Array | None = None) -> float:
         """``1/2 x'Ax - C'x``, summed over the columns."""
-        return float(np.sum(x * (0.5 * self.product(x) - self.rhs)))
+        product = self.product(x) if product is None else product
+        return float(np.sum(x * (0.5 * product - self.rhs)))

@@ -92,11 +92,11 @@ class GramCache:
             return
         # The design itself serves as the columns.
         self._allocate(p, columns=X)
-        self.squares[:] = np.einsum("ij,ij->j", X, X)
         self.c[:] = correlation
         self.index, self.size = np.arange(p), p
         self.member[:] = True
         self.promote()
+        self.squares[:] = self.G.diagonal()[:p]
 
     def load(self, new: np.ndarray, correlation: np.ndarray) -> None:
         """Add columns without their products with each other."""

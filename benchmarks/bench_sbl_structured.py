@@ -99,7 +99,11 @@ def wide(n=2000, p=100_000, k=30, seed=0):
 
     rng = np.random.default_rng(seed)
     A = sp.random_array(
-        (n, p), density=0.005, rng=rng, format="csc", data_sampler=rng.standard_normal
+        (n, p),
+        density=0.005,
+        random_state=rng,
+        format="csc",
+        data_sampler=rng.standard_normal,
     )
     x = np.zeros(p)
     x[rng.choice(p, k, replace=False)] = 2 * rng.standard_normal(k)

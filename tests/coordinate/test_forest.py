@@ -149,7 +149,7 @@ def _check_cover(blocks, n):
 @pytest.mark.parametrize("seed", range(3))
 def test_tree_partition_blocks_are_forests(seed):
     rng = np.random.default_rng(seed)
-    G = sp.random_array((200, 200), density=0.03, rng=rng)
+    G = sp.random_array((200, 200), density=0.03, random_state=rng)
     A = (G + G.T + sp.eye_array(200)).tocsr()
     for order in (None, rng.permutation(200)):
         blocks = tree_partition(A, order)
@@ -170,7 +170,7 @@ def test_grid_needs_two_forests_and_two_colours():
 @pytest.mark.parametrize("seed", range(3))
 def test_colours_are_independent_sets(seed):
     rng = np.random.default_rng(seed)
-    G = sp.random_array((150, 150), density=0.05, rng=rng)
+    G = sp.random_array((150, 150), density=0.05, random_state=rng)
     A = (G + G.T).tocsr()
     blocks = color_partition(A)
     _check_cover(blocks, 150)

@@ -96,7 +96,7 @@ def test_tall_designs_start_on_a_part_of_their_rows():
 
 def test_many_sparse_columns_need_no_matrix_of_their_products():
     rng = np.random.default_rng(3)
-    X = sp.random_array((300, 20_000), density=2e-3, rng=rng, format="csc")
+    X = sp.random_array((300, 20_000), density=2e-3, random_state=rng, format="csc")
     y = _labels(np.asarray(X[:, :50].sum(axis=1)).ravel(), rng)
     result = _solve(X, y, Logistic(), 1e-3)
     assert result.coef.shape == (20_000,)

@@ -203,7 +203,7 @@ def _wide_sparse(n, p, k, density):
     """Sparse dictionary with many more atoms than rows, and 20 dB measurements."""
     rng = np.random.default_rng(0)
     A = sp.random_array(
-        (n, p), density=density, rng=rng, format="csc",
+        (n, p), density=density, random_state=rng, format="csc",
         data_sampler=rng.standard_normal,
     )  # fmt: skip
     x = np.zeros(p)

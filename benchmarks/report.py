@@ -13,6 +13,8 @@ from pathlib import Path
 
 RATIO = "track_ratio_"
 HEADER = ("Workload", "Peer", "Version", "Ratio", "Spread")
+#: Headings of the tables that are not about a family.
+TITLES = {"import": "Imports and first calls", "kernels": "Kernels"}
 
 
 def read_tables(folder):
@@ -88,7 +90,7 @@ def to_rst(reports):
         )
     lines = []
     for family, report in reports.items():
-        title = f"numopt.{family}"
+        title = TITLES.get(family, f"numopt.{family}")
         lines += [title, "-" * len(title), ""]
         about = list(report["versions"])
         if report["python"]:

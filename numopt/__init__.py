@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Certified numerical optimisation on NumPy, CuPy and torch arrays.
 
-Families are imported on first use: ``numopt.ot`` (optimal transport).
+Families are imported on first use:
+
+``numopt.ot``          entropic, unbalanced, partial, sparse and exact optimal transport
+``numopt.completion``  matrix completion: ratings, imputation, recovery, outliers
+``numopt.coordinate``  block coordinate descent: sparse models, constraints, graphs
+``numopt.sbl``         sparse Bayesian learning, also with Kronecker dictionaries
+``numopt.cluster``     k-means with a lower bound, semidefinite clustering
+``numopt.dmmv``        discrete min-max violation: filters, weights, images
+``numopt.bilevel``     hyper-parameters by certified inexact hypergradients
+
+``numopt.datasets`` makes problems, ``numopt.plotting`` draws results.
 """
 
 from typing import TYPE_CHECKING

@@ -106,7 +106,7 @@ def _numbers(value: Any, seen: int = 0) -> Any:
             yield from _numbers(item, seen + 1)
 
 
-def _check(function, arguments, changed, kind):
+def check_call(function, arguments, changed, kind):
     """Call; an error must name the argument, a result may hold no NaN."""
     before = {
         name: np.array(x, copy=True)
@@ -143,7 +143,7 @@ def test_arrays(name, argument):
     for kind, change in HOSTILE_ARRAYS.items():
         function, arguments = make_call(name)
         arguments[argument] = change(arguments[argument])
-        _check(function, arguments, argument, kind)
+        check_call(function, arguments, argument, kind)
 
 
 def _number_options():
@@ -163,7 +163,7 @@ def test_numbers(name, option):
             continue
         function, arguments = make_call(name)
         arguments[option] = value
-        _check(function, arguments, option, kind)
+        check_call(function, arguments, option, kind)
 
 
 WITH_CHOICES = [

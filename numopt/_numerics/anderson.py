@@ -6,7 +6,7 @@ from collections import deque
 
 from numopt._array.linalg import lstsq
 from numopt._array.namespace import array_namespace
-from numopt.typing import Array
+from numopt.typing import Array, Namespace
 
 __all__ = ["Anderson"]
 
@@ -35,18 +35,35 @@ class Anderson:
         """Whether the memory is full."""
         return len(self._pairs) == self._pairs.maxlen
 
-    def extrapolate(self) -> Array:
-        """Return the extrapolated point from what is remembered (at least one pair)."""
+    def extrapolate(self, weights: Array | None = None) -> Array:
+        """Return the extrapolated point from what is remembered (at least one pair).
+
+        ``weights`` of the squared residuals, of their shape, may differ from call to
+        call; with them the small problem is solved by its normal equations, which
+        costs less and carries half of the digits.
+        """
         image, residual = self._pairs[-1]
         if len(self._pairs) < 2:
             return image
         xp = array_namespace(image)
         images, residuals = zip(*self._pairs, strict=True)
-        flat = [xp.reshape(r, (-1,)) for r in residuals]
-        D = xp.stack([b - a for a, b in itertools.pairwise(flat)], axis=1)
-        theta = lstsq(D, xp.reshape(residual, (-1,)))
-        steps = xp.stack(
-            [xp.reshape(b - a, (-1,)) for a, b in itertools.pairwise(images)],
-            axis=1,
+        changes, steps = (
+            xp.stack([xp.reshape(b - a, (-1,)) for a, b in itertools.pairwise(x)])
+            for x in (residuals, images)
         )
-        return image - xp.reshape(steps @ theta, image.shape)
+        right = xp.reshape(residual, (-1,))
+        if weights is None:
+            theta = lstsq(xp.matrix_transpose(changes), right)
+        else:
+            weighted = changes * xp.reshape(weights, (1, -1))
+            theta = _normalized_solve(
+                weighted @ xp.matrix_transpose(changes), weighted @ right, xp
+            )
+        return image - xp.reshape(theta @ steps, image.shape)
+
+
+def _normalized_solve(gram: Array, right: Array, xp: Namespace) -> Array:
+    """Least squares with a Gram matrix of columns scaled to unit norm."""
+    tiny = xp.finfo(gram.dtype).smallest_normal
+    norms = xp.sqrt(xp.linalg.diagonal(gram)) + tiny
+    return lstsq(gram / norms[:, None] / norms[None, :], right / norms) / norms

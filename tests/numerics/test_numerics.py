@@ -153,6 +153,8 @@ def test_anderson_solves_a_linear_fixed_point(backend, rng):
         x = image
     assert anderson.ready
     np.testing.assert_allclose(to_numpy(anderson.extrapolate()), desired, rtol=1e-6)
+    weighted = anderson.extrapolate(xp.ones_like(x) + shift**2)
+    np.testing.assert_allclose(to_numpy(weighted), desired, rtol=1e-3, atol=1e-4)
     anderson.clear()
     anderson.push(x, x + 1)
     np.testing.assert_allclose(to_numpy(anderson.extrapolate()), to_numpy(x + 1))

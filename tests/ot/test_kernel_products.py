@@ -6,7 +6,12 @@ import pytest
 from scipy.special import logsumexp
 
 from numopt._array.namespace import to_numpy
-from numopt.ot._problem.kernel_products import LARGEST_EXPONENT, KernelProducts
+from numopt.ot._problem.kernel_products import (
+    LARGEST_CENTRED,
+    LARGEST_EXPONENT,
+    LARGEST_POTENTIALS,
+    KernelProducts,
+)
 from numopt.ot._problem.means import MeanProblem
 from tests.backends import assert_xp_close
 
@@ -19,6 +24,8 @@ def _problems(rng, backend, exponent):
     arrays = backend.arrays(A, M)
     reg = np.ptp(M) / exponent
     yield MeanProblem.from_histograms(*arrays, reg, None, False)[0], A.T, M
+    if exponent > LARGEST_EXPONENT:
+        return
     images = rng.random((3, 4, 5)) + 0.01
     images /= images.sum(axis=(1, 2), keepdims=True)
     pixels = np.stack(np.meshgrid(np.arange(4) / 3, np.arange(5) / 4, indexing="ij"))
@@ -30,7 +37,9 @@ def _problems(rng, backend, exponent):
         yield made[0], images.reshape(3, -1), C
 
 
-@pytest.mark.parametrize("exponent", [1.0, 50.0, 0.99 * LARGEST_EXPONENT])
+@pytest.mark.parametrize(
+    "exponent", [1.0, 50.0, 0.99 * LARGEST_EXPONENT, 0.99 * LARGEST_CENTRED]
+)
 def test_same_as_the_plans(backend, rng, exponent):
     for problem, a, C in _problems(rng, backend, exponent):
         inv_eps = 1.0 / problem.eps
@@ -63,6 +72,21 @@ def test_same_as_the_plans(backend, rng, exponent):
 def test_not_where_the_kernel_would_underflow(rng):
     A, M = np.full((4, 2), 0.25), rng.random((4, 4))
     problem, _ = MeanProblem.from_histograms(A, M, 1e-3, None, False)
-    inv_eps = 1.01 * LARGEST_EXPONENT / problem.cost_range
+    inv_eps = 1.01 * LARGEST_CENTRED / problem.cost_range
     made = KernelProducts.make(problem.cost, problem.cost_range, inv_eps, problem.a)
     assert made is None
+
+
+def test_a_centred_kernel_refuses_potentials_that_it_would_lose(rng):
+    """Of a range wider than float64 the scaling of some columns is zero."""
+    A, M = np.full((4, 2), 0.25), rng.random((4, 4))
+    problem, _ = MeanProblem.from_histograms(A, M, 1e-3, None, False)
+    ranges = np.array([0.9, 1.1]) * LARGEST_POTENTIALS
+    for exponent, refused in ((0.9 * LARGEST_EXPONENT, False), (1000.0, True)):
+        inv_eps = exponent / problem.cost_range
+        kernel = KernelProducts.make(
+            problem.cost, problem.cost_range, inv_eps, problem.a
+        )
+        for width, too_wide in zip(ranges, (False, True), strict=True):
+            gamma = np.linspace(-width, 0.0, 4) * np.ones((2, 1))
+            assert kernel.covers(gamma) == (not (refused and too_wide))

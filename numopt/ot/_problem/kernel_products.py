@@ -10,17 +10,21 @@ from numopt.typing import Array
 
 __all__ = ["KernelProducts"]
 
-#: Largest cost in units of eps: sums of the kernel are at least exp(-this), as the
-#: largest scaling of a row is 1, and what is divided by them stays finite.
+#: Largest range of costs in units of eps: sums of the kernel are at least exp(-this),
+#: as the largest scaling of a row is 1, and what is divided by them stays finite.
 LARGEST_EXPONENT = 600.0
+#: The same for a kernel that is centred in the range of float64, and the largest range
+#: of potentials there: none of their exponentials may be lost.
+LARGEST_CENTRED, LARGEST_POTENTIALS = 1300.0, 700.0
 
 
 class KernelProducts:
     """``x K^T`` and ``y K`` for rows x (k, m) and y (k, n), with K of one eps.
 
     The kernel is shared by all plans of a mean: a pass is two products of matrices
-    where each plan by itself needs an exponential for every entry. The smallest cost
-    is taken out: K is at most 1, ``low`` holds what was.
+    where each plan by itself needs an exponential for every entry. ``low`` is the cost
+    in units of eps that is taken out of K: the smallest, or the middle of the range
+    where K would underflow otherwise (``centred``).
     """
 
     def __init__(
@@ -28,27 +32,36 @@ class KernelProducts:
         forward: Callable[[Array], Array],
         backward: Callable[[Array], Array],
         low: float,
+        *,
+        centred: bool = False,
     ) -> None:
         self.forward, self.backward, self.low = forward, backward, low
+        self.centred = centred
 
     @classmethod
     def make(
         cls, cost: Cost, cost_range: float, inv_eps: float, like: Array
     ) -> "KernelProducts | None":
         """Return the products, or None where the kernel would underflow."""
-        if not cost_range * inv_eps <= LARGEST_EXPONENT:
-            return None
-        xp = array_namespace(like)
-        if isinstance(cost, DenseCost):
-            low = xp.min(cost.M)
+        xp, exponent = array_namespace(like), cost_range * inv_eps
+        centred = exponent > LARGEST_EXPONENT
+        if isinstance(cost, DenseCost) and exponent <= LARGEST_CENTRED:
+            low = float(xp.min(cost.M)) + 0.5 * cost_range * centred
             K = xp.exp((low - cost.M) * inv_eps)
             transposed = xp.matrix_transpose(K)
-            scaled = float(low) * inv_eps
-            return cls(lambda x: x @ transposed, lambda y: y @ K, scaled)
-        if isinstance(cost, GridCost):
+            low *= inv_eps
+            return cls(lambda x: x @ transposed, lambda y: y @ K, low, centred=centred)
+        if isinstance(cost, GridCost) and not centred:
             product = _separable(cost, inv_eps, like)
             return cls(product, product, 0.0)
         return None
+
+    def covers(self, x: Array) -> bool:
+        """Whether the range of potentials is one that this kernel can scale by."""
+        xp = array_namespace(x)
+        return not self.centred or bool(
+            xp.all(xp.max(x, axis=-1) - xp.min(x, axis=-1) <= LARGEST_POTENTIALS)
+        )
 
     def pass_over(
         self, gamma: Array, log_a: Array

@@ -170,10 +170,12 @@ def barycenter(
     (Anderson) from step to step, and errors far below 1e-6 may be out of reach, most
     where the points are as far apart as the blur.
 
-    Where the range of the cost is at most 600 ``reg``, ``exp(-M / reg)`` is stored and
-    a pass is two products of it with all scalings. Below, a pass costs one exponential
-    for every entry of every plan, and Newton steps store the plans; where these would
-    have more than 5e7 entries in all, the projections go on alone.
+    Where the range of the cost is at most 1300 ``reg`` (600 on grids), ``exp(-M /
+    reg)`` is stored, a pass is two products of it with all scalings, and the
+    projections are extrapolated (Anderson) before Newton steps are tried. Below, a pass
+    costs one exponential for every entry of every plan, and Newton steps store the
+    plans; where these would have more than 5e7 entries in all, the projections go on
+    alone.
 
     References
     ----------

@@ -25,8 +25,10 @@ from numopt.typing import Array
 __all__ = ["MeanSolver"]
 
 FACTOR = 4.0
-#: Newton steps start after this many sweeps of a level, below this error.
-SWEEPS, GATE = 5, 0.3
+#: Newton steps start after this many sweeps of a level, below this error. With a
+#: stored kernel a sweep costs no more than a product of Newton's method, and
+#: extrapolated sweeps converge as conjugate gradients do: they get more time.
+SWEEPS, EXTRAPOLATED, GATE = 5, 30, 0.3
 MAX_TRIALS, MAX_CG = 10, 500
 #: Longest step of Newton's method in units of eps; relative noise of the dual value.
 LONGEST, NOISE = 20.0, 1e-13
@@ -35,6 +37,8 @@ LOST = 1e-250
 #: Steps that the extrapolation of the debiasing field remembers, and the least weight
 #: of a potential there, as a fraction of the largest mass.
 MEMORY, LEAST_SCALE = 10, 1e-10
+#: Extrapolated sweeps remember fewer steps; one may grow the error by this factor.
+SWEEP_MEMORY, WORSE = 4, 3.0
 
 
 @dataclasses.dataclass
@@ -103,17 +107,22 @@ class MeanSolver(Solver[MeanProblem, _State]):
         if problem.debiased:
             _update_debiasing(problem, state)
         possible = self.newton or state.kernel is not None
-        ready = possible and state.sweeps >= SWEEPS and state.error < GATE
+        extrapolated = state.kernel is not None and not problem.debiased
+        sweeps = EXTRAPOLATED if extrapolated else SWEEPS
+        ready = possible and state.sweeps >= sweeps and state.error < GATE
         if ready and self._newton_step(problem, state):
             if problem.debiased:
                 _extrapolate(problem, state, start)
             return state
         if ready:
-            state.sweeps = 0
+            state.sweeps, state.memory = 0, None
             if state.error < 1e-13:
                 state.stopped = Stop("stalled", "the error is round-off")
         state.sweeps += 1
-        _evaluate(problem, state, _swept(problem, state))
+        if extrapolated:
+            _extrapolated_sweep(problem, state)
+        else:
+            _evaluate(problem, state, _swept(problem, state))
         return state
 
     def _move(self, problem: MeanProblem, state: _State, eps: float) -> None:
@@ -190,6 +199,8 @@ def _evaluate(problem: MeanProblem, state: _State, gamma: Array) -> None:
     row is expected.
     """
     xp = problem.xp
+    if state.kernel is not None and not state.kernel.covers(gamma):
+        state.kernel = None
     if state.kernel is None:
         state.phi, state.c = _plan_by_plan(problem, state, gamma)
     else:
@@ -226,7 +237,7 @@ def _plan_by_plan(
 
 def _blurred(problem: MeanProblem, state: _State) -> Array:
     """``log (d * K d)``, which is the mean where d is right."""
-    if state.kernel is not None:
+    if state.kernel is not None and state.kernel.covers(state.log_d):
         return state.log_d + state.kernel.column_logsums(state.log_d)
     zero = problem.xp.zeros_like(state.log_d)
     sums = -problem.cost.column_update(state.log_d, zero, 1.0 / state.eps)
@@ -263,6 +274,20 @@ def _extrapolate(problem: MeanProblem, state: _State, start: Array) -> None:
         _return_to(state, image)
 
 
+def _extrapolated_sweep(problem: MeanProblem, state: _State) -> None:
+    """A sweep, extrapolated from former ones; by itself where that makes it worse."""
+    before, swept = state.error, _swept(problem, state)
+    state.memory = state.memory or Anderson(SWEEP_MEMORY)
+    state.memory.push(state.gamma, swept)
+    mass = problem.mean(state.c)
+    mass = mass + LEAST_SCALE * problem.xp.max(mass)
+    weights = problem.xp.broadcast_to(mass, swept.shape)
+    _evaluate(problem, state, state.memory.extrapolate(weights))
+    if not state.error < WORSE * before:
+        state.memory = None
+        _evaluate(problem, state, swept)
+
+
 def _return_to(state: _State, former: _State) -> None:
     """Undo an evaluation, but not the count of work."""
     for name in ("gamma", "phi", "c", "error", "value", "scalings"):
@@ -272,19 +297,15 @@ def _return_to(state: _State, former: _State) -> None:
 def _swept(problem: MeanProblem, state: _State) -> Array:
     """Project on equal column sums: their geometric mean, times d (Benamou et al.)."""
     xp = problem.xp
-    seen = []
-    for k in range(problem.a.shape[0]):
-        gamma, c = state.gamma[k, :], state.c[k, :]
-        floor = xp.full_like(c, LOST)
-        log_sums = xp.log(xp.maximum(c, floor)) - gamma
-        lost = c <= LOST
-        if bool(xp.any(lost)):
-            exact = -problem.cost.column_update(
-                state.phi[k, :], xp.zeros_like(c), 1.0 / state.eps
-            )
-            log_sums = xp.where(lost, exact, log_sums)
-        seen.append(log_sums)
-    log_sums = xp.stack(seen)
+    floor = xp.full_like(state.c, LOST)
+    log_sums = xp.log(xp.maximum(state.c, floor)) - state.gamma
+    if bool(xp.any(state.c <= LOST)):
+        zero = xp.zeros_like(state.gamma[0, :])
+        exact = [
+            -problem.cost.column_update(state.phi[k, :], zero, 1.0 / state.eps)
+            for k in range(problem.a.shape[0])
+        ]
+        log_sums = xp.where(state.c <= LOST, xp.stack(exact), log_sums)
     return state.log_d + problem.mean(log_sums) - log_sums
 
 

@@ -123,6 +123,21 @@ def _apply(rows, n, width, p, out):
 
 
 @jit_kernel
+def _add_squares(rows, n, width, d, out):
+    """Add the squares of each column to ``out``, four rows at a time."""
+    whole = n & ~3
+    for e in range(0, whole, 4):
+        first = e * width
+        for c in range(d):
+            p, q = rows[first + c], rows[first + width + c]
+            r, s = rows[first + 2 * width + c], rows[first + 3 * width + c]
+            out[c] += (p * p + q * q) + (r * r + s * s)
+    for e in range(whole, n):
+        for c in range(d):
+            out[c] += rows[e * width + c] * rows[e * width + c]
+
+
+@jit_kernel
 def _cg_line(rows, n, width, d, damping, x, work, steps):
     """Take ``steps`` Jacobi-preconditioned steps from ``x``; return the objective."""
     r, z, p, q, diagonal = work[0], work[1], work[2], work[3], work[4]
@@ -135,9 +150,7 @@ def _cg_line(rows, n, width, d, damping, x, work, steps):
     for c in range(d):
         p[c] = -x[c]
         diagonal[c] = damping[c]
-    for e in range(n):
-        for c in range(d):
-            diagonal[c] += rows[e * width + c] * rows[e * width + c]
+    _add_squares(rows, n, width, d, diagonal)
     loss = _apply(rows, n, width, p, r)
     p[d] = 0
     rz = x.dtype.type(0)

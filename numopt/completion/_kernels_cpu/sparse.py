@@ -5,8 +5,8 @@ import numpy as np
 
 from numopt._kernels.jit import jit_kernel
 from numopt._kernels.threads import run_blocks
-from numopt.completion._kernels_cpu.lines import AHEAD, balanced_blocks
-from numopt.completion._kernels_cpu.vector import axpy, padded, prefetch
+from numopt.completion._kernels_cpu.lines import balanced_blocks
+from numopt.completion._kernels_cpu.vector import padded, prefetch, weighted_sum
 
 __all__ = ["line_sums", "predict_entries"]
 
@@ -41,11 +41,23 @@ def predict_entries(indptr, indices, P, Q):
 @jit_kernel
 def _line_sums(bounds, indptr, indices, values, wide, width, out, lo, hi):
     """Sums of some blocks of lines."""
-    last = indices.shape[0] - 1
+    last = indices.shape[0]
     for i in range(bounds[lo], bounds[hi]):
-        for t in range(indptr[i], indptr[i + 1]):
-            prefetch(wide, indices[min(t + AHEAD, last)] * width, width)
-            axpy(out, i * width, values[t], wide, indices[t] * width, width)
+        begin, end = indptr[i], indptr[i + 1]
+        # The rows of the next entries, as many as this line has.
+        for t in range(end, min(2 * end - begin, last)):
+            prefetch(wide, indices[t] * width, width)
+        j = 0
+        while j + 32 <= width:
+            weighted_sum(
+                out, i * width + j, values, indices, begin, end, wide, width, j, 32
+            )
+            j += 32
+        while j < width:
+            weighted_sum(
+                out, i * width + j, values, indices, begin, end, wide, width, j, 8
+            )
+            j += 8
 
 
 def line_sums(indptr, indices, values, X):
@@ -54,7 +66,7 @@ def line_sums(indptr, indices, values, X):
     width = padded(k)
     wide = np.zeros((X.shape[0], width), X.dtype)
     wide[:, :k] = X
-    out = np.zeros((lines, width), X.dtype)
+    out = np.empty((lines, width), X.dtype)
     if lines:
         bounds = balanced_blocks(indptr, 4)
         run_blocks(

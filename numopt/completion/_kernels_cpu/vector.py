@@ -21,6 +21,7 @@ __all__ = [
     "padded",
     "prefetch",
     "solve_tile",
+    "weighted_sum",
 ]
 
 LANES = 8
@@ -170,6 +171,58 @@ def axpy(typingctx, out, at, factor, source, start, n):
 
     i = types.intp
     return types.void(out, i, source.dtype, source, i, i), codegen
+
+
+@intrinsic
+def weighted_sum(
+    typingctx, out, at, factors, rows, begin, end, source, width, j, lanes
+):
+    """out[at:at+lanes] = sum over begin <= t < end of factors[t] * row rows[t].
+
+    A row is source[width * rows[t] + j :][:lanes]; ``lanes`` is the literal 8 or 32.
+    """
+    if not isinstance(lanes, types.IntegerLiteral):
+        raise RequireLiteralValue("`lanes` must be a literal")
+    parts = lanes.literal_value // LANES
+
+    def codegen(context, builder, signature, args):
+        out_type, _, factors_type, rows_type, _, _, source_type = signature.args[:7]
+        out_value, at, factors, rows, begin, end, source_value, width, j, _ = args
+        vector = _vector(context, source_type)
+
+        def entry(array_type, value, t):
+            """Scalar of an array."""
+            data = context.make_array(array_type)(context, builder, value).data
+            return builder.load(builder.gep(data, [t]))
+
+        sums = [cgutils.alloca_once(builder, vector) for _ in range(parts)]
+        for kept in sums:
+            builder.store(ir.Constant(vector, None), kept)
+        with cgutils.for_range_slice(
+            builder, begin, end, context.get_constant(types.intp, 1), inc=True
+        ) as (t, _):
+            row = entry(rows_type, rows, t)
+            if row.type.width < width.type.width:
+                row = builder.sext(row, width.type)
+            first = builder.add(builder.mul(row, width), j)
+            factor = _splat(builder, entry(factors_type, factors, t), vector)
+            for p, kept in enumerate(sums):
+                place = builder.add(first, context.get_constant(types.intp, p * LANES))
+                pointer = _pointer(
+                    context, builder, source_type, source_value, place, vector
+                )
+                total = _fused(
+                    builder, factor, _load(builder, pointer, vector), builder.load(kept)
+                )
+                builder.store(total, kept)
+        for p, kept in enumerate(sums):
+            place = builder.add(at, context.get_constant(types.intp, p * LANES))
+            pointer = _pointer(context, builder, out_type, out_value, place, vector)
+            _store(builder, builder.load(kept), pointer)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(out, i, factors, rows, i, i, source, i, i, lanes), codegen
 
 
 @intrinsic

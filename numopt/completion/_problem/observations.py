@@ -22,7 +22,7 @@ from numopt._validation import (
     float_arrays,
     message,
 )
-from numopt.completion._kernels.ingest import group_by
+from numopt.completion._kernels.ingest import group_entries
 from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array, Namespace
 
@@ -59,15 +59,35 @@ class Side:
 
     def line_ids(self) -> Array:
         """Line of each observation, in the dtype of ``indices``."""
-        xp, dtype = array_namespace(self.indptr), self.indices.dtype
-        if namespace_key(xp) == "numpy":
-            return xp.repeat(xp.arange(self.n_lines, dtype=dtype), self.counts)
-        # The length of a repetition by an array is not known in advance everywhere.
-        places = xp.arange(
-            self.indices.shape[0], dtype=xp.int64, device=device(self.indices)
-        )
-        found = xp.searchsorted(self.indptr, places, side="right") - 1
-        return xp.astype(found, dtype)
+        return _line_ids(self.indptr, self.indices)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrangement:
+    """How observations as given became entries: in the order they were applied.
+
+    ``kept`` are the positions of positive weight among ``n``, ``order`` sorts those,
+    ``group`` is the entry of each one sorted; None leaves everything as it is.
+    """
+
+    n: int
+    kept: Array | None
+    order: Array | None
+    group: Array | None
+
+    def spread(self, mask: np.ndarray) -> np.ndarray:
+        """Host mask of the entries, at the observations as given."""
+        if self.group is not None:
+            mask = mask[to_numpy(self.group)]
+        if self.order is not None:
+            given = np.empty_like(mask)
+            given[to_numpy(self.order)] = mask
+            mask = given
+        if self.kept is not None:
+            every = np.zeros(self.n, np.bool_)
+            every[to_numpy(self.kept)] = mask
+            mask = every
+        return mask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +99,8 @@ class Observations:
     shape : tuple of int
     by_row, by_col : Side
         The same entries in row-major and in column-major order.
-    position : ndarray of shape (N_input,) or None
-        Row-major position of each observation as given; -1 where its weight is 0.
-        None means the identity.
+    given : Arrangement or None
+        How the observations came; None for a part of others.
     full : bool
         Whether every entry is observed with weight 1.
     """
@@ -89,7 +108,7 @@ class Observations:
     shape: tuple[int, int]
     by_row: Side
     by_col: Side
-    position: Array | None
+    given: Arrangement | None
     full: bool
 
     @property
@@ -124,6 +143,14 @@ class Observations:
             ),
             full=self.full and weights.shape[0] == 0,
         )
+
+    def shifted(self, by: float) -> "Observations":
+        """Return the observations with ``by`` subtracted from every value."""
+        by_row, by_col = (
+            dataclasses.replace(side, values=side.values - by)
+            for side in (self.by_row, self.by_col)
+        )
+        return dataclasses.replace(self, by_row=by_row, by_col=by_col)
 
     def subset(self, kept: np.ndarray) -> "Observations":
         """Return the observations where the row-major host mask ``kept`` is true."""
@@ -200,8 +227,7 @@ def _observations_of(
         )
     found, order = _sorted(rows, cols, values, weights, size)
     found, group = _merge_duplicates(found, duplicates, name)
-    position = _positions(order, group, keep, kept)
-    return dataclasses.replace(found, position=position)
+    return dataclasses.replace(found, given=Arrangement(kept, keep, order, group))
 
 
 def _drop_unweighted(
@@ -229,12 +255,32 @@ def _sorted(
     xp = array_namespace(values)
     if _in_order(xp, rows, cols):
         return _assemble(rows, cols, values, weights, size), None
-    _, by_col = group_by(cols, size[1])
-    _, by_row = group_by(xp.take(rows, by_col), size[0])
-    order = xp.take(by_col, by_row)
-    weights = xp.take(weights, order) if weights.shape[0] else weights
-    rows, cols, values = (xp.take(a, order) for a in (rows, cols, values))
-    return _assemble(rows, cols, values, weights, size), order
+    order = xp.empty((0,), dtype=_tag_dtype(values), device=device(values))
+    starts, rows, values, weights, order = group_entries(
+        cols, rows, values, weights, order, size[1]
+    )
+    starts, cols, values, weights, order = group_entries(
+        rows, _line_ids(starts, rows), values, weights, order, size[0]
+    )
+    rows = _line_ids(starts, cols)
+    return _assemble(rows, cols, values, weights, size, starts), order
+
+
+def _tag_dtype(values: Array) -> Any:
+    """Integers that can number the entries."""
+    xp = array_namespace(values)
+    return xp.int32 if values.shape[0] < INT32_MAX else xp.int64
+
+
+def _line_ids(starts: Array, like: Array) -> Array:
+    """Line of each entry from the starts of the lines, in the dtype of ``like``."""
+    xp, lines = array_namespace(starts), starts.shape[0] - 1
+    if namespace_key(xp) == "numpy":
+        return xp.repeat(xp.arange(lines, dtype=like.dtype), starts[1:] - starts[:-1])
+    # The length of a repetition by an array is not known in advance everywhere.
+    places = xp.arange(like.shape[0], dtype=xp.int64, device=device(like))
+    found = xp.searchsorted(starts, places, side="right") - 1
+    return xp.astype(found, like.dtype)
 
 
 def _places(mask: Array) -> Array:
@@ -257,21 +303,17 @@ def _assemble(
     values: Array,
     weights: Array,
     size: tuple[int, int],
+    row_starts: Array | None = None,
 ) -> Observations:
     """Build both sides from entries in row-major order."""
     xp = array_namespace(values)
     where = device(values)
-    lines = xp.arange(size[0] + 1, dtype=rows.dtype, device=where)
-    row_ptr = xp.astype(xp.searchsorted(rows, lines), xp.int64)
-    col_ptr, order = group_by(cols, size[1])
-    by_row = Side(row_ptr, cols, values, weights, None)
-    by_col = Side(
-        col_ptr,
-        xp.take(rows, order),
-        xp.take(values, order),
-        xp.take(weights, order) if weights.shape[0] else weights,
-        order,
-    )
+    if row_starts is None:
+        lines = xp.arange(size[0] + 1, dtype=rows.dtype, device=where)
+        row_starts = xp.astype(xp.searchsorted(rows, lines), xp.int64)
+    by_row = Side(row_starts, cols, values, weights, None)
+    tags = xp.empty((0,), dtype=_tag_dtype(values), device=where)
+    by_col = Side(*group_entries(cols, rows, values, weights, tags, size[1]))
     full = values.shape[0] == size[0] * size[1] and weights.shape[0] == 0
     return Observations(size, by_row, by_col, None, full)
 
@@ -314,23 +356,6 @@ def _run_sums(xp: Namespace, x: Array, starts: Array) -> Array:
     running = xp.cumulative_sum(xp.astype(x, xp.float64), include_initial=True)
     ends = xp.concat([starts[1:], xp.full_like(starts[:1], x.shape[0])])
     return xp.take(running, ends) - xp.take(running, starts)
-
-
-def _positions(
-    order: Array | None, group: Array | None, keep: Array | None, n: int
-) -> Array | None:
-    """Row-major position of every observation as given, -1 where it was dropped."""
-    if order is None and group is None and keep is None:
-        return None
-    count = n if keep is None else keep.shape[0]
-    where = np.arange(count) if group is None else to_numpy(group)
-    position = np.full(count, -1)
-    position[np.arange(count) if order is None else to_numpy(order)] = where
-    if keep is not None:
-        every = np.full(n, -1)
-        every[to_numpy(keep)] = position
-        position = every
-    return position
 
 
 def _from_triplets(

@@ -14,6 +14,7 @@ from numopt._iterate.stopping import Stop
 from numopt._numerics.anderson import Anderson
 from numopt.completion._kernels.als import (
     cg_lines,
+    line_sums,
     nonnegative_lines,
     predict_entries,
     ridge_lines,
@@ -281,20 +282,29 @@ def start_factors(
 
 def bias_start(problem: Observations, bias: str) -> tuple[Array, Array]:
     """Biases from shrunk means: columns first, then rows of what is left."""
-    xp, side = problem.xp, problem.by_row
-    values = side.values
-    m, n = problem.shape
-    make = {"dtype": values.dtype, "device": device(values)}
-    P, Q = xp.zeros((m, 2), **make), xp.zeros((n, 2), **make)
-    one = Penalty(1.0, 1.0, "constant")
-    for chosen, lines in (("col", problem.by_col), ("row", problem.by_row)):
-        if bias not in (chosen, "both"):
-            continue
-        other = P if chosen == "col" else Q
-        found, _ = ridge_lines(
-            lines.indptr, lines.indices, lines.values, lines.weights, other,
-            *one.lines(lines), True,
-        )  # fmt: skip
-        found = join(xp.zeros_like(found[:, :1]), found[:, -1])
-        P, Q = (P, found) if chosen == "col" else (found, Q)
-    return P[:, -1], Q[:, -1]
+    xp = problem.xp
+    values = problem.by_row.values
+    b, c = (
+        xp.zeros((extent,), dtype=values.dtype, device=device(values))
+        for extent in problem.shape
+    )
+    if bias in ("col", "both"):
+        c = _shrunk_means(problem.by_col, b)
+    if bias in ("row", "both"):
+        b = _shrunk_means(problem.by_row, c)
+    return b, c
+
+
+def _shrunk_means(side: Side, other: Array) -> Array:
+    """Weighted means of the lines of a side less the biases of the other, ridge 1."""
+    xp = array_namespace(other)
+    w = side.weights if side.weights.shape[0] else xp.ones_like(side.values)
+
+    def sums(values: Array, *columns: Array) -> Array:
+        """Sum of values times each column, along every line."""
+        X = xp.stack(columns, axis=1)
+        return line_sums(side.indptr, side.indices, values, X)
+
+    total = sums(w * side.values, xp.ones_like(other))[:, 0]
+    of_weights = sums(w, xp.ones_like(other), other)
+    return (total - of_weights[:, 1]) / (of_weights[:, 0] + 1)

@@ -36,7 +36,7 @@ def fit(problem: Observations, options: Options) -> CompletionResult:
     intercept = problem.weighted_mean() if options.bias != "none" else 0.0
     centred = problem
     if intercept:
-        centred = problem.with_values(problem.by_row.values - intercept)
+        centred = problem.shifted(intercept)
     fields = RUNNERS[options.method](centred, options, intercept)
     return _make_result(problem, options, intercept, fields)
 
@@ -113,8 +113,8 @@ def _make_result(
     U, b = split(P)
     V, c = split(Q)
     mask = fields.pop("outlier_mask", None)
-    if mask is not None and problem.position is not None:
-        mask = (problem.position >= 0) & mask[problem.position]
+    if mask is not None and problem.given is not None:
+        mask = problem.given.spread(mask)
     history = fields["history"]
     if history and np.isnan(history.get("validation_rmse", np.zeros(1))).all():
         history.pop("validation_rmse")

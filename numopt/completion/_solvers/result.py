@@ -267,7 +267,7 @@ class CompletionResult(SolverResult):
         V = self.col_factors
         c = self.col_bias if bias in ("col", "both") else xp.zeros_like(self.col_bias)
         Q = xp.concat([V, c[:, None]], axis=1)
-        centred = problem.with_values(problem.by_row.values - self.intercept)
+        centred = problem.shifted(self.intercept)
         alpha_bias = alpha if math.isnan(self.alpha_bias) else self.alpha_bias
         penalty = Penalty(alpha, alpha_bias, self.alpha_scaling)
         side = centred.by_row

@@ -53,8 +53,9 @@ def truncated_svd(
     Q = thin_qr(forward(X))[0]
     for _ in range(passes):
         Q = thin_qr(forward(thin_qr(backward(Q))[0]))[0]
-    A, s, Bt = xp.linalg.svd(backward(Q).T, full_matrices=False)
-    return Q @ A[:, :rank], s[:rank], Bt[:rank, :].T
+    B, R = thin_qr(backward(Q))
+    A, s, Ct = xp.linalg.svd(R.T, full_matrices=False)
+    return Q @ A[:, :rank], s[:rank], B @ Ct[:rank, :].T
 
 
 def clip_rows(U: Array, bound: float | None) -> Array:

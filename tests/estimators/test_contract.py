@@ -10,7 +10,11 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import numopt
-from tests.estimators.expected_failures import EXPECTED_FAILURES, INSTANCES
+from tests.estimators.expected_failures import (
+    EXPECTED_FAILURES,
+    INSTANCES,
+    LEFT_TO_ROUNDING,
+)
 
 
 def _estimator_classes():
@@ -33,7 +37,13 @@ def _expected_failures(estimator):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=_expected_failures)
 def test_check_estimator(estimator, check):
-    check(estimator)
+    key = type(estimator).__name__, check.func.__name__
+    try:
+        check(estimator)
+    except AssertionError:
+        if key not in LEFT_TO_ROUNDING:
+            raise
+        pytest.xfail(LEFT_TO_ROUNDING[key])
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
@@ -51,4 +61,5 @@ def test_every_parameter_has_a_constraint(estimator):
 def test_expected_failures_name_existing_estimators():
     names = {cls.__name__ for cls in CLASSES}
     assert set(EXPECTED_FAILURES) <= names
+    assert {name for name, _ in LEFT_TO_ROUNDING} <= names
     assert set(INSTANCES) <= names

@@ -159,3 +159,27 @@ def test_many_candidates_are_sorted_out():
     labels = np.where(y > 0, 1.0, -1.0)
     alpha = 0.1 * alpha_max(X, labels, Logistic(), L1())
     assert bcd_solve(X, labels, Logistic(), L1(alpha), tol=1e-9).converged
+
+
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("spread", [0, 24])
+def test_rough_gram_matrix_is_refined(rng, spread, center):
+    """Where single precision would over- or underflow, it is not used."""
+    scale = 10.0 ** np.linspace(-spread, spread, 12)
+    X = np.asfortranarray(rng.standard_normal((200, 12)) * scale)
+    data = LinearData.from_arrays(X, rng.standard_normal(200), Quadratic())
+    cache = GramCache(data, center=center)
+    cache.extend_all(X.T @ data.y, rough=True)
+    X = X - X.mean(axis=0) if center else X
+    exact, norms = X.T @ X, np.linalg.norm(X, axis=0)
+
+    def worst():
+        return np.max(np.abs(cache.G[:12, :12] - exact) / np.outer(norms, norms))
+
+    assert cache.rough == (spread == 0)
+    # 200 products of numbers below 1, each with two roundings of 6e-8.
+    assert worst() < 200 * 2 * 6e-8
+    if cache.rough:
+        assert worst() > 1e-10
+        cache.refine()
+    assert worst() < 1e-13

@@ -252,6 +252,27 @@ def test_least_squares_and_saturated_support(penalty):
     assert result.support.size >= 35
 
 
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("kind", ["plain", "scales", "near copies"])
+def test_tall_designs_are_certified_beyond_single_precision(kind, fit_intercept):
+    """Nearly all columns of a tall design are wanted: the first Gram matrix is in
+    single precision, which neither the scale of columns nor copies may spoil.
+    """
+    X, y = correlated(400, 40, 0.5, 30, 3, 0)
+    scale = np.ones(40)
+    if kind == "scales":
+        scale = 10.0 ** np.linspace(-25, 25, 40)
+    if kind == "near copies":
+        X[:, 1::2] = X[:, ::2] + 1e-4 * X[:, 1::2]
+    norms = np.linalg.norm(X, axis=0) * scale / 20
+    model = Quadratic(), L1(1e-3, weights=norms)
+    X = np.asfortranarray(X * scale)
+    result = solve_auto(X, y, *model, fit_intercept=fit_intercept, tol=1e-9)
+    gap = dual_gap(X, y, result.coef, *model, intercept=result.intercept)
+    assert result.converged
+    assert gap <= 2e-9
+
+
 def test_float32_stays_close(data):
     X, y = data
     wide = solve_auto(X, y, Quadratic(), L1(0.1), fit_intercept=True, tol=1e-10)

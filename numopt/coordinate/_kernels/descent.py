@@ -121,8 +121,8 @@ def _groups_example(rng: np.random.Generator, size: int) -> tuple[Any, ...]:
     rows = rng.standard_normal((m, m + 5))
     y = rng.standard_normal(m + 5)
     lipschitz = np.full(groups, float(np.sum(rows**2)) if m else 1.0)
-    terms = (np.ones(groups), np.full(m, 0.1), np.full(m, -np.inf))
-    terms += (lipschitz, float(y @ y), 1e-9, 60)
+    weights, bounds = (np.ones(groups), np.full(m, 0.1)), np.full(m, -np.inf)
+    terms = (*weights, bounds, lipschitz, float(y @ y), 1e-9, 60)
     return rows, y, np.arange(0, m + 1, 3), terms
 
 
@@ -155,7 +155,7 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
 
 sparse_gram = sequential_kernel(
     "sparse_gram",
-    """Columns ``first:`` of the Gram matrix of a CSR matrix, ``X^T X[:, first:]``.
+    """Columns ``first:`` of the Gram matrix ``X^T X`` of a CSR matrix with sorted rows.
 
     Gustavson (1978), "Two fast algorithms for sparse matrices", section 3.
     """,

@@ -15,6 +15,7 @@ __all__ = [
     "append",
     "axpy",
     "combine",
+    "copy",
     "delete",
     "dot",
     "factor",
@@ -41,6 +42,13 @@ def axpy(out, x, a, lo, hi):
     to, by = out[lo:hi], x[lo:hi]
     for i in range(by.size):
         to[i] += a * by[i]
+
+
+@jit_kernel
+def copy(out, x):
+    """out[:] = x, which numba compiles for seconds because of its error message."""
+    for i in range(out.size):
+        out[i] = x[i]
 
 
 @jit_kernel

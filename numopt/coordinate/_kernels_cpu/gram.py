@@ -15,6 +15,7 @@ from numopt._kernels.jit import jit_kernel
 from numopt.coordinate._kernels_cpu.cholesky import (
     axpy,
     combine,
+    copy,
     dot,
     multiply,
     price,
@@ -147,8 +148,8 @@ def _extrapolate(points, slopes, support, k, w, q, c, lam, lower, upper):
     for t in range(DEPTH):
         axpy(trial_q, slopes[t + 1], weights[t], 0, w.size)
     if _objective(trial, trial_q, c, lam) < _objective(w, q, c, lam):
-        w[:] = trial
-        q[:] = trial_q
+        copy(w, trial)
+        copy(q, trial_q)
 
 
 @jit_kernel
@@ -164,7 +165,7 @@ def _cycle(G, diagonal, support, k, w, q, c, lam, lower, upper, points, slopes):
             return flips, total
         for i in range(k):
             points[t + 1, i] = w[support[i]]
-        slopes[t + 1, :] = q
+        copy(slopes[t + 1], q)
     _extrapolate(points, slopes, support, k, w, q, c, lam, lower, upper)
     return flips, total
 
@@ -357,8 +358,8 @@ def solve_gram(
             continue
         credit = newton_work + 3.0 * DEPTH * k * m if swift else 0.0
         tried = descent_work
-        start[:] = w
-        slopes[:] = q
+        copy(start, w)
+        copy(slopes, q)
         for _ in range(3 + k // 4):
             newton_work += sync(G, support, k, order, meta[0], U, inside, times)
             newton_work += NEWTON_WORK * k * k

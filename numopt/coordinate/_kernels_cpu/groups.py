@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from numopt._kernels.jit import jit_kernel
-from numopt.coordinate._kernels_cpu.cholesky import axpy, combine, dot
+from numopt.coordinate._kernels_cpu.cholesky import axpy, combine, copy, dot
 
 __all__ = ["descend_gram_groups", "descend_groups"]
 
@@ -182,7 +182,8 @@ def _epoch(rows, starts, idx, count, w, r, q, lam, l1, lower, lipschitz, new):
 @jit_kernel
 def _combined(history, weights, out):
     """Affine combination of the rows 1.. of the history."""
-    out[:] = 0.0
+    for i in range(out.size):
+        out[i] = 0.0
     for t in range(DEPTH):
         axpy(out, history[t + 1], weights[t], 0, out.size)
 
@@ -208,13 +209,13 @@ def descend_gram_groups(
             G, starts, everything, lam.size, w, q, lam, l1, lower, lipschitz, new
         )
         count = _in_use(starts, w, lipschitz, used)
-        points[0, :] = w
+        copy(points[0], w)
         for t in range(DEPTH):
             flips = _gram_epoch(
                 G, starts, used, count, w, q, lam, l1, lower, lipschitz, new
             )
-            points[t + 1, :] = w
-            slopes[t + 1, :] = q
+            copy(points[t + 1], w)
+            copy(slopes[t + 1], q)
         epoch += DEPTH + 1
         if combine(points, m, weights):
             _combined(points, weights, trial)
@@ -223,8 +224,8 @@ def descend_gram_groups(
             then = 0.5 * (dot(trial, trial_q, 0, m) - dot(c, trial, 0, m))
             now += _penalty(starts, w, lam, l1, lower)
             if then + _penalty(starts, trial, lam, l1, lower) < now:
-                w[:] = trial
-                q[:] = trial_q
+                copy(w, trial)
+                copy(q, trial_q)
 
 
 @jit_kernel
@@ -250,13 +251,13 @@ def descend_groups(
             rows, starts, everything, lam.size, w, r, q, lam, l1, lower, lipschitz, new
         )
         count = _in_use(starts, w, lipschitz, used)
-        points[0, :] = w
+        copy(points[0], w)
         for t in range(DEPTH):
             flips = _epoch(
                 rows, starts, used, count, w, r, q, lam, l1, lower, lipschitz, new
             )
-            points[t + 1, :] = w
-            residuals[t + 1, :] = r
+            copy(points[t + 1], w)
+            copy(residuals[t + 1], r)
         epoch += DEPTH + 1
         if combine(points, m, weights):
             _combined(points, weights, trial)
@@ -264,5 +265,5 @@ def descend_groups(
             now = 0.5 * dot(r, r, 0, n) + _penalty(starts, w, lam, l1, lower)
             then = 0.5 * dot(trial_r, trial_r, 0, n)
             if then + _penalty(starts, trial, lam, l1, lower) < now:
-                w[:] = trial
-                r[:] = trial_r
+                copy(w, trial)
+                copy(r, trial_r)

@@ -10,7 +10,7 @@ costs the length of a column instead of the number of columns.
 import numpy as np
 
 from numopt._kernels.jit import jit_kernel
-from numopt.coordinate._kernels_cpu.cholesky import axpy, combine, dot
+from numopt.coordinate._kernels_cpu.cholesky import axpy, combine, copy, dot
 from numopt.coordinate._kernels_cpu.gram import (
     DEPTH,
     find_best,
@@ -89,8 +89,8 @@ def _extrapolate(points, residuals, support, k, w, r, ridge, lam, lower, upper):
     for t in range(DEPTH):
         axpy(trial_r, residuals[t + 1], weights[t], 0, r.size)
     if _objective(trial, trial_r, ridge, lam) < _objective(w, r, ridge, lam):
-        w[:] = trial
-        r[:] = trial_r
+        copy(w, trial)
+        copy(r, trial_r)
 
 
 @jit_kernel
@@ -132,7 +132,7 @@ def solve_residual(
                 break
             for i in range(k):
                 points[t + 1, i] = w[support[i]]
-            residuals[t + 1, :] = r
+            copy(residuals[t + 1], r)
         else:
             _extrapolate(points, residuals, support, k, w, r, ridge, lam, lower, upper)
     return gap, epoch, q

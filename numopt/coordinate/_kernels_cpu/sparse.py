@@ -10,7 +10,10 @@ __all__ = ["column_sums", "gather_rows", "sparse_gram"]
 
 @jit_kernel
 def sparse_gram(data, indices, indptr, n_columns, first):
-    """X^T X[:, first:] of a CSR matrix with n_columns columns."""
+    """X^T X[:, first:] of a CSR matrix with n_columns columns, ascending in each row.
+
+    Products of two columns beyond the first are formed once.
+    """
     out = np.zeros((n_columns, n_columns - first))
     for i in range(indptr.size - 1):
         lo, hi = indptr[i], indptr[i + 1]
@@ -18,8 +21,11 @@ def sparse_gram(data, indices, indptr, n_columns, first):
             if indices[k] < first:
                 continue
             column, x = indices[k] - first, data[k]
-            for h in range(lo, hi):
+            for h in range(lo, k + 1):
                 out[indices[h], column] += x * data[h]
+    for column in range(n_columns - first):
+        for other in range(column):
+            out[first + column, other] = out[first + other, column]
     return out
 
 

@@ -18,6 +18,8 @@ FIRST_ROOM = 1024
 #: What is kept of every stored column: its coefficient, product with the targets, ridge
 #: term on the Gram diagonal and squared norm.
 FIELDS = ("w", "c", "ridge", "squares")
+#: Squared norms that leave room for single precision on both sides.
+SINGLE_RANGE = 1e24
 
 
 class GramCache:
@@ -26,8 +28,9 @@ class GramCache:
     Columns are multiplied by the square root of the sample weights and, with
     ``center``, centred. Dense columns on the host are kept in ``columns``, others in a
     store of their own; then ``columns`` is None. Arrays have spare capacity; ``size``
-    columns are in use, the first ``gram_size`` of them with their Gram matrix;
-    ``passes`` counts the passes over the others so far. The cache serves a whole path.
+    columns are in use, the first ``gram_size`` of them with their Gram matrix, which is
+    in single precision where ``rough``; ``passes`` counts the passes over the others so
+    far. The cache serves a whole path.
     """
 
     w: np.ndarray
@@ -39,6 +42,7 @@ class GramCache:
         self.data = data
         self.center = center
         self.size = self.gram_size = self.passes = 0
+        self.rough = False
         self.index = np.empty(0, np.int64)
         self.member = np.zeros(data.shape[1], bool)
         self.root = None if data.weights is None else np.sqrt(data.weights)
@@ -81,9 +85,14 @@ class GramCache:
         self.load(new, correlation)
         self.promote()
 
-    def extend_all(self, correlation: np.ndarray) -> None:
-        """Add all columns that are not stored yet, with their Gram matrix."""
+    def extend_all(self, correlation: np.ndarray, *, rough: bool = False) -> None:
+        """Add all columns that are not stored yet, with their Gram matrix.
+
+        A ``rough`` one is in single precision, which takes half the time, if it is the
+        first; slopes and gaps must then come from the design.
+        """
         X, p = self.data.X, self.data.shape[1]
+        self.rough = rough and not self.gram_size and self._store is None
         plain = isinstance(X, np.ndarray) and X.flags.f_contiguous
         plain = plain and X.dtype == np.float64 and self.root is None
         if self.size or not plain or self.center:
@@ -147,8 +156,27 @@ class GramCache:
             fresh = self.columns[:, g:m]
             self.G[:g, g:m] = self.columns[:, :g].T @ fresh
             self.G[g:m, :g] = self.G[:g, g:m].T
-            self.G[g:m, g:m] = fresh.T @ fresh
+            self.G[g:m, g:m] = self._gram(fresh)
         self.gram_size = m
+
+    def _gram(self, columns: np.ndarray) -> np.ndarray:
+        """Products of columns with each other, in single precision where ``rough``."""
+        if self.rough:
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                single = columns.astype(np.float32)
+                product = single.T @ single
+            squares = product.diagonal()
+            if np.all((squares > 1.0 / SINGLE_RANGE) & (squares < SINGLE_RANGE)):
+                return product
+            self.rough = False
+        return columns.T @ columns
+
+    def refine(self) -> None:
+        """Compute a rough Gram matrix again, in double precision."""
+        self.rough, self.gram_size = False, 0
+        self.ridge[:] = 0.0
+        self.factor.reset()
+        self.promote()
 
     def _drop(self, kept: np.ndarray, gone: np.ndarray) -> int:
         """Close the gaps that dropped dense columns leave; returns the new size."""

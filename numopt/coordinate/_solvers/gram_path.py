@@ -78,6 +78,7 @@ class GramPath:
         self.ridged = bool(unit.l2.any())
         # The slopes G w - c, kept up to date by the kernel.
         self.q = -self.cache.c[: self.index.size]
+        self.last = self.cache.w[: self.index.size].copy(), self.q.copy()
 
     def solve(self, alpha: float) -> dict[str, Any]:
         """Solve on the Gram matrix from the coefficients of the last strength."""
@@ -88,6 +89,8 @@ class GramPath:
             ridge = self.total * alpha * unit.l2
             self.q += (ridge - cache.ridge[:m]) * w
             cache.set_ridge(ridge)
+        else:
+            self._predict(w)
         lam = self.total * alpha * unit.l1
         gap, _ = minimise_gram(
             cache.G,
@@ -113,6 +116,25 @@ class GramPath:
             "n_support": support.size,
             "passes": 0,
         }
+
+    def _predict(self, w: np.ndarray) -> None:
+        """Go on along the line through the last two solutions.
+
+        A path of squares with L1 terms is piecewise linear in its strength, and so are
+        the slopes; coordinates that would change sign stop at 0.
+        """
+        now = w.copy(), self.q.copy()
+        if len(self.alphas) > 2:
+            first, second, third = self.alphas[-3:]
+            t = (second - third) / (first - second) if first > second else 0.0
+            step = t * (w - self.last[0])
+            new = w + step
+            off = np.flatnonzero((new != 0) & (w * new <= 0))
+            self.q += t * (self.q - self.last[1])
+            self.q -= self.cache.G[off, : w.size].T @ new[off]
+            new[off] = 0.0
+            w[:] = new
+        self.last = now
 
     def close(self, rows: list[dict[str, Any]]) -> None:
         """Certify every strength; solve again what fails."""

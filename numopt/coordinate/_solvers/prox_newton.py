@@ -120,13 +120,13 @@ class ProxNewtonWorkingSet(Solver[ModelProblem, ModelState]):
         if problem.terms is not None:
             coef = np.clip(coef, problem.terms.lower, problem.terms.upper)
             coef[..., np.isinf(problem.terms.l1)] = 0.0
-        z = data.predict(coef, intercept)
-        if outputs and z.ndim == 1:
-            z = np.broadcast_to(z[:, None], (data.shape[0], *outputs)).copy()
         used = problem.units.free()
         used[problem.units.owner[np.atleast_2d(coef).any(axis=0)]] = True
         index = problem.units.members(np.flatnonzero(used))
         columns = gather(data, index)
+        z = np.zeros((data.shape[0], *outputs)) + intercept
+        if index.size:
+            z += columns @ coef[..., index].T
         state = ModelState(
             coef, intercept, z, index, columns, np.zeros(0), CurvedGram()
         )

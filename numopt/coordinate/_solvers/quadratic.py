@@ -40,6 +40,8 @@ FIRST_SIZE, LARGE_FIRST = 64, 512
 #: of the columns that must be wanted for that, and most columns: their pairwise
 #: products stay within the cache of a processor.
 TALL, MOST, MOST_COLUMNS = 2, 0.8, 1000
+#: A Gram matrix in single precision stays while a pass brings the gap below this share.
+ROUGH_GAIN = 0.1
 
 
 class SquaresProblem(Protocol):
@@ -159,13 +161,12 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         cache = state.cache
         new = violators(problem, state)
         if wants_all(problem, cache, new):
-            cache.extend_all(problem.start)
+            cache.extend_all(problem.start, rough=True)
         elif new.size:
             self._store(problem, cache, largest(problem, state, new))
         before = state.gap
-        inner_solve(problem, state, new.size)
-        refresh(problem, state)
-        certify_state(problem, state)
+        if not cache.rough or not rough_pass(problem, state, new.size):
+            solve_and_certify(problem, state, new.size)
         idle = not new.size and not state.gap < before
         state.stalled = state.stalled + 1 if idle else 0
         return state
@@ -257,6 +258,36 @@ def inner_solve(problem: QuadraticProblem, state: QuadraticState, n_new: int) ->
     state.epochs += solve_stored(
         stored, cache, residual, -state.correlation[cache.index]
     )
+
+
+def solve_and_certify(
+    problem: QuadraticProblem, state: QuadraticState, n_new: int
+) -> None:
+    """Solve on the stored columns, then one pass over the design."""
+    inner_solve(problem, state, n_new)
+    refresh(problem, state)
+    certify_state(problem, state)
+
+
+def rough_pass(problem: QuadraticProblem, state: QuadraticState, n_new: int) -> bool:
+    """The same on a Gram matrix in single precision; whether that did.
+
+    Where it did not, the matrix may be indefinite by rounding: it is computed again in
+    double precision, and the pass leaves no trace.
+    """
+    cache, before = state.cache, state.gap
+    start, products = cache.w.copy(), (state.residual, state.correlation)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            solve_and_certify(problem, state, n_new)
+    except np.linalg.LinAlgError:
+        state.gap = np.inf
+    if state.gap <= max(ROUGH_GAIN * before, problem.tol):
+        return True
+    cache.refine()
+    cache.w[:], state.screened = start, None
+    state.residual, state.correlation = products
+    return False
 
 
 def screen(problem: QuadraticProblem, state: QuadraticState) -> None:

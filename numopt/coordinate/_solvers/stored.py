@@ -13,7 +13,11 @@ import numpy as np
 
 from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._solvers.columns import GramCache
-from numopt.coordinate._solvers.inner import minimise_columns, minimise_gram
+from numopt.coordinate._solvers.inner import (
+    MAX_EPOCHS,
+    minimise_columns,
+    minimise_gram,
+)
 
 __all__ = ["StoredProblem", "solve_stored"]
 
@@ -28,6 +32,8 @@ RATE, CACHE, FAR_RATE = 20.0, 8e6, 40.0
 #: Columns beyond this share of the rows are sorted out before they get a Gram matrix,
 #: unless they are few.
 MANY, FEW = 0.5, 32
+#: Most epochs on a Gram matrix in single precision.
+ROUGH_EPOCHS = 300
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +87,7 @@ def solve_stored(
         assert cache.columns is not None
         slope = -(cache.columns[:, : cache.size].T @ residual)
     cache.set_ridge(problem.terms.l2[cache.index])
-    return epochs + _minimise_gram(problem, cache, slope)
+    return epochs + _minimise_gram(problem, cache, residual, slope)
 
 
 def _affordable(problem: StoredProblem, cache: GramCache, slope: np.ndarray) -> int:
@@ -128,21 +134,43 @@ def _descend(
     return gap <= problem.target, epochs
 
 
-def _minimise_gram(problem: StoredProblem, cache: GramCache, slope: np.ndarray) -> int:
+def _expansion(
+    problem: StoredProblem, cache: GramCache, residual: np.ndarray, q: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Constant and linear term of the squares, whose slopes at ``cache.w`` are q.
+
+    A rough Gram matrix is expanded about the point where the slopes are exact: each
+    pass over the design then is a step of iterative refinement.
+    """
+    if not cache.rough:
+        return problem.targets, cache.c[: cache.size]
+    w = cache.w[: cache.size]
+    product = cache.G[: w.size, : w.size] @ w
+    value = float(residual @ residual) + float(cache.ridge[: w.size] @ w**2)
+    return value + float(w @ (product - 2.0 * q)), product - q
+
+
+def _minimise_gram(
+    problem: StoredProblem, cache: GramCache, residual: np.ndarray, slope: np.ndarray
+) -> int:
     """The compiled solver on the Gram matrix, or on the part of it that is near."""
     m, index = cache.size, cache.index
     w = cache.w[:m]
     q = slope + cache.ridge[:m] * w
+    squares, c = _expansion(problem, cache, residual, q)
+    # Rounding may have left a rough matrix indefinite: then descent would not end.
+    limit = ROUGH_EPOCHS if cache.rough else MAX_EPOCHS
     part = np.flatnonzero(problem.near(index, w, slope))
     if m < LARGE or part.size > FEWER * m:
         _, epochs = minimise_gram(
             cache.G,
             w,
             q,
-            cache.c[:m],
+            c,
             *problem.of(index),
-            squares=problem.targets,
+            squares=squares,
             target=problem.target,
+            max_epochs=limit,
             factor=cache.factor,
         )
         return epochs
@@ -154,10 +182,11 @@ def _minimise_gram(problem: StoredProblem, cache: GramCache, slope: np.ndarray) 
         cache.G[:m].take(part, 0).take(part, 1),
         own,
         q[part],
-        cache.c[part],
+        c[part],
         *problem.of(index[part]),
-        squares=problem.targets,
+        squares=squares,
         target=problem.target,
+        max_epochs=limit,
         factor=factor,
     )
     w[part] = own

@@ -40,9 +40,9 @@ __all__ = [
     "message",
 ]
 
-#: Share of the root of the largest number that an entry may reach: sums of squares of
-#: larger ones overflow, and the answers would be infinite or undefined.
-_SAFE_SHARE = 1e-4
+#: Entries may reach this power of the largest number: sums of squares of larger ones,
+#: and their ratios to other numbers, overflow; answers would be infinite or undefined.
+_SAFE_POWER = 0.4
 
 
 def message(name: str, expected: str, got: Any) -> str:
@@ -241,7 +241,7 @@ def _check_size(name: str, x: Array, low: float, high: float, squared: bool) -> 
     if size == 0 or x.dtype not in (xp.float32, xp.float64):
         return
     limits = xp.finfo(x.dtype)
-    largest = _SAFE_SHARE * math.sqrt(float(limits.max))
+    largest = float(limits.max) ** _SAFE_POWER
     least = math.sqrt(float(limits.smallest_normal)) if squared else 0.0
     if not least <= size <= largest:
         expected = f"of entries between {least:.2g} and {largest:.2g} in size"

@@ -18,7 +18,7 @@ hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
 
 #: Values that divide, overflow or cancel.
-EXTREMES = [0.0, 1.0, -1.0, 0.5, 1e-300, 1e-30, 1e-8, 1e8, -1e8, 1e30, -1e150]
+EXTREMES = [0.0, 1.0, -1.0, 0.5, 1e-300, 1e-30, 1e-8, 1e8, -1e8, 1e30, -1e120, 1e150]
 
 
 def _replaceable(value):

@@ -74,7 +74,11 @@ def wasserstein_1d(
     a, b = line_weights("a", a, x, xp), line_weights("b", b, y, xp)
     i, j, mass = monotone_plan(x, y, a, b, xp)
     distances = xp.abs(xp.take(x, i) - xp.take(y, j))
-    return float(to_numpy(xp.sum(mass * distances**p))) ** (1.0 / p)
+    farthest = xp.max(distances)  # of which the powers neither overflow nor vanish
+    if farthest == 0:
+        return 0.0
+    mean = float(to_numpy(xp.sum(mass * (distances / farthest) ** p)))
+    return float(to_numpy(farthest)) * mean ** (1.0 / p)
 
 
 def check_order(p: Any) -> float:

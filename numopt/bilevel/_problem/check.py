@@ -86,6 +86,10 @@ def check_problem(
     theta = xp.astype(theta, xp.float64)
     x = _place(problem, theta, x, rng)
     check = _Check(problem, x, theta, rng)
+    if not check.is_finite():
+        raise ValueError(
+            v.message("theta", "where h and its gradient are finite", f"{theta}")
+        )
     errors = {
         "lower.value_grad": check.lower_gradient(),
         "lower.hessian": check.hessian(),
@@ -151,6 +155,11 @@ class _Check:
         self.t = _random(rng, theta)
         self.hx = STEP * max(norm(x), 1.0) / norm(self.u)
         self.ht = STEP * max(norm(theta), 1.0) / norm(self.t)
+
+    def is_finite(self) -> bool:
+        """Whether h and its gradient can be compared at all."""
+        value, grad = self.lower.value_grad(self.x, self.theta)[:2]
+        return math.isfinite(float(to_numpy(value))) and math.isfinite(norm(grad))
 
     def lower_gradient(self) -> float:
         """Slope of h along u."""

@@ -66,6 +66,7 @@ def nnls(
     A = check_design("A", A)
     b = v.float_arrays(b=b)[1][0]
     v.check_shape("b", b, (A.shape[0],), why="one a row of A")
+    v.check_values("b", b)
     data = LinearData.from_arrays(A, b, Quadratic())
     options = {
         "max_iter": passes,

@@ -330,6 +330,11 @@ def check_alphas(
         return np.sort(grid)[::-1]
     eps = v.check_real("eps", eps, low=0, high=1, include_low=False)
     n_alphas = v.check_int("n_alphas", n_alphas, low=1)
+    if getattr(unit, "l1_ratio", 1.0) == 0:
+        raise ValueError(
+            "`alphas` must be given for `l1_ratio` = 0, got None: no strength sets all "
+            "coefficients to zero"
+        )
     theta = null.feasible(null.theta, datafit)
     top = critical_alpha(unit, data.correlate(data.weighted(theta)) / data.total)
     if top <= 0:

@@ -21,8 +21,9 @@ def k_best(
     high: Array,
     keep: int,
     width: int,
+    count: int,
 ) -> tuple[Array, Array]:
-    """K discrete points of small ``|R z - target|`` for each target, best first.
+    """Discrete points of small ``|R z - target|`` for each target, best first.
 
     ``R`` (n, n) upper triangular with nonzero diagonal, ``target`` (C, n). Variable j
     is an integer from low_j to high_j, given as floats, or a finite entry of row j of
@@ -30,8 +31,8 @@ def k_best(
     of the ``keep`` partial points continues with the ``width`` values nearest to
     ``tau = rest_j / R_jj`` at cost ``(R_jj (tau - z_j))^2``, and the ``keep`` cheapest
     continuations survive. With keep = width = 1 this is Babai's
-    nearest plane. Returns points (C, K, n) and costs (C, K), K = keep; places that no
-    point fills have infinite cost.
+    nearest plane. Returns the best points (C, count, n) and their costs (C, count),
+    count <= keep; places that no point fills have infinite cost.
     """
     xp = array_namespace(R)
     where, dtype = device(R), R.dtype
@@ -56,7 +57,7 @@ def k_best(
         chosen = [xp.take_along_axis(one, parent, axis=1) for one in chosen]
         chosen.append(z)
         rest = _gather(xp, rest[:, :, :j], parent) - z[:, :, None] * R[:j, j]
-    order = xp.argsort(cost, axis=1)
+    order = xp.argsort(cost, axis=1)[:, :count]
     points = xp.stack(
         [xp.take_along_axis(one, order, axis=1) for one in reversed(chosen)], axis=2
     )
@@ -102,7 +103,7 @@ def _k_best_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[An
     target = 4 * rng.standard_normal((min(size, 9), n))
     bounds = np.full(n, -3.0), np.full(n, 3.0)
     args = (R, target, np.zeros((n, 0)), *bounds)
-    return (*(x.astype(dtype) for x in args), 6, 3)
+    return (*(x.astype(dtype) for x in args), 6, 3, 4)
 
 
 def _search_example(rng: np.random.Generator, size: int) -> tuple[Any, ...]:

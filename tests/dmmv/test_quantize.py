@@ -218,8 +218,31 @@ def test_kernel_of_width_one_is_the_nearest_plane():
     A, t = rng.standard_normal((15, 7)), 20 * rng.standard_normal(15)
     Q, R = np.linalg.qr(A)
     wide = np.full(7, 1e9)
-    points, _ = k_best(R, (Q.T @ t)[None], np.zeros((7, 0)), -wide, wide, 1, 1)
+    points, _ = k_best(R, (Q.T @ t)[None], np.zeros((7, 0)), -wide, wide, 1, 1, 1)
     np.testing.assert_array_equal(points[0, 0], nearest_plane(A, t))
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_kernel_of_many_variables_agrees_with_its_reference(listed):
+    # more variables than a block of the compiled search: shared and split decisions
+    from numopt.dmmv._kernels import k_best
+
+    rng = np.random.default_rng(1)
+    n, channels = 90, 3
+    R = np.triu(rng.standard_normal((n, n))) / np.sqrt(n)
+    R += np.diag(np.sign(np.diag(R)))
+    target = 4 * rng.standard_normal((channels, n))
+    table = np.sort(rng.uniform(-3, 3, (n, 5)), axis=1) if listed else np.zeros((n, 0))
+    box = np.full(n, -3.0), np.full(n, 3.0)
+    for keep, count in ((1, 1), (20, 7)):
+        args = (R, target, table, *box, keep, 3, count)
+        points, costs = k_best(*args)
+        again, expected = k_best.reference(*args)
+        assert points.shape == (channels, count, n)
+        np.testing.assert_allclose(costs, expected, rtol=1e-9)
+        np.testing.assert_allclose(points, again)
+        errors = np.sum((points @ R.T - target[:, None, :]) ** 2, axis=2)
+        np.testing.assert_allclose(costs, errors, rtol=1e-9)
 
 
 def test_batch_bad_input():

@@ -216,9 +216,9 @@ def _search(
         target = xp.matrix_transpose(half) - R @ shift
         scaled = R * size[None, :]
         kernel = k_best.for_namespace(xp)
-        runs = [kernel(scaled, target, table, low, high, 1, 1)]
+        runs = [kernel(scaled, target, table, low, high, 1, 1, 1)]
         if method == "beam":
-            runs.append(kernel(scaled, target, table, low, high, keep, WIDTH))
+            runs.append(kernel(scaled, target, table, low, high, keep, WIDTH, keep))
         found = xp.concat([run[0] for run in runs], axis=1) * size + shift
         costs = xp.concat([run[1] for run in runs], axis=1)
         first_point = found[:, :1, :]

@@ -51,6 +51,7 @@ def beam_points(
         free,
         keep,
         width,
+        keep,
     )
     found = points[0][np.isfinite(costs[0])]
     k = np.rint(found).astype(np.int64) @ basis.moves
@@ -78,7 +79,7 @@ def _bounded(
     table = np.ascontiguousarray(core.table[order])
     bounds = low[order], high[order]
     points, costs = k_best(
-        np.ascontiguousarray(R), c[None, :], table, *bounds, keep, width
+        np.ascontiguousarray(R), c[None, :], table, *bounds, keep, width, keep
     )
     values = np.empty_like(points[0])
     values[:, order] = points[0]

@@ -160,8 +160,9 @@ class Quantization:
         X = np.eye(W.shape[0]) if X is None else X
         if factor is not None and self.method != "round":
             keep = 1 if self.method == "babai" else self.beam_width
-            points = factor.search(W, grid, keep)
-            codes = self._pick(W, X, grid, factor, points, codes)
+            count = 1 if self.objective == "mse" else keep
+            points, costs = factor.search(W, grid, keep, count)
+            codes = self._pick(W, X, grid, factor, points, costs, codes)
             if self.method == "beam" and self.objective != "mse":
                 codes = self._polish(W, X, grid, factor, codes)
         weights = grid.decode(codes)
@@ -183,12 +184,15 @@ class Quantization:
         grid: Grid,
         factor: "Factor",
         points: np.ndarray,
+        costs: np.ndarray,
         rounded: np.ndarray,
     ) -> np.ndarray:
         """Choose among final points (K, n_in, n_out); nearest rounding is one more."""
-        if self.objective == "mse" or points.shape[0] == 1:
+        if points.shape[0] == 1:
             return points[0]
         points = np.concatenate([points, rounded[None]])
+        last = factor.cost(W - grid.decode(rounded))
+        costs = np.concatenate([costs, last[None]])
         n_out = W.shape[1]
         codes = np.empty_like(W)
         block = max(1, BLOCK // (X.shape[0] * points.shape[0]))
@@ -200,7 +204,7 @@ class Quantization:
             )
             worst = np.max(np.abs(X @ change), axis=1)
             if self.objective == "mix":
-                cost = factor.cost(change)
+                cost = costs[:, part]
                 worst = np.where(cost <= MIX_MARGIN * cost.min(axis=0), worst, np.inf)
             best = np.argmin(worst, axis=0)
             for c, k in enumerate(best):
@@ -257,8 +261,8 @@ def _better_grid(
         if factor is None:
             costs.append(np.sum((W - grid.decode(grid.nearest(W))) ** 2, axis=0))
         else:
-            change = W - grid.decode(factor.search(W, grid, 1)[0])
-            costs.append(factor.cost(change[None])[0])
+            change = W - grid.decode(factor.search(W, grid, 1, 1)[0][0])
+            costs.append(factor.cost(change))
     better = costs[1] < costs[0]
     return Grid(
         np.where(better, other.scales, one.scales),
@@ -288,31 +292,40 @@ class Factor:
         """Return the damped quadratic error (...,) of weight changes (..., n, C)."""
         return np.sum((self.R @ change[..., self.order, :]) ** 2, axis=-2)
 
-    def search(self, W: np.ndarray, grid: Grid, keep: int) -> np.ndarray:
-        """Return codes (K, n_in, n_out) of small quadratic error, best first."""
+    def search(
+        self, W: np.ndarray, grid: Grid, keep: int, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return codes (count, n_in, n_out) of small quadratic error, best first.
+
+        Their errors (count, n_out) come with them. Several candidates are told apart by
+        far more than float32 resolves; the nearest plane is that of float64.
+        """
         n_in, n_out = W.shape
-        width = 1 if keep == 1 else WIDTH
-        low, high = np.zeros(n_in), np.full(n_in, float(grid.top))
-        table = np.zeros((n_in, 0))
+        dtype, width = (np.float64, 1) if keep == 1 else (np.float32, WIDTH)
+
+        def best(R: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            """Run the search on targets ``R wanted``, one a column."""
+            high = np.full(n_in, grid.top, dtype)
+            target = np.ascontiguousarray((R @ wanted).T, dtype)
+            table, low = np.zeros((n_in, 0), dtype), np.zeros(n_in, dtype)
+            return k_best(R.astype(dtype), target, table, low, high, keep, width, count)
+
+        wanted = (W / grid.scales[grid.groups] + grid.zeros[grid.groups])[self.order]
         if grid.scales.shape[0] == 1:
-            wanted = (W / grid.scales + grid.zeros)[self.order]
-            target = np.ascontiguousarray((self.R @ wanted).T)
-            points, costs = k_best(self.R, target, table, low, high, keep, width)
+            points, costs = best(self.R, wanted)
+            costs = costs * grid.scales[0][:, None] ** 2
         else:
-            parts = []
-            for c in range(n_out):
-                scale = grid.scales[grid.groups, c][self.order]
-                zero = grid.zeros[grid.groups, c][self.order]
-                R = self.R * scale
-                target = (self.R @ (W[self.order, c] + scale * zero))[None, :]
-                parts.append(k_best(R, target, table, low, high, keep, width))
+            scales = grid.scales[grid.groups][self.order]
+            parts = [
+                best(self.R * scales[:, c], wanted[:, c : c + 1]) for c in range(n_out)
+            ]
             points = np.concatenate([part[0] for part in parts])
             costs = np.concatenate([part[1] for part in parts])
         filled = np.isfinite(costs)[:, :, None]
         points = np.where(filled, points, points[:, :1])
-        answer = np.empty((keep, n_in, n_out))
+        answer = np.empty((count, n_in, n_out))
         answer[:, self.order, :] = np.moveaxis(points, 0, 2)
-        return answer
+        return answer, costs.T
 
 
 def _single_input_bound(W: np.ndarray, X: np.ndarray, grid: Grid) -> np.ndarray:

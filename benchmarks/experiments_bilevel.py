@@ -230,6 +230,69 @@ def unseen():
     }
 
 
+def calibration():
+    """PSNR at fresh noise: a weight learned from pairs, or calibrated on the image.
+
+    The first two photographs are of those that were learned from, the last two are of
+    another kind: a clock face and printed text.
+    """
+    from numopt.bilevel import TVDenoiser
+
+    restoration = bench.peers.require("skimage.restoration")
+    model = TVDenoiser().fit(*bench.photographs(bench.TRAIN, 96))
+    weights = {"weight": np.geomspace(0.02, 0.3, 10)}
+    for name in (*bench.TRAIN[:2], *bench.TEST):
+        noisy, clean = bench.photographs((name,), 96, seed=20)
+        denoise = restoration.calibrate_denoiser(
+            noisy[0], restoration.denoise_tv_chambolle, weights
+        )
+        error = np.mean((denoise(noisy[0]) - clean[0]) ** 2)
+        yield {
+            "workload": f"{name}, 96 pixels: PSNR, dB",
+            "TVDenoiser": model.score(noisy, clean),
+            "calibrate_denoiser": float(-10 * np.log10(error)),
+        }
+
+
+def implicit():
+    """Relative difference of hypergradients of a logistic problem to jaxopt's."""
+    jaxopt = bench.peers.require("jaxopt")
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    jnp = jax.numpy
+    from numopt.bilevel import LogisticProblem, hypergradient
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 20))
+    y = X[:, :5].sum(axis=1) + rng.normal(size=300) > 0
+    problem = LogisticProblem(X[:200], y[:200], X[200:], y[200:], "features")
+    ones = np.ones((len(X), 1))
+    A, signs = jnp.asarray(np.hstack([X, ones])), jnp.where(jnp.asarray(y), 1.0, -1.0)
+
+    def loss(w, rows):
+        return jnp.mean(jnp.logaddexp(0.0, -signs[rows] * (A[rows] @ w)))
+
+    def lower(w, theta):
+        penalties = jnp.append(jnp.exp(theta), jnp.exp(-9.0))
+        return loss(w, slice(0, 200)) + 0.5 * jnp.sum(penalties * w**2)
+
+    solver = jaxopt.LBFGS(lower, tol=1e-12, maxiter=10_000)
+
+    def outer(theta):
+        found = solver.run(jnp.zeros(A.shape[1]), theta).params
+        return loss(found, slice(200, 300))
+
+    theta = rng.normal(-3.0, 1.0, size=20)
+    theirs = np.asarray(jax.grad(outer)(jnp.asarray(theta)))
+    ours = hypergradient(problem, theta, tol=1e-9).gradient
+    yield {
+        "workload": "logistic hypergradient, relative difference to implicit "
+        "differentiation",
+        "jaxopt": float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)),
+    }
+
+
 GROUPS = (
     quadratic,
     total_variation,
@@ -239,4 +302,6 @@ GROUPS = (
     rings,
     per_feature,
     unseen,
+    calibration,
+    implicit,
 )

@@ -48,7 +48,7 @@ def banded_ridge(draws=400):
     alphas = float(peer.best_alphas_[0]) / np.exp(peer.deltas_)
     yield {
         "workload": "banded ridge, p 300",
-        "peer": f"random search, {draws}",
+        "peer": f"himalaya, random search of {draws}",
         "version": peers.version("himalaya"),
         "threads": 1,
         "ratio": statistics.median(each) / theirs,

@@ -12,6 +12,7 @@ __all__ = [
     "CholeskyFactor",
     "cho_factor",
     "cho_solve",
+    "inv_posdef",
     "logsumexp",
     "lstsq",
     "solve_triangular",
@@ -44,6 +45,29 @@ def cho_solve(factor: CholeskyFactor, B: Array) -> Array:
         return scipy_cho_solve((factor.L, True), B, check_finite=False)
     Y = solve_triangular(factor.L, B, lower=True)
     return solve_triangular(xp.matrix_transpose(factor.L), Y, lower=False)
+
+
+def inv_posdef(A: Array) -> Array:
+    """Inverse of a symmetric positive definite matrix.
+
+    Raises ``numpy.linalg.LinAlgError`` (the library's own error elsewhere) when
+    ``A`` is singular, and for NumPy also when it is not positive definite.
+    """
+    xp = array_namespace(A)
+    if not is_numpy_namespace(xp):
+        return xp.linalg.inv(A)
+    from scipy.linalg.lapack import get_lapack_funcs
+
+    factor, invert = get_lapack_funcs(("potrf", "potri"), (A,))
+    L, info = factor(A, lower=1, clean=1)
+    if info == 0:
+        low, info = invert(L, lower=1, overwrite_c=1)
+    if info != 0:
+        raise xp.linalg.LinAlgError("Matrix is not positive definite")
+    # Above the diagonal there are zeros, and the sum doubles the diagonal.
+    inverse = low + low.T
+    inverse[*xp.diag_indices_from(low)] *= 0.5
+    return inverse
 
 
 def solve_triangular(T: Array, B: Array, *, lower: bool) -> Array:

@@ -3,7 +3,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from numopt._array.linalg import cho_factor, cho_solve, logsumexp, lstsq, top_k
+from numopt._array.linalg import (
+    cho_factor,
+    cho_solve,
+    inv_posdef,
+    logsumexp,
+    lstsq,
+    top_k,
+)
 from numopt._array.namespace import array_namespace, namespace_key, to_numpy
 from numopt._array.random import as_generator, standard_normal
 from numopt._array.segment import segment_sum
@@ -42,6 +49,22 @@ def test_cholesky_solves(backend, rng, dtype):
     solution = cho_solve(cho_factor(matrix), right)
     rtol = 1e-3 if dtype == "float32" else 1e-10
     assert_xp_close(solution, np.linalg.solve(A, B), like=right, rtol=rtol, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_inverse_of_a_positive_definite_matrix(backend, rng, dtype):
+    A = rng.standard_normal((6, 6))
+    A = A @ A.T + 6 * np.eye(6)
+    matrix = backend.asarray(A, dtype=dtype)
+    rtol = 1e-3 if dtype == "float32" else 1e-10
+    assert_xp_close(
+        inv_posdef(matrix), np.linalg.inv(A), like=matrix, rtol=rtol, atol=1e-6
+    )
+
+
+def test_inverse_of_an_indefinite_matrix_is_refused():
+    with pytest.raises(np.linalg.LinAlgError, match="positive definite"):
+        inv_posdef(np.diag([1.0, -1.0]))
 
 
 def test_lstsq_is_minimum_norm(backend, rng):

@@ -55,6 +55,18 @@ class StackedLower:
     def _preconditioner(self, x: Array, theta: Array) -> Callable[[Array], Array]:
         return self._each("preconditioner", x, theta)
 
+    @property
+    def setup_work(self) -> float:
+        """What preconditioners have cost, in products of all problems at once."""
+        each = [getattr(one, "setup_work", 0) for one in self.lowers]
+        return sum(each) / len(each)
+
+    def forget(self) -> None:
+        """Drop what preconditioners keep."""
+        for one in self.lowers:
+            if hasattr(one, "forget"):
+                one.forget()
+
     def _factorize(self, x: Array, theta: Array) -> Callable[[Array], Array]:
         return self._each("factorize", x, theta)
 

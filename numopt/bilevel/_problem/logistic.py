@@ -13,6 +13,7 @@ from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._array.segment import segment_sum
 from numopt._array.sparse import is_sparse
 from numopt.bilevel._problem.groups import check_groups, spectral_bound
+from numopt.bilevel._problem.preconditioners import ClassBlocks, balanced
 from numopt.bilevel._problem.protocols import BilevelProblem
 from numopt.typing import Array
 
@@ -28,6 +29,8 @@ __all__ = [
 
 #: The intercept is penalised too, hardly: strong convexity needs it.
 INTERCEPT = -9.0
+#: Hessian blocks of up to this many features are inverted to precondition.
+BLOCK_SIZE = 256
 #: Largest curvature of the loss in one row: of the logistic and the softmax Hessian.
 CURVATURE = {True: 0.25, False: 0.5}
 #: Largest third derivative in one row: 1 / (6 sqrt 3), and sqrt(2) / 2 since a third
@@ -67,6 +70,8 @@ class LogisticLower(abc.ABC):
         self.squares: Any = X.multiply(X).T.tocsr() if is_sparse(X) else None
         self.shape = (X.shape[1], Y.shape[1])
         self.binary = Y.shape[1] == 1
+        small = not is_sparse(X) and X.shape[1] <= BLOCK_SIZE
+        self.blocks = ClassBlocks(X) if small and not self.binary else None
         self._seen: Any = None
         self._state: Any = None
 
@@ -117,12 +122,29 @@ class LogisticLower(abc.ABC):
         return product
 
     def preconditioner(self, x: Array, theta: Array) -> Callable[[Array], Array]:
-        """Diagonal of the Hessian."""
+        """Diagonal of the Hessian; of several classes blocks, where they are small."""
         P, s = self._curvature(x, theta)
+        c, w = self.penalties(theta), s * P * (1 - P)
+        if self.blocks is not None:
+            return balanced(self.blocks.inverse(w, c), c)
         if self.squares is None:
             self.squares = self.Xt * self.Xt
-        diagonal = self.squares @ (s * P * (1 - P)) + self.penalties(theta)
-        return lambda u: u / diagonal
+        diagonal = self.squares @ w + c
+
+        def jacobi(u: Array) -> Array:
+            return u / diagonal
+
+        return jacobi if self.binary else balanced(jacobi, c)
+
+    def forget(self) -> None:
+        """Drop the blocks that the preconditioner keeps."""
+        if self.blocks is not None:
+            self.blocks = ClassBlocks(self.X)
+
+    @property
+    def setup_work(self) -> int:
+        """What the preconditioner has cost so far, in Hessian products."""
+        return 0 if self.blocks is None else self.blocks.work
 
     # ---------------------------------------------------------------- constants
     def _row_sizes(self) -> tuple[float, float]:

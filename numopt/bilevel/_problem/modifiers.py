@@ -31,7 +31,7 @@ class TiedLower:
         if name.startswith("__"):
             raise AttributeError(name)
         value = getattr(self._lower, name)
-        if not callable(value) or name == "hessian_variation":
+        if not callable(value) or name in ("hessian_variation", "forget"):
             return value
         return lambda *args: value(*args[:-1], self.spread(args[-1]))
 

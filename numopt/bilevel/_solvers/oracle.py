@@ -42,6 +42,9 @@ class Oracle:
         self._secant = 0.0
         self.cross_norm_seen = 0.0
         self._direct_known = True
+        if hasattr(self.lower, "forget"):
+            # What another run has left would make this one hard to repeat.
+            self.lower.forget()
 
     @property
     def work(self) -> int:
@@ -102,9 +105,14 @@ class Oracle:
         return self.lower.x_init(theta)
 
     def preconditioner(self, x: Array, theta: Array) -> Callable[[Array], Array] | None:
-        """The problem's preconditioner, if it has one."""
+        """The problem's preconditioner, if any; its set-up counts as products."""
         make = getattr(self.lower, "preconditioner", None)
-        return None if make is None else make(x, theta)
+        if make is None:
+            return None
+        before = getattr(self.lower, "setup_work", 0)
+        made = make(x, theta)
+        self.n_hvp += math.ceil(getattr(self.lower, "setup_work", 0) - before)
+        return made
 
     # --------------------------------------------------------------- constants
     def _constants(self, theta: Array) -> tuple[float, float]:

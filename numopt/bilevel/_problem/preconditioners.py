@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Preconditioners of logistic Hessians: class blocks, shifts of all logits."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from numopt._array.linalg import inv_posdef
+from numopt._array.namespace import array_namespace, device, to_numpy
+from numopt.typing import Array
+
+__all__ = ["ClassBlocks", "balanced"]
+
+Map = Callable[[Array], Array]
+
+#: Gram matrices are made anew when the weights of the rows have moved by this share.
+WEIGHTS_MOVED = 0.25
+#: Inverses are made anew when a log-penalty has moved by this much.
+PENALTIES_MOVED = 0.3
+
+
+class ClassBlocks:
+    """Inverses of the diagonal blocks of a softmax Hessian, kept while they are near.
+
+    The block of class k is ``X^T diag(w_k) X + diag(c_k)`` with the weights
+    ``w_ik = s_i p_ik (1 - p_ik)`` and the penalties c. Blocks of nearby weights and
+    penalties bound the spectrum as well, hence they are seldom made. ``work`` counts
+    what making them has cost, in Hessian products (4 n p K operations each).
+    """
+
+    def __init__(self, X: Array) -> None:
+        self.X = X
+        self.work = 0
+        self._weights: Any = None
+        self._penalties: Any = None
+
+    def inverse(self, weights: Array, penalties: Array) -> Map:
+        """``r -> (M_k^{-1} r_k)_k`` for arrays of shape (p, K)."""
+        n, p = self.X.shape
+        stale = self._weights is None or _share(weights, self._weights) > WEIGHTS_MOVED
+        if stale:
+            self._grams = self._gram_matrices(weights)
+            self._weights = weights
+            self.work += math.ceil(p / 4)
+        if stale or _moved(penalties, self._penalties) > PENALTIES_MOVED:
+            self._inverses = self._inverted(penalties)
+            self._penalties = penalties
+            self.work += math.ceil(p * p / (4 * n))
+        xp, inverses = array_namespace(weights), self._inverses
+        turn = xp.matrix_transpose
+        return lambda r: turn((inverses @ turn(r)[:, :, None])[:, :, 0])
+
+    def _gram_matrices(self, weights: Array) -> list[Array]:
+        xp = array_namespace(weights)
+        scaled = (
+            xp.sqrt(weights[:, k : k + 1]) * self.X for k in range(weights.shape[1])
+        )
+        return [xp.matrix_transpose(Z) @ Z for Z in scaled]
+
+    def _inverted(self, penalties: Array) -> Array:
+        xp = array_namespace(penalties)
+        eps = float(xp.finfo(penalties.dtype).eps)
+        eye = xp.eye(
+            penalties.shape[0], dtype=penalties.dtype, device=device(penalties)
+        )
+        inverses = []
+        for k, gram in enumerate(self._grams):
+            # Rounding of the Gram matrix must not make the block indefinite.
+            slack = gram.shape[0] * eps * float(to_numpy(xp.max(gram)))
+            inverses.append(inv_posdef(gram + eye * (penalties[:, k] + slack)))
+        return xp.stack(inverses)
+
+
+def balanced(inverse: Map, penalties: Array) -> Map:
+    """Solve exactly along shifts of all logits, and by ``inverse`` across them.
+
+    A vector u added to the coefficients of every class changes no probability: there
+    the Hessian is the diagonal of the penalties, tiny beside the blocks. This is the
+    balancing of Mandel (1993) with those shifts as the coarse space,
+    ``(I - Z E^-1 Z^T H) M^-1 (I - H Z E^-1 Z^T) + Z E^-1 Z^T``, all of it elementwise.
+    """
+    xp = array_namespace(penalties)
+    total = xp.sum(penalties, axis=1, keepdims=True)
+
+    def apply(r: Array) -> Array:
+        shift = xp.sum(r, axis=1, keepdims=True) / total
+        z = inverse(r - penalties * shift)
+        return z - xp.sum(penalties * z, axis=1, keepdims=True) / total + shift
+
+    return apply
+
+
+def _share(new: Array, old: Array) -> float:
+    """Change of positive numbers relative to their old sum."""
+    xp = array_namespace(new)
+    return float(to_numpy(xp.sum(xp.abs(new - old)))) / float(to_numpy(xp.sum(old)))
+
+
+def _moved(new: Array, old: Array) -> float:
+    """Largest change of a logarithm."""
+    if new is old:
+        return 0.0
+    xp = array_namespace(new)
+    return float(np.max(to_numpy(xp.abs(xp.log(new / old)))))

@@ -28,24 +28,27 @@ DENSE = {
     "groups-b": (180, 3000, 0.7, 35, 3),
 }
 
+#: Relative gaps that all are brought to.
+GAPS, FINE_GAPS = (1e-4, 1e-5, 1e-6, 1e-7), (1e-4, 1e-6, 1e-8)
+
 #: (penalty, workload, strength relative to alpha_max, gaps).
 MODELS = (
-    ("lasso", "leukemia-like", 0.1, (1e-4, 1e-7)),
-    ("lasso", "leukemia-like", 0.01, (1e-4, 1e-7)),
-    ("lasso", "n500p10k", 0.1, (1e-4, 1e-7)),
-    ("lasso", "n500p10k", 0.02, (1e-4, 1e-7)),
-    ("lasso", "tall", 0.1, (1e-4, 1e-7)),
-    ("lasso", "tall", 0.005, (1e-4, 1e-7)),
-    ("lasso", "text", 0.1, (1e-4, 1e-7)),
-    ("lasso", "text", 0.02, (1e-4, 1e-7)),
-    ("logistic", "leukemia-like", 0.1, (1e-4, 1e-8)),
+    ("lasso", "leukemia-like", 0.1, GAPS),
+    ("lasso", "leukemia-like", 0.01, GAPS),
+    ("lasso", "n500p10k", 0.1, GAPS),
+    ("lasso", "n500p10k", 0.02, GAPS),
+    ("lasso", "tall", 0.1, GAPS),
+    ("lasso", "tall", 0.005, GAPS),
+    ("lasso", "text", 0.1, GAPS),
+    ("lasso", "text", 0.02, GAPS),
+    ("logistic", "leukemia-like", 0.1, FINE_GAPS),
     ("logistic", "leukemia-like", 0.03, (1e-8,)),
     ("logistic", "breast cancer", 0.01, (1e-8,)),
     ("logistic", "digits odd-even", 0.01, (1e-8,)),
-    ("logistic", "n1000p3000", 0.05, (1e-4, 1e-8)),
-    ("group lasso", "groups-a", 0.1, (1e-4, 1e-7)),
-    ("group lasso", "groups-b", 0.12, (1e-4, 1e-7)),
-    ("group lasso", "groups-b", 0.3, (1e-4, 1e-7)),
+    ("logistic", "n1000p3000", 0.05, FINE_GAPS),
+    ("group lasso", "groups-a", 0.1, GAPS),
+    ("group lasso", "groups-b", 0.12, GAPS),
+    ("group lasso", "groups-b", 0.3, GAPS),
 )
 
 #: Coordinates in a group.

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from numopt._array.sparse import as_csr
 from numopt.coordinate import label_propagation
+from numopt.coordinate._solvers import graph_systems
 from numopt.exceptions import ConvergenceWarning
 from tests.coordinate.test_forest import grid
 
@@ -275,3 +277,22 @@ def test_neighbour_graphs_of_points_are_solved_to_the_tolerance(every, classes):
     fast, direct = (label_propagation(W, few, method=m) for m in ("auto", "direct"))
     assert fast.history["residual"][-1] <= 1e-8
     np.testing.assert_allclose(fast.scores, direct.scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("quick", [200, 5])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_near_labels_need_no_factor_unless_that_is_slow(columns, quick, monkeypatch):
+    """A walk in the first rows soon stops, in the last ones it takes long."""
+    monkeypatch.setattr(graph_systems, "QUICK", quick)
+    rng = np.random.default_rng(5)
+    W = as_csr(grid(25, 21, lambda size: rng.lognormal(size=size)))
+    stops = np.where(np.arange(525) < 250, 1.0, 1e-3)
+    diagonal = W.to_scipy().sum(axis=1) + stops
+    off, rhs = W._replace(data=-W.data), rng.standard_normal((525, columns))
+    x, taken = graph_systems.solve_absorbed(off, diagonal, rhs, 1e-10, 10_000)
+    A = np.diag(diagonal) + off.to_scipy().toarray()
+    residual = np.linalg.norm(A @ x - rhs, axis=0)
+    assert np.all(residual <= 2e-10 * np.linalg.norm(rhs, axis=0))
+    # No eigenvalue is below 1e-3.
+    np.testing.assert_allclose(x, np.linalg.solve(A, rhs), atol=1e-5)
+    assert taken > quick or quick == 200

@@ -18,6 +18,7 @@ __all__ = [
     "eliminate_nodes",
     "forest_sweep",
     "greedy_forest_members",
+    "jacobi_cg",
     "mic_cg",
     "peel_leaves",
     "reach",
@@ -117,6 +118,11 @@ mic_cg = sequential_kernel(
     into the two triangular sweeps (Eisenstat 1981).""",
     numpy="numopt.coordinate._kernels_cpu.mic_cg:mic_cg",
 )
+jacobi_cg = sequential_kernel(
+    "jacobi_cg",
+    "Conjugate gradients on D^-1/2 A D^-1/2 with D the diagonal of A.",
+    numpy="numopt.coordinate._kernels_cpu.jacobi_cg:jacobi_cg",
+)
 
 
 def _path(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -206,6 +212,7 @@ def _restore_nodes_example(rng: np.random.Generator, dtype: Any, size: int) -> t
     return order, first, mates, weights, pivots, sides, core, kept
 
 
+@jacobi_cg.example
 @mic_cg.example
 def _cg_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
     return (*_system(rng, size), 1e-8, 100)

@@ -126,7 +126,8 @@ class GramPath:
         now = w.copy(), self.q.copy()
         if len(self.alphas) > 2:
             first, second, third = self.alphas[-3:]
-            t = (second - third) / (first - second) if first > second else 0.0
+            # No further than the last step went: a line drawn from less is no guide.
+            t = min((second - third) / (first - second), 1.0) if first > second else 0.0
             step = t * (w - self.last[0])
             new = w + step
             off = np.flatnonzero((new != 0) & (w * new <= 0))

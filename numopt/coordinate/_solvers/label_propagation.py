@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from numopt import _validation as v
+from numopt._docstring import fill_docstring
 from numopt._iterate.loop import iterate
 from numopt._iterate.result import SolverResult
 from numopt.coordinate._problem.graph import HarmonicProblem, as_graph
@@ -22,6 +23,7 @@ from numopt.coordinate._solvers.graph_systems import (
     Direct,
     Eliminate,
 )
+from numopt.coordinate._solvers.results import RUN
 from numopt.typing import Array, Callback
 
 __all__ = ["LabelPropagationResult", "label_propagation"]
@@ -29,6 +31,7 @@ __all__ = ["LabelPropagationResult", "label_propagation"]
 METHODS = ("auto", "direct", "cg", "bcd")
 
 
+@fill_docstring(run=RUN)
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LabelPropagationResult(SolverResult):
     """What `label_propagation` returns.
@@ -37,16 +40,7 @@ class LabelPropagationResult(SolverResult):
 
     Parameters
     ----------
-    n_iter : int
-        Number of iterations.
-    converged : bool
-        Whether the stopping measure reached ``tol``.
-    message : str
-        Why the solver stopped and, on failure, what to try.
-    status : str
-        "converged", "max_iter", "callback", "stalled", "diverged" or "infeasible".
-    history : dict of str to ndarray
-        Equal-length arrays, one entry a check.
+    {run}
     scores : ndarray of shape (n, K) or (n,)
         Harmonic scores, one column a class (labelled rows are one-hot), or values.
     labels : ndarray of shape (n,) or None
@@ -146,8 +140,9 @@ def label_propagation(
     The classes share every pass over the graph, and without a ridge the scores add up
     to one, so one class less is solved. Conjugate gradients are preconditioned by an
     incomplete factor that keeps the row sums, whose product with the matrix costs one
-    sweep up and one down. Where neighbours of a node are neighbours of each other and
-    few nodes are labelled, nodes of few neighbours are eliminated exactly before.
+    sweep up and one down, or by the diagonal where a random walk soon meets a label.
+    Where neighbours of a node are neighbours of each other and few nodes are labelled,
+    nodes of few neighbours are eliminated exactly before.
 
     References
     ----------

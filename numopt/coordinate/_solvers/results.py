@@ -6,19 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from numopt._docstring import fill_docstring
 from numopt._iterate.result import SolverResult
 
-__all__ = ["CoordinateResult", "PathResult"]
+__all__ = ["RUN", "CoordinateResult", "PathResult"]
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class CoordinateResult(SolverResult):
-    """A solution with its certificate.
-
-    ``history`` holds "objective", "dual_gap", "n_working_set", "n_support" and "time".
-
-    Parameters
-    ----------
+#: Documentation of the fields of `SolverResult`.
+RUN = """
     n_iter : int
         Number of iterations.
     converged : bool
@@ -29,6 +23,19 @@ class CoordinateResult(SolverResult):
         "converged", "max_iter", "callback", "stalled", "diverged" or "infeasible".
     history : dict of str to ndarray
         Equal-length arrays, one entry a check.
+    """
+
+
+@fill_docstring(run=RUN)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CoordinateResult(SolverResult):
+    """A solution with its certificate.
+
+    ``history`` holds "objective", "dual_gap", "n_working_set", "n_support" and "time".
+
+    Parameters
+    ----------
+    {run}
     coef : ndarray of shape (p,) or (K, p)
         Coefficients.
     intercept : float or ndarray of shape (K,)
@@ -56,6 +63,7 @@ class CoordinateResult(SolverResult):
     support: np.ndarray
 
 
+@fill_docstring(run=RUN)
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PathResult(SolverResult):
     """Solutions along a decreasing grid of penalties.
@@ -64,16 +72,7 @@ class PathResult(SolverResult):
 
     Parameters
     ----------
-    n_iter : int
-        Number of iterations.
-    converged : bool
-        Whether the stopping measure reached ``tol``.
-    message : str
-        Why the solver stopped and, on failure, what to try.
-    status : str
-        "converged", "max_iter", "callback", "stalled", "diverged" or "infeasible".
-    history : dict of str to ndarray
-        Equal-length arrays, one entry a check.
+    {run}
     alphas : ndarray of shape (A,)
         Penalty strengths, decreasing.
     coefs : ndarray of shape (p, A) or (K, p, A)

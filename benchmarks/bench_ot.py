@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from benchmarks import bench_ot_points, peers
+from benchmarks import peers
 from benchmarks.common import PeerBenchmark, ThreadedBenchmark
 
 TOL = 1e-8
@@ -120,7 +120,6 @@ def cases():
         make = functools.partial(exact_and_emd, name)
         yield peers.Case(f"{name}, exact", "emd", "ot", make)
     yield peers.Case("fused pass, n 2000", "NumPy", "numpy", fused_pass)
-    yield from bench_ot_points.cases()
 
 
 def _case(name, reg, rival, n=None):

@@ -11,6 +11,7 @@ from numopt._array.namespace import to_numpy
 from numopt.datasets import make_transport_problem
 from numopt.exceptions import ConvergenceWarning, InfeasibleError
 from numopt.ot import ot_exact
+from numopt.ot._solvers import exact
 
 METHODS = ["annealing", "network_simplex"]
 
@@ -106,21 +107,49 @@ def test_shift_of_the_cost(rng):
     assert other.converged
 
 
+def test_identical_clouds(rng):
+    """The optimal value is zero, and so are the gap and what is moved."""
+    X = rng.random((150, 3))
+    M = ((X[:, None] - X) ** 2).sum(axis=-1)
+    result = ot_exact(None, None, M)
+    assert result.converged
+    np.testing.assert_allclose(result.plan, np.eye(150) / 150, atol=1e-14)
+
+
 def test_constant_cost():
     result = ot_exact([0.2, 0.8], [0.5, 0.5], np.full((2, 2), 3.0))
     assert result.converged
     assert result.value == pytest.approx(3.0)
 
 
-def test_too_few_programs_warn_and_keep_a_valid_bound():
+@pytest.fixture
+def poor_start(monkeypatch):
+    """A first program that lacks entries of every optimal plan."""
+    monkeypatch.setattr(exact, "START_TAU", -4.0)
+    monkeypatch.setattr(exact, "WIDENINGS", 1)
+
+
+@pytest.mark.usefixtures("poor_start")
+def test_entries_are_added_until_none_is_missing():
     data = make_transport_problem("pts2d", 200)
-    optimum = ot_exact(data.a, data.b, data.M).value
+    result = ot_exact(data.a, data.b, data.M)
+    assert result.converged
+    assert result.n_iter > 1
+    _check(result, data.a, data.b, data.M)
+
+
+@pytest.mark.usefixtures("poor_start")
+def test_too_few_programs_warn_and_keep_a_valid_bound():
+    pytest.importorskip("ot")
+    data = make_transport_problem("pts2d", 200)
+    optimum = ot_exact(data.a, data.b, data.M, method="network_simplex").value
     with pytest.warns(ConvergenceWarning, match="ot_exact"):
         result = ot_exact(data.a, data.b, data.M, max_iter=1)
     assert result.dual_value <= optimum + 1e-12
     assert optimum <= result.value + 1e-12
 
 
+@pytest.mark.usefixtures("poor_start")
 def test_callback_stops():
     data = make_transport_problem("pts2d", 200)
     seen = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Unregularised transport: a linear program on the entries that matter, certified."""
+"""Unregularised transport: the network simplex on entries that matter, certified."""
 
 import dataclasses
 from typing import Any
@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 
 from numopt import _validation as v
+from numopt._array.namespace import numpy_namespace
 from numopt._iterate.loop import Solver, iterate
 from numopt._iterate.result import SolverResult
 from numopt._iterate.stopping import Stop, warn_not_converged
 from numopt.exceptions import InfeasibleError
+from numopt.ot._kernels.simplex import reduced_minima
+from numopt.ot._kernels.support import support_pass
 from numopt.ot._problem import CoreProblem, TransportProblem
-from numopt.ot._solvers.programs import transport_program
+from numopt.ot._solvers.annealing import newton_rounds
+from numopt.ot._solvers.driver import check_control, check_options, run
 from numopt.ot._solvers.reduction import (
     host_arrays,
     like_input,
@@ -20,22 +24,25 @@ from numopt.ot._solvers.reduction import (
     on_host,
     whole_solution,
 )
-from numopt.ot._solvers.sinkhorn import sinkhorn
+from numopt.ot._solvers.simplex import Arcs, TransportTree
 from numopt.typing import Array, Callback
 
 __all__ = ["ExactResult", "ot_exact"]
 
 METHODS = ("annealing", "network_simplex")
 
-#: Problems up to this many entries go to the linear program whole.
+#: Problems up to this many entries go to the network simplex whole.
 SMALL = 10_000
 #: Regularisation and error of the entropic start, in units of the range of the cost.
-START_REG, START_TOL = 3e-5, 1e-4
-#: Entries start in the program when their reduced cost is below START_GAP
-#: regularisations, or when it is among the NEAREST of their row or column.
-START_GAP, NEAREST = 8.0, 3
-#: Most violated entries added for each row between two programs.
-ADDED = 5
+START_REG, START_TOL = 2e-4, 1e-2
+#: Entries are there from the start when P_ij > a_i b_j exp(-START_TAU); the exponent is
+#: doubled until there are FEW for each point, so that few programs are needed.
+START_TAU, FEW, WIDENINGS = 8.0, 5, 5
+#: Violated entries added for each row between two programs, and the reduced cost that
+#: violates, in units of the size of the cost.
+ADDED, VIOLATED = 5, 2e-13
+#: Gaps below are rounding, in the same units: an optimal value may be zero.
+ROUNDING = 1e-14
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -45,7 +52,7 @@ class ExactResult(SolverResult):
     Parameters
     ----------
     n_iter : int
-        Linear programs solved.
+        Programs solved.
     converged : bool
         Whether the relative gap is at most ``tol``.
     message : str
@@ -119,15 +126,15 @@ def ot_exact(
     M : array of shape (n, m)
         Cost; negative entries are allowed, ``inf`` forbids a pair.
     method : {"annealing", "network_simplex"}, default="annealing"
-        - "annealing": an entropic solution tells which entries matter; a linear
-          program on these is solved (HiGHS), entries that violate its dual are added
-          until none does;
+        - "annealing": an entropic solution tells which entries matter and is a first
+          plan; the network simplex goes on from it on these entries, those that
+          violate its dual are added until none does;
         - "network_simplex": the solver of POT, where that package is installed.
     tol : float, default=1e-9
         Duality gap at which to stop, relative to the excess of the value over
         ``min(M)`` times the mass, so that adding a constant to ``M`` changes nothing.
     max_iter : int, default=50
-        Bound on the linear programs.
+        Bound on the programs.
     callback : callable, default=None
         Called with an ``IterationInfo`` after every program; a true answer stops.
     verbose : int, default=0
@@ -157,14 +164,17 @@ def ot_exact(
     Notes
     -----
     The potentials are made feasible for all entries by ``f_i = min_j M_ij - g_j``, so
-    ``dual_value`` is a lower bound whatever the program did. Memory: a few arrays of
-    the size of ``M``.
+    ``dual_value`` is a lower bound whatever the program did. The simplex starts from a
+    tree: each entry of the entropic plan that closes a cycle shifts mass around it, in
+    the cheaper direction, until one is empty. Pivots are made for weights with random
+    digits at 1e-12, which keeps them from cycling; the plan is computed from the last
+    tree for the weights themselves. Memory: a few arrays of the size of ``M``.
 
     References
     ----------
     Schmitzer (2016), A sparse multiscale algorithm for dense optimal transport, J.
-    Math. Imaging Vis. 56. Peyré & Cuturi (2019), Computational optimal transport,
-    sections 2.5 and 3.
+    Math. Imaging Vis. 56. Ahuja, Magnanti & Orlin (1993), Network flows, chapter 11.
+    Peyré & Cuturi (2019), Computational optimal transport, sections 2.5 and 3.
 
     Examples
     --------
@@ -199,36 +209,51 @@ def ot_exact(
 
 @dataclasses.dataclass
 class _State:
-    """Entries of the program, its solution, and the dual made feasible."""
+    """Entries (i, j) as i m + j with their masses, and the dual made feasible.
+
+    ``low`` is the smallest cost; ``violated`` are entries that the program lacks.
+    """
 
     entries: np.ndarray
     mass: np.ndarray
     f: np.ndarray
     g: np.ndarray
+    low: float
     unmet: float = 0.0
     programs: int = 1
     violated: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
     value: float = np.inf
     dual: float = -np.inf
     stopped: Stop | None = None
+    arcs: Arcs | None = None
+    tree: TransportTree | None = None
 
 
 class _Programs(Solver[CoreProblem, _State]):
-    """Linear programs on growing sets of entries (column generation)."""
+    """Transport programs on growing sets of entries (column generation)."""
 
     name = "ot_exact"
 
     def init(self, problem: CoreProblem, warm_start: Any) -> _State:
         """Choose the first entries, solve the first program."""
-        entries = np.flatnonzero(_first_entries(problem))
-        return self._solve(problem, entries)
+        low = float(problem.M.min())
+        entries, plan = _first_plan(problem)
+        arcs = _arcs(problem, entries, low)
+        # More than a plan pays for moving the same mass.
+        dear = 2.0 if problem.finite else float(sum(problem.M.shape))
+        tree = TransportTree(problem.a, problem.b, dear, arcs, plan)
+        state = _State(
+            entries, plan, problem.a, problem.b, low, arcs=arcs, tree=tree, programs=0
+        )
+        return self._solve(problem, state)
 
     def step(self, problem: CoreProblem, state: _State) -> _State:
         """Add the entries that violate the dual, solve again."""
-        entries = np.union1d(state.entries, state.violated)
-        if entries.size > state.entries.size:
-            solved = self._solve(problem, entries)
-            return dataclasses.replace(solved, programs=state.programs + 1)
+        if state.violated.size > 0 and state.arcs is not None:
+            state.entries = np.concatenate([state.entries, state.violated])
+            more = _arcs(problem, state.violated, state.low)
+            state.arcs = state.arcs.joined(more)
+            return self._solve(problem, state)
         if state.unmet > 1e-9:
             raise InfeasibleError(
                 "`M` must leave a plan with the given marginals: infeasible support, "
@@ -238,17 +263,22 @@ class _Programs(Solver[CoreProblem, _State]):
         state.stopped = Stop("stalled", reason)
         return state
 
-    def _solve(self, problem: CoreProblem, entries: np.ndarray) -> _State:
-        """Solve the program on these entries and close its dual over all entries."""
-        mass, f, g, unmet = _linear_program(problem, entries)
-        violated = _most_violated(problem, f, g)
-        return _closed(problem, _State(entries, mass, f, g, unmet, violated=violated))
+    def _solve(self, problem: CoreProblem, state: _State) -> _State:
+        """Solve the program on the entries and close its dual over all entries."""
+        if state.tree is None or state.arcs is None:
+            raise RuntimeError("there is no tree to go on from")
+        unit = problem.cost_range or 1.0
+        f, g = state.tree.solve(state.arcs)
+        state.f, state.g = unit * f + state.low, unit * g
+        state.mass, state.unmet = state.tree.masses(state.entries.size)
+        state.programs += 1
+        return _closed(problem, state)
 
     def measure(self, problem: CoreProblem, state: _State) -> dict[str, Any]:
         """Return value and relative gap; mass that is not moved counts as a gap."""
-        low = problem.M.min()
-        excess = max(state.value - low, 1e-12 * problem.cost_range, 1e-300)
-        gap = max(state.value - state.dual, 0.0) / excess
+        excess = max(state.value - state.low, 1e-12 * problem.cost_range, 1e-300)
+        gap = state.value - state.dual - ROUNDING * problem.cost_size
+        gap = max(gap, 0.0) / excess
         return {
             "objective": state.value,
             "residual": gap if state.unmet <= 1e-9 else max(gap, 1.0),
@@ -286,7 +316,8 @@ class _NetworkSimplex(_Programs):
             )
         plan[~np.isfinite(problem.M)] = 0.0
         entries = np.flatnonzero(plan)
-        state = _State(entries, plan.ravel()[entries], log["u"], log["v"])
+        low = float(problem.M.min())
+        state = _State(entries, plan.ravel()[entries], log["u"], log["v"], low)
         return _closed(problem, state)
 
     def step(self, problem: CoreProblem, state: _State) -> _State:
@@ -295,51 +326,46 @@ class _NetworkSimplex(_Programs):
         return state
 
 
-def _first_entries(problem: CoreProblem) -> np.ndarray:
-    """Mask of the entries that an entropic plan makes likely."""
-    finite = np.isfinite(problem.M)
+def _first_plan(problem: CoreProblem) -> tuple[np.ndarray, np.ndarray]:
+    """Entries that an entropic plan makes likely, and their masses there."""
     if problem.M.size <= SMALL or problem.cost_range == 0.0:
-        return finite
-    reg = START_REG * problem.cost_range
-    start = sinkhorn(problem.a, problem.b, problem.M, reg, tol=START_TOL, warn=False)
-    reduced = problem.M - start.f[:, None] - start.g
-    chosen = reduced <= START_GAP * reg
-    for axis in (0, 1):
-        nearest = np.argpartition(reduced, NEAREST - 1, axis=axis)
-        nearest = np.take(nearest, range(NEAREST), axis=axis)
-        np.put_along_axis(chosen, nearest, True, axis=axis)
-    return chosen & finite
+        entries = np.flatnonzero(np.isfinite(problem.M))
+        return entries, np.zeros(entries.size)
+    smooth = dataclasses.replace(problem, eps=START_REG * problem.cost_range)
+    options = check_options(tol=START_TOL, max_iter=1000, scaling=4.0)
+    control = check_control(None, 0, None)
+    algorithm = {"newton": newton_rounds}
+    _, fields = run(smooth, "newton", algorithm, options, None, control)
+    s, h = fields["f"] / smooth.eps, fields["g"] / smooth.eps
+    inv_eps, limit, tau = 1.0 / smooth.eps, problem.M.size, START_TAU
+    for _ in range(WIDENINGS):
+        nnz, found = problem.cost.support(h + tau, s, inv_eps, limit)
+        if nnz >= FEW * sum(problem.M.shape):
+            break
+        tau *= 2.0
+    start, stop, columns, _ = found
+    plan = np.empty(columns.size)
+    support_pass.for_namespace(numpy_namespace)(
+        *found, h + problem.log_b, s + problem.log_a, problem.log_a, inv_eps, plan
+    )
+    rows = np.repeat(np.arange(start.size), stop - start)
+    return rows * problem.M.shape[1] + columns, plan
 
 
-def _linear_program(
-    problem: CoreProblem, entries: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Return masses of the entries, dual potentials, and the mass that has no place.
-
-    What is left over is charged more than an optimal plan pays.
-    """
-    n, m = problem.M.shape
-    rows, columns = np.divmod(entries, m)
-    unit, low = problem.cost_range or 1.0, problem.M.min()
-    cost = (problem.M.ravel()[entries] - low) / unit
-    dear = 2.0 if problem.finite else float(n + m)
-    solved = transport_program(cost, rows, columns, problem.a, problem.b, dear)
-    return solved.mass, unit * solved.f + low, unit * solved.g, solved.unmet
-
-
-def _most_violated(problem: CoreProblem, f: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """Return entries with negative reduced cost, the worst of every row."""
-    reduced = problem.M - f[:, None] - g
-    width = min(ADDED, reduced.shape[1])
-    worst = np.argpartition(reduced, width - 1, axis=1)[:, :width]
-    negative = np.take_along_axis(reduced, worst, 1) < -1e-12 * problem.cost_size
-    return (np.arange(len(f))[:, None] * len(g) + worst)[negative]
+def _arcs(problem: CoreProblem, entries: np.ndarray, low: float) -> Arcs:
+    """Entries as arcs, their costs in units of the range."""
+    rows, columns = np.divmod(entries, problem.M.shape[1])
+    unit = problem.cost_range or 1.0
+    return Arcs((problem.M.ravel()[entries] - low) / unit, rows, columns)
 
 
 def _closed(problem: CoreProblem, state: _State) -> _State:
-    """Make the dual feasible for all entries and value both sides."""
-    state.f = np.min(problem.M - state.g, axis=1)
-    state.g = np.min(problem.M - state.f[:, None], axis=0)
+    """Make the dual feasible for all entries, value both sides, find what violates."""
+    minima, worst = reduced_minima.for_namespace(numpy_namespace)(
+        problem.M, state.f, state.g, VIOLATED * problem.cost_size, ADDED
+    )
+    state.violated = worst[worst >= 0]
+    state.f = state.f + minima
     state.value = float(problem.M.ravel()[state.entries] @ state.mass)
     state.dual = float(problem.a @ state.f + problem.b @ state.g)
     return state
@@ -351,8 +377,8 @@ def _whole(
     """Undo the reduction; values and errors of the whole problem."""
     a, b, M = host_arrays(problem)
     plan, f, g = whole_solution(problem, core, fields["plan"], fields["f"], fields["g"])
-    used = plan > 0
-    value, dual = float(plan[used] @ M[used]), float(a @ f + b @ g)
+    used = np.flatnonzero(plan)
+    value, dual = float(plan.ravel()[used] @ M.ravel()[used]), float(a @ f + b @ g)
     return {
         "plan": like_input(problem, plan),
         "f": like_input(problem, f),

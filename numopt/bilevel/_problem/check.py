@@ -116,7 +116,7 @@ _NAMES = {
     "its value",
     "upper.value_grad (theta)": "upper.value_grad returned a gradient in theta that "
     "does not match its value (None means zero)",
-    "curvature": "strong_convexity(theta) or lipschitz(theta) is contradicted by a "
+    "curvature": "strong_convexity or lipschitz at this `theta` is contradicted by a "
     "Rayleigh quotient of lower.hessian",
 }
 

@@ -22,7 +22,7 @@ def plain_value(point: Point, L_g: float) -> None:
     """Replace the corrected value by ``g(x)`` with its first-order bound.
 
     ``|g(x) - f| <= ||grad g|| e + L_g e^2 / 2``. Convexity of g spares the last term
-    on one side only, which the line search uses (remark 3.6).
+    on one side only, which the line search uses.
     """
     point.value = point.g
     point.bound = norm(point.gx) * point.e + 0.5 * L_g * point.e**2
@@ -129,7 +129,7 @@ class Maid(OuterSolver):
         return trial
 
     def _psi(self, point: Point, trial: Point, theta: Array) -> float:
-        """Certified Armijo test (lemma 3.5); in a box the move replaces ``-step z``."""
+        """Certified Armijo test; in a box the move replaces ``-step z``."""
         L_g = self.oracle.L_g
         upper = trial.g + norm(trial.gx) * trial.e + 0.5 * L_g * trial.e**2
         lower = point.g - norm(point.gx) * point.e

@@ -127,6 +127,20 @@ def test_one_gram_matrix_gives_what_passes_give(l1_ratio, positive, weighted):
     )
 
 
+@pytest.mark.parametrize("positive", [False, True])
+def test_strengths_that_start_on_a_line_are_certified(positive):
+    """Steps of all sizes: some strengths are equal, some nearly."""
+    X, y = correlated(250, 210, 0.6, 20, 3, 3)
+    model = Quadratic(), L1(positive=positive)
+    steps = np.tile([0.0, 0.4, 1e-6, 0.1], 5)
+    alphas = alpha_max(X, y, *model) * np.exp(-np.cumsum(steps))
+    path = lasso_path(X, y, alphas=alphas, positive=positive, tol=1e-9)
+    assert set(path.n_iters) == {1}
+    for k, alpha in enumerate(path.alphas):
+        penalty = L1(alpha, positive=positive)
+        assert dual_gap(X, y, path.coefs[:, k], Quadratic(), penalty) <= 1.01e-9
+
+
 def test_gaps_of_the_gram_path_are_those_of_the_data():
     X, y = correlated(60, 20, 0.9, 5, 2, 2)
     path = enet_path(X, y, l1_ratio=0.5, n_alphas=10, tol=1e-3)

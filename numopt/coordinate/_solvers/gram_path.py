@@ -27,6 +27,8 @@ __all__ = ["GramPath", "suits_gram"]
 #: A column of the Gram matrix costs about 1 / 8 pass over the design, a strength by
 #: working sets at least two.
 COLUMNS_A_STRENGTH = 16
+#: Columns from which starting on a line saves more than drawing it costs.
+WORTH_A_LINE = 200
 #: Roundings that a term of a product takes part in, generously.
 TERM_ROUNDINGS = 4
 
@@ -89,7 +91,7 @@ class GramPath:
             ridge = self.total * alpha * unit.l2
             self.q += (ridge - cache.ridge[:m]) * w
             cache.set_ridge(ridge)
-        else:
+        elif m >= WORTH_A_LINE:
             self._predict(w)
         lam = self.total * alpha * unit.l1
         gap, _ = minimise_gram(

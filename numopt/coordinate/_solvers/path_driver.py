@@ -98,15 +98,16 @@ def solve_path(
     history["dual_gap"] = np.array([row["dual_gap"] for row in rows])
     history["residual"] = history["dual_gap"]
     outputs = null.theta.shape[1:]
-    coefs = np.zeros((*outputs, data.shape[1], len(rows)))
-    intercepts = np.zeros((*outputs, len(rows)))
+    # Strengths are written one after the other: they are the slowest axis in memory.
+    coefs = np.empty((len(rows), *outputs, data.shape[1]))
+    intercepts = np.empty((len(rows), *outputs))
     for k, row in enumerate(rows):
-        coefs[..., k], intercepts[..., k] = row["coef"], row["intercept"]
+        coefs[k], intercepts[k] = row["coef"], row["intercept"]
     fields |= {"n_iter": int(history["n_iter"].sum()), "history": history}
     return PathResult(
         alphas=problem.alphas[: len(rows)],
-        coefs=data.like_design(coefs),
-        intercepts=data.like_design(intercepts),
+        coefs=data.like_design(np.moveaxis(coefs, 0, -1)),
+        intercepts=data.like_design(np.moveaxis(intercepts, 0, -1)),
         dual_gaps=history["dual_gap"],
         n_iters=history["n_iter"],
         **fields,

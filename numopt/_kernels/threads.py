@@ -185,7 +185,8 @@ def reduce_blocks(
 
 def _run_all(run_block: Callable[[int], None], blocks: int) -> None:
     """Run all blocks: the calling thread and the pool draw from one iterator."""
-    helpers = min(get_num_threads(), blocks) - 1
+    # One block needs no look at the environment, which costs as much as a small kernel.
+    helpers = min(get_num_threads(), blocks) - 1 if blocks > 1 else 0
     if helpers < 1 or getattr(_local, "inside", False):
         for b in range(blocks):
             run_block(b)

@@ -135,11 +135,19 @@ def _fantope_mix(F, D, theta, shrink, G, inv_rho, out_V, out_A, lo, hi):
     for i in range(lo, hi):
         for j in range(F.shape[1]):
             out_V[i, j] = F[i, j]
-        for k in range(D.shape[0]):
+        k = 0
+        while k + 4 <= D.shape[0]:
+            a, b, c, d = theta[k], theta[k + 1], theta[k + 2], theta[k + 3]
+            for j in range(F.shape[1]):
+                out_V[i, j] -= (a * D[k, i, j] + b * D[k + 1, i, j]) + (
+                    c * D[k + 2, i, j] + d * D[k + 3, i, j]
+                )
+            k += 4
+        while k < D.shape[0]:
             weight = theta[k]
-            if weight != 0:
-                for j in range(F.shape[1]):
-                    out_V[i, j] -= weight * D[k, i, j]
+            for j in range(F.shape[1]):
+                out_V[i, j] -= weight * D[k, i, j]
+            k += 1
         for j in range(F.shape[1]):
             v = out_V[i, j]
             v = max(v, zero) + shrink * min(v, zero)
@@ -267,7 +275,8 @@ def _orthonormal(V):
 def _filtered_ritz(A, V, low, cut, top, degree, centre):
     n, q = V.shape
     if centre:
-        means = A.sum(axis=1) / A.dtype.type(n)
+        # By BLAS: sums along an axis are not vectorised here.
+        means = np.dot(A, np.full(n, A.dtype.type(1 / n)))
         _centre_columns(V)
     else:
         means = np.zeros(n, A.dtype)

@@ -27,9 +27,12 @@ from numopt.typing import Array
 __all__ = ["FantopeSolver", "FantopeStart", "FantopeState"]
 
 ALPHA = 1.7
-RHO_START = 2.0
-#: Ratio of the residuals' square roots from which on rho is changed.
-BALANCED = 0.8
+RHO_START = 4.0
+#: Ratio of the residuals' square roots from which on rho is changed, and the first step
+#: at which it may be; then after twice as many each time, because every change makes
+#: the extrapolation forget.
+BALANCED = 0.7
+BALANCE_FIRST = 20
 ROUND_EVERY = 50
 #: Filters for the proof of a bound, until its residuals, which enter squared, are well
 #: below those of the iterates.
@@ -87,6 +90,7 @@ class FantopeState:
     dual: float = math.inf
     steps: int = 0
     rounded: int = 0
+    balance_at: int = BALANCE_FIRST
     primal_value: float = math.nan
 
     @property
@@ -195,9 +199,9 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
 
     def _balance(self, state: FantopeState) -> float:
         """Scale rho so that both residuals fall together (He, Yang and Wang 2000)."""
-        every = 20 if state.steps <= 300 else 100
-        if state.steps % every or state.dual == 0 or state.primal == 0:
+        if state.steps < state.balance_at or state.dual == 0 or state.primal == 0:
             return 1.0
+        state.balance_at = 2 * state.steps
         factor = min(max(math.sqrt(state.primal / state.dual), 0.4), 2.5)
         if BALANCED <= factor <= 1 / BALANCED:
             return 1.0

@@ -160,19 +160,19 @@ def moves(m, steps=2000):
 
 def cases():
     """Return the rows of the performance page."""
-    for name in ("A35/8", "C35/8", "E35/8"):
+    for name, rounds in (("A35/8", 1), ("C35/8", 1), ("E35/8", 1), ("D35/9", 2)):
         yield peers.Case(
             f"optimum of filter {name}",
             "milp with proof",
             "scipy",
-            functools.partial(optimum, name),
+            functools.partial(optimum, name, rounds),
         )
-    for keep in (1, 64):
+    for size, keep in ((256, 1), (256, 64), (512, 1), (512, 64)):
         yield peers.Case(
-            f"layer 256x256, 3 bits, K={keep}",
+            f"layer {size}x{size}, 3 bits, K={keep}",
             "GPTQ loop",
             "numpy",
-            functools.partial(quantisation, 256, keep),
+            functools.partial(quantisation, size, keep),
         )
     yield peers.Case("annealing moves, m=500", "NumPy", "numpy", lambda: moves(500))
 

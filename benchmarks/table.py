@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import peers
 
-FAMILIES = ("import", "kernels", "ot", "coordinate", "dmmv")
+FAMILIES = ("import", "kernels", "ot", "coordinate")
 #: Families whose cases are in several modules.
 PARTS = {"ot": ("ot", "ot_means", "ot_partial", "ot_points")}
 VERSIONS = ("numopt", "numpy", "scipy", "numba", "sklearn")

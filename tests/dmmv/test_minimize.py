@@ -171,6 +171,41 @@ def test_equivariance():
     assert weighted.violation == pytest.approx(7 * one.violation)
 
 
+def test_violation_is_convex_and_moves_change_it_by_their_columns(rng):
+    A, b = gaussian(6, 15, 5)
+    weights = rng.uniform(0.5, 2, 15)
+
+    def value(x):
+        return max_violation(A, x, b, weights=weights)
+
+    for _ in range(50):
+        x, y = rng.uniform(-4, 4, (2, 5))
+        share = rng.random()
+        mixed = value(share * x + (1 - share) * y)
+        assert mixed <= share * value(x) + (1 - share) * value(y) + 1e-12
+        j, amount = rng.integers(5), rng.uniform(-1, 1)
+        moved = x.copy()
+        moved[j] += amount
+        reach = np.max(weights * np.abs(A[:, j] * amount))
+        assert abs(value(moved) - value(x)) <= reach + 1e-12
+        # a move that does not lower the active row cannot lower the maximum
+        residual = weights * (A @ x - b)
+        top = int(np.argmax(np.abs(residual)))
+        if np.sign(residual[top]) * A[top, j] * amount >= 0:
+            assert value(moved) >= value(x) - 1e-12
+
+
+def test_permuted_problems_have_the_same_optimum():
+    A, b = gaussian(7, 14, 6)
+    rng = np.random.default_rng(2)
+    rows, columns = rng.permutation(14), rng.permutation(6)
+    one = minimize_max_violation(A, b, (0, 3), method="milp")
+    other = minimize_max_violation(
+        A[np.ix_(rows, columns)], b[rows], (0, 3), method="milp"
+    )
+    assert other.violation == pytest.approx(one.violation, rel=1e-5)
+
+
 def test_rows_and_columns_that_decide_nothing():
     A, b = gaussian(4, 8, 4)
     plain = minimize_max_violation(A, b, (0, 3))

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Measure the min-max rows: ``python -m benchmarks.table_dmmv``."""
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks import experiments_dmmv as experiments
+from benchmarks import peers
+from benchmarks.table import measure, save, select
+
+
+#: Instances of a row of their own.
+NAMED = ("uniform 60 120 1", "gauss 100 50 3", "gauss 400 100 7")
+
+
+def significant(x):
+    """Three digits."""
+    return float(f"{x:.3g}")
+
+
+def cases(workloads=None):
+    """The rows that are measured in pairs, as those of the other families."""
+    for case in select("dmmv", workloads=workloads):
+        yield measure(case, num_threads=1, max_seconds=20.0)
+
+
+def violations(workload, ours, others):
+    """A row for each peer: our violation and its."""
+    packages = {"HiGHS": "scipy", "CP-SAT": "ortools"}
+    for peer, value in others.items():
+        row = {
+            "workload": workload,
+            "peer": peer,
+            "version": peers.version(packages[peer]),
+            "ratio": None,
+            "violation": significant(ours),
+        }
+        if value == float("inf"):
+            row["note"] = "the peer finds no point"
+        else:
+            row["violation of the peer"] = significant(value)
+            row["violation over the peer's"] = significant(ours / value)
+        yield row
+
+
+def named(seconds=2.0):
+    """Three instances at 2 s, and the peers at 8 s."""
+    for name in NAMED:
+        _, _, ours, others = experiments.compare(name, 0, seconds)
+        yield from violations(f"{name}, {seconds:g} s", ours, others)
+
+
+def random(seconds=0.5):
+    """Fifty instances, the peers at four times our limit."""
+    worst, above = {}, {}
+    for _, _, ours, others in experiments.random_instances(seconds=seconds):
+        for peer, value in others.items():
+            worst.setdefault(peer, []).append(ours / value)
+            above[peer] = above.get(peer, 0) + (ours > value * (1 + 1e-9))
+    for peer, ratios in worst.items():
+        ratios = sorted(ratios)
+        yield {
+            "workload": f"{len(ratios)} random instances, {seconds:g} s",
+            "peer": peer,
+            "ratio": None,
+            "instances where the peer is better": above[peer],
+            "largest violation over the peer's": significant(ratios[-1]),
+            "median": significant(ratios[len(ratios) // 2]),
+            "smallest": significant(ratios[0]),
+        }
+
+
+def targets():
+    """Time to our violation against HiGHS, which stops there."""
+    for name, reached, mine, theirs in experiments.targets():
+        yield {
+            "workload": f"filter {name} to a ripple of {reached:.4g}",
+            "peer": "HiGHS, objective target",
+            "version": peers.version("highspy"),
+            "ratio": significant(mine / theirs),
+            "spread": None,
+        }
+
+
+GROUPS = {one.__name__: one for one in (cases, named, random, targets)}
+GROUPS["quantisation"] = experiments.quantisation
+GROUPS["tomography"] = experiments.tomography
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table_dmmv")
+    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
+    parser.add_argument("--groups", nargs="*", default=tuple(GROUPS), choices=GROUPS)
+    parser.add_argument("--cases", nargs="*", help="beginnings of workload names")
+    options = parser.parse_args()
+    path = options.out / "dmmv.json"
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    kept = {
+        (row["workload"], row.get("peer")): row
+        for row in stored.get("rows", []) + stored.get("experiments", [])
+    }
+    with peers.threads(1):
+        for group in options.groups:
+            given = {"workloads": options.cases} if group == "cases" else {}
+            for row in GROUPS[group](**given):
+                kept[row["workload"], row.get("peer")] = {"group": group, **row}
+                print(row, flush=True)
+                save(
+                    path,
+                    (row for row in kept.values() if row.get("ratio") is not None),
+                    experiments=[
+                        row for row in kept.values() if row.get("ratio") is None
+                    ],
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -120,7 +120,7 @@ def separable(seed=0, snr_db=25.0, rows=8):
     )
 
 
-def recovery(method, snr_db, *, rows=8, known=False, trials=30):
+def recovery(method, snr_db, *, rows=8, known=False, trials=100):
     """Squared errors and support rates in the setting of He and Joseph 2024."""
     from numopt.sbl import kronecker_sbl
 

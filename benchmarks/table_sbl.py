@@ -38,6 +38,12 @@ def significant(x):
     return float(f"{x:.3g}")
 
 
+def uncertain(values, digits=".1e"):
+    """Mean and its standard error."""
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    return f"{np.mean(values):{digits}} +- {error:{digits}}"
+
+
 def experiment(workload, note, peer=""):
     """A row without a ratio."""
     version = peers.version("sklearn") if peer else ""
@@ -78,19 +84,28 @@ def regression(names, pairs, seeds=20):
 
 
 def cross_validation(pairs):
-    """Mean R^2 over five folds."""
+    """Mean R^2 over five folds, of the peer also with features of variance one.
+
+    Ours does not depend on the units of the features.
+    """
     from sklearn.model_selection import cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     from numopt.sbl import SBLRegressor
 
     for workload in ("diabetes degree 2", "diabetes degree 3"):
         A, y, _ = bench_sbl.problem(workload)
         other = bench_sbl.peer("ARDRegression")
-        mine, theirs = (
+        mine, theirs, scaled = (
             float(cross_val_score(model, A, y).mean())
-            for model in (SBLRegressor(), other)
+            for model in (
+                SBLRegressor(),
+                other,
+                make_pipeline(StandardScaler(), other),
+            )
         )
-        note = f"R2 {mine:.3f} against {theirs:.3f}"
+        note = f"R2 {mine:.3f} against {theirs:.3f}, {scaled:.3f} with scaled features"
         yield experiment(f"{workload}, 5 folds", note, "ARDRegression")
 
 
@@ -141,7 +156,7 @@ def discovery(pairs):
         ours, theirs, wrong = structured.discovery(noise)
         row = {"workload": f"Lorenz, 56 monomials, noise {noise:g}", "peer": "STLSQ"}
         row["version"] = peers.version("pysindy")
-        row |= alternate(ours, theirs, pairs)
+        row |= alternate(ours, theirs, pairs, repeats=10)
         row["error"], row["error_peer"] = wrong  # wrong terms out of 3 x 56
         yield row
 
@@ -192,18 +207,21 @@ def published(pairs):
     }
     for (method, rows), known in theirs.items():
         errors, rates = structured.recovery(method, 25, rows=rows)
-        note = (
-            f"error mean {np.mean(errors):.2e}, median {np.median(errors):.2e}, "
-            f"SRR {np.mean(rates):.3f}"
-        )
+        note = f"error mean {uncertain(errors)}, median {np.median(errors):.1e}"
+        note += " (quartiles {:.1e}, {:.1e})".format(*np.quantile(errors, (0.25, 0.75)))
+        note += f", SRR {uncertain(rates, '.3f')}"
         note += f" (published: {known})" if known else ""
         yield experiment(f"15^3 atoms, {rows} rows, 25 dB: {method}", note)
-    curve = {5: 0.1285, 10: 0.0742, 15: 0.0447, 20: 0.0278, 25: 0.0215, 30: 0.0174}
-    for snr_db, known in curve.items():
+    curve = {
+        **{5: (0.1285, 0.539), 10: (0.0742, 0.718), 15: (0.0447, 0.836)},
+        **{20: (0.0278, 0.886), 25: (0.0215, 0.899), 30: (0.0174, 0.902)},
+    }
+    for snr_db, (error, rate) in curve.items():
         errors, rates = structured.recovery("svd", snr_db, known=True)
-        error = np.mean(np.sqrt(errors))
-        note = f"relative error {error:.3f} (published: {known:.3f})"
-        note += f", SRR {np.mean(rates):.3f}"
+        note = (
+            f"relative error {uncertain(np.sqrt(errors), '.3f')} (published: "
+            f"{error:.3f}), SRR {uncertain(rates, '.3f')} (published: {rate:.3f})"
+        )
         yield experiment(f"15^3 atoms, {snr_db} dB, known noise: svd", note)
 
 
@@ -229,15 +247,23 @@ def wide(pairs):
     from numopt.sbl import sbl
 
     A, y, x, noise = structured.wide()
-    for label, given in {"cofem": aslinearoperator(A), "fast": A}.items():
-        started = time.process_time()
-        result = sbl(given, y, random_state=0)
-        seconds = time.process_time() - started
+    given = {"cofem": aslinearoperator(A), "fast": A}
+
+    def solve(label):
+        return lambda: sbl(given[label], y, random_state=0)
+
+    for label in given:
+        result = solve(label)()
         note = (
             f"error {bench_sbl.error(result.coef, x):.3g}, {result.active.size} atoms, "
-            f"noise {result.noise_var / noise:.2f} of true, {seconds:.1f} s"
+            f"noise {result.noise_var / noise:.2f} of true"
         )
         yield experiment(f"n=2000 p=100000 sparse: {label}", note)
+    yield {
+        "workload": "n=2000 p=100000 sparse: entries",
+        "peer": "products alone (cofem)",
+        "version": peers.version("numopt"),
+    } | alternate(solve("fast"), solve("cofem"), 2, repeats=10)
 
 
 def memory(pairs):

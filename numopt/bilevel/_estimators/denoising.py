@@ -3,19 +3,20 @@
 
 import math
 import numbers
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from numopt import _validation as v
 from numopt._array.namespace import array_namespace, device, to_numpy
-from numopt._estimator.sklearn_compat import Interval, StrOptions, fit_context
+from numopt._estimator.sklearn_compat import Interval, StrOptions
 from numopt._iterate.stopping import warn_not_converged
 from numopt.bilevel._estimators.images import ImageDenoiser
 from numopt.bilevel._problem.images import CleanUpper, noise_level
 from numopt.bilevel._problem.protocols import BilevelProblem
 from numopt.bilevel._problem.tv import TVLower
 from numopt.bilevel._solvers.maid import maid
+from numopt.bilevel._solvers.result import BilevelResult
 from numopt.typing import Array
 
 __all__ = ["TVDenoiser"]
@@ -148,35 +149,20 @@ class TVDenoiser(ImageDenoiser):
         self.dtype = dtype
         self.verbose = verbose
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, noisy: Array, clean: Array) -> Self:
-        """Learn weight and smoothing.
-
-        Parameters
-        ----------
-        noisy, clean : array of shape (H, W), (B, H, W) or (B, H, W, C)
-            Pairs of images.
-
-        Returns
-        -------
-        TVDenoiser
-            The estimator itself.
-        """
-        first, second = self._pair(noisy, clean)
-        with self._threads():
-            result = self._learn(first, second)
+    def _fitted(self, noisy: Array, clean: Array) -> BilevelResult:
+        """Learn weight and smoothing."""
+        result = self._learn(noisy, clean)
         if not result.converged:
             warn_not_converged(type(self).__name__, result.message)
         scalars = np.exp(to_numpy(result.theta))
         self.weight_ = float(scalars[0])
         learned = self.smoothing == "learn"
         self.smoothing_ = float(scalars[1] if learned else self.smoothing)
-        self.train_error_ = 2 * result.value / (first.shape[1] * first.shape[2])
-        self.result_ = result
-        self.n_iter_ = max(1, result.n_iter)
-        return self
+        self.train_error_ = 2 * result.value / (noisy.shape[1] * noisy.shape[2])
+        return result
 
-    def _learn(self, noisy: Array, clean: Array) -> Any:
+    def _learn(self, noisy: Array, clean: Array) -> BilevelResult:
+        """Run ``maid`` on the pairs, in float32 unless a type was asked for."""
         fixed = None if self.smoothing == "learn" else float(self.smoothing)
         low, high = [WEIGHTS[0]], [WEIGHTS[1]]
         if fixed is None:

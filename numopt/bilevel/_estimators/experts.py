@@ -3,13 +3,13 @@
 
 import math
 import numbers
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from numopt._array.namespace import array_namespace, device, to_numpy
-from numopt._estimator.sklearn_compat import Interval, StrOptions, fit_context
+from numopt._estimator.sklearn_compat import Interval, StrOptions
 from numopt._iterate.stopping import warn_not_converged
 from numopt.bilevel._estimators.images import ImageDenoiser
 from numopt.bilevel._problem.experts import (
@@ -22,6 +22,7 @@ from numopt.bilevel._problem.images import CleanUpper
 from numopt.bilevel._problem.protocols import BilevelProblem
 from numopt.bilevel._problem.tv import TVDenoisingProblem
 from numopt.bilevel._solvers.maid import maid
+from numopt.bilevel._solvers.result import BilevelResult
 from numopt.bilevel._solvers.single import solve_lower
 from numopt.typing import Array
 
@@ -174,46 +175,30 @@ class FoEDenoiser(ImageDenoiser):
         self.random_state = random_state
         self.verbose = verbose
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, noisy: Array, clean: Array) -> Self:
-        """Learn filters, weights and smoothings.
-
-        Parameters
-        ----------
-        noisy, clean : array of shape (H, W), (B, H, W) or (B, H, W, C)
-            Pairs of images.
-
-        Returns
-        -------
-        FoEDenoiser
-            The estimator itself.
-        """
-        first, second = self._pair(noisy, clean)
+    def _fitted(self, noisy: Array, clean: Array) -> BilevelResult:
+        """Learn filters, weights and smoothings on patches."""
         random = check_random_state(self.random_state)
-        with self._threads():
-            train, held_out = self._patches(first, second, random)
-            theta0 = self._start(*train, random)
-            best = _Best(self._problem(*(held_out or train)), theta0)
-            result = maid(
-                self._problem(*train),
-                theta0,
-                accuracy="estimate",
-                tau=0.1,
-                max_step=1.0,
-                ftol=self.tol,
-                max_iter=self.max_iter,
-                max_work=self.max_work,
-                callback=best.look,
-                verbose=self.verbose,
-                warn=False,
-            )
+        train, held_out = self._patches(noisy, clean, random)
+        theta0 = self._start(*train, random)
+        best = _Best(self._problem(*(held_out or train)), theta0)
+        result = maid(
+            self._problem(*train),
+            theta0,
+            accuracy="estimate",
+            tau=0.1,
+            max_step=1.0,
+            ftol=self.tol,
+            max_iter=self.max_iter,
+            max_work=self.max_work,
+            callback=best.look,
+            verbose=self.verbose,
+            warn=False,
+        )
         if not (result.converged or result.status in ("callback", "max_iter")):
             warn_not_converged(type(self).__name__, result.message)
         self.validation_error_, self.validation_error_start_ = best.error, best.first
         self._take(best)
-        self.result_ = result
-        self.n_iter_ = max(1, result.n_iter)
-        return self
+        return result
 
     def _take(self, best: "_Best") -> None:
         """Keep the experts of the best step, the heaviest first."""

@@ -12,9 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from numopt import _validation as v
 from numopt._array.namespace import array_namespace, to_numpy
+from numopt._estimator.sklearn_compat import fit_context
 from numopt._kernels.threads import config_context
 from numopt.bilevel._problem.images import check_pair
 from numopt.bilevel._problem.protocols import BilevelProblem
+from numopt.bilevel._solvers.result import BilevelResult
 from numopt.bilevel._solvers.single import solve_lower
 from numopt.typing import Array
 
@@ -36,9 +38,29 @@ class ImageDenoiser(TransformerMixin, BaseEstimator, abc.ABC):
         tags.target_tags.required = True
         return tags
 
-    @abc.abstractmethod
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, noisy: Array, clean: Array) -> Self:
-        """Learn from pairs."""
+        """Learn from pairs of noisy and clean images.
+
+        Parameters
+        ----------
+        noisy, clean : array of shape (H, W), (B, H, W) or (B, H, W, C)
+            Pairs of images.
+
+        Returns
+        -------
+        ImageDenoiser
+            The estimator itself.
+        """
+        first, second = self._pair(noisy, clean)
+        with self._threads():
+            self.result_ = self._fitted(first, second)
+        self.n_iter_ = max(1, self.result_.n_iter)
+        return self
+
+    @abc.abstractmethod
+    def _fitted(self, noisy: Array, clean: Array) -> BilevelResult:
+        """Learn from batches (B, H, W): set the learned attributes."""
 
     @abc.abstractmethod
     def _prediction_problem(self, image: Array) -> tuple[BilevelProblem, Array]:

@@ -78,8 +78,9 @@ def balanced(inverse: Map, penalties: Array) -> Map:
 
     A vector u added to the coefficients of every class changes no probability: there
     the Hessian is the diagonal of the penalties, tiny beside the blocks. This is the
-    balancing of Mandel (1993, Comm. Numer. Methods Engrg. 9) with those shifts as the coarse space,
-    ``(I - Z E^-1 Z^T H) M^-1 (I - H Z E^-1 Z^T) + Z E^-1 Z^T``, all of it elementwise.
+    balancing of Mandel (1993, Comm. Numer. Methods Engrg. 9) with those shifts as the
+    coarse space, ``(I - Z E^-1 Z^T H) M^-1 (I - H Z E^-1 Z^T) + Z E^-1 Z^T``,
+    all of it elementwise.
     """
     xp = array_namespace(penalties)
     total = xp.sum(penalties, axis=1, keepdims=True)

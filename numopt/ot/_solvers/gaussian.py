@@ -261,9 +261,11 @@ def _moments(
         raise ValueError(v.message(weights_name, "positive somewhere", "all zeros"))
     w = xp.astype(w, xp.float64, copy=False)
     w = w / xp.sum(w)
-    mean = xp.sum(w[:, None] * X, axis=0)
+    mean = w @ X
     centred = X - mean
-    S = xp.matrix_transpose(centred) @ (w[:, None] * centred)
+    # A matrix times its own transpose is half of the work for BLAS.
+    scaled = xp.sqrt(w)[:, None] * centred
+    S = xp.matrix_transpose(scaled) @ scaled
     eye = xp.eye(d, dtype=X.dtype, device=device(X))
     target = xp.linalg.trace(S) / d * eye
     if shrinkage is None:

@@ -117,7 +117,7 @@ def _relaxed_clustering(rng):
 
     from numopt.cluster import kmeans_sdp
 
-    # Digits beyond these cost 100 to 600 iterations, as rounding will have it.
+    # How many iterations digits beyond these take is up to rounding.
     return kmeans_sdp(scale(load_wine().data), 3, gap_tol=1e-4, random_state=0)
 
 

@@ -9,7 +9,6 @@ from benchmarks import experiments_dmmv as experiments
 from benchmarks import peers
 from benchmarks.table import measure, save, select
 
-
 #: Instances of a row of their own.
 NAMED = ("uniform 60 120 1", "gauss 100 50 3", "gauss 400 100 7")
 

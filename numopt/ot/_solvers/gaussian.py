@@ -254,7 +254,8 @@ def _moments(
     v.check_values(name, X)
     X = xp.astype(X, xp.float64, copy=False)
     n, d = X.shape
-    if w is None:
+    uniform = w is None
+    if uniform:
         w = xp.ones((n,), dtype=X.dtype, device=device(X))
     v.check_shape(weights_name, w, (n,), why=f"(len({name}),)")
     if v.check_values(weights_name, w, nonnegative=True)[1] == 0:
@@ -264,8 +265,10 @@ def _moments(
     mean = w @ X
     centred = X - mean
     # A matrix times its own transpose is half of the work for BLAS.
-    scaled = xp.sqrt(w)[:, None] * centred
+    scaled = centred if uniform else xp.sqrt(w)[:, None] * centred
     S = xp.matrix_transpose(scaled) @ scaled
+    if uniform:
+        S = S / n
     eye = xp.eye(d, dtype=X.dtype, device=device(X))
     target = xp.linalg.trace(S) / d * eye
     if shrinkage is None:

@@ -199,6 +199,9 @@ def complete(
         tol=tol, validation_fraction=validation_fraction, random_state=random_state,
         callback=callback, verbose=verbose, warn=warn,
     )  # fmt: skip
+    if options.loss == "squared":
+        # Only robust losses report on the entries as given.
+        problem = dataclasses.replace(problem, given=None)
     with _threads(n_jobs):
         if not by_data:
             return fit(problem, options)

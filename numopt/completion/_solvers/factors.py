@@ -2,6 +2,7 @@
 """Small linear algebra of pairs of factors, shared by all algorithms."""
 
 import math
+from typing import Any
 
 from numopt._array.namespace import array_namespace, to_numpy
 from numopt.completion._kernels.als import predict_entries
@@ -101,14 +102,23 @@ def balance(U: Array, V: Array) -> tuple[Array, Array]:
     return (Qu @ A) * root, (Qv @ Bt.T) * root
 
 
-def weighted_square(problem: Observations, r: Array) -> float:
-    """Weighted sum of squares of row-major residuals, in float64."""
-    xp = problem.xp
-    r = xp.astype(r, xp.float64)
-    if not problem.weighted:
-        return float(to_numpy(xp.sum(r * r)))
-    w = xp.astype(problem.by_row.weights, xp.float64)
-    return float(to_numpy(xp.sum(w * r * r)))
+#: Entries squared at a time, so that no second copy of the data is made.
+STRETCH = 1 << 20
+
+
+def weighted_square(problem: Observations, r: Array, shift: float = 0.0) -> float:
+    """Weighted sum of squares of row-major residuals plus ``shift``, in float64."""
+    xp, weights = problem.xp, problem.by_row.weights
+    total: Any = 0.0
+    size = r.shape[0]
+    for at in range(0, size, STRETCH):
+        end = min(at + STRETCH, size)
+        part = xp.astype(r[at:end], xp.float64) + shift
+        square = part * part
+        if problem.weighted:
+            square = square * xp.astype(weights[at:end], xp.float64)
+        total = total + xp.sum(square)
+    return float(to_numpy(total))
 
 
 def residuals(problem: Observations, P: Array, Q: Array) -> Array:
@@ -121,6 +131,6 @@ def relative_residual(
     problem: Observations, P: Array, Q: Array, intercept: float = 0.0
 ) -> float:
     """|P(y - yhat)| / |P(y)|; ``problem`` holds centred values."""
-    size = weighted_square(problem, problem.by_row.values + intercept)
+    size = weighted_square(problem, problem.by_row.values, intercept)
     left = weighted_square(problem, residuals(problem, P, Q))
     return math.sqrt(left / size) if size > 0 else math.sqrt(left)

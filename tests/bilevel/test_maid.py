@@ -40,11 +40,14 @@ def test_accepted_steps_truly_decrease(name, method):
 
 
 # The minimisers are 14 to 2,345 away from the start, f has conditions up to 1e10.
-@pytest.mark.parametrize("seed", [29, 1, 2, 101, 102, 116])
-def test_work_on_the_published_quadratic(seed):
+@pytest.mark.parametrize(
+    ("seed", "few"),
+    [(29, 200), (1, 200), (2, 200), (101, 350), (102, 350), (116, 350)],
+)
+def test_work_on_the_published_quadratic(seed, few):
     problem = published_quadratic(seed)
     start = bl.hypergradient(problem, problem.theta0, tol=1e-9).value
-    for gap, most in ((1e-2, 350), (1e-6, 900)):
+    for gap, most in ((1e-2, few), (1e-6, 900)):
         target = problem.f_star + gap * (start - problem.f_star)
         result = bl.maid(
             problem, problem.theta0, f_target=target, gtol=0.0, ftol=0.0, warn=False

@@ -41,8 +41,7 @@ def test_every_array_library(backend):
     np.testing.assert_allclose(
         to_numpy(result.memberships), host.memberships, atol=1e-6
     )
-    # The same iterations with other roundings; their map moves points no further apart.
-    assert result.upper_bound == pytest.approx(host.upper_bound, rel=1e-6)
+    assert result.upper_bound == pytest.approx(host.upper_bound, rel=1e-8)
     assert result.objective <= result.upper_bound
 
 
@@ -146,8 +145,7 @@ def test_estimator_densities():
     assert misclustering_error(truth, model.predict(X)) < 0.1
     np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1.0)
     assert model.bic(X) > -2 * 90 * model.score(X)
-    # A short relaxation bounds it: 0.05 to 0.12 over many seeds and distances.
-    assert 0 <= model.certificate_["gap"] < 0.3
+    assert model.certificate_["gap"] < 0.1
 
 
 @pytest.mark.slow

@@ -41,9 +41,8 @@ def test_known_entries_are_untouched_and_input_is_not_written():
 def test_error_is_near_the_noise(alpha):
     X, mask, truth = _table(n=400)
     filled = LowRankImputer(rank=3, alpha=alpha).fit_transform(X)
-    error = _rmse(filled, truth, mask)
-    assert error < 0.2
-    assert _rmse(np.where(mask, np.nanmean(X, 0), X), truth, mask) > 5 * error
+    assert _rmse(filled, truth, mask) < 0.2
+    assert _rmse(np.where(mask, np.nanmean(X, 0), X), truth, mask) > 1.5
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,10 @@ def best_clipped_bound(
 
 
 class _Climb:
-    """Bounds at points of log lambda, in rising order; the best one and its sides."""
+    """Bounds at points of log lambda, in rising order; the best one and its sides.
+
+    SciPy's scalar minimisers know neither a target nor a least gain to stop at.
+    """
 
     def __init__(self, dual: ClippedDual, target: float) -> None:
         self.dual = dual

@@ -48,7 +48,7 @@ LARGEST_DENSE = 600
 INNER_TOL = 1e-3
 #: Iterations of the one relaxation that bounds the best partition of all starts: its
 #: bound holds however early it ends.
-CERTIFY_ITERATIONS = 50
+CERTIFY_ITERATIONS = 60
 #: Short runs of EM for every restart asked for: they are cheap, and likelier mixtures
 #: are what more of them find.
 SHORT_RUNS = 3
@@ -94,7 +94,7 @@ def ila_sdp(
     solver : {"auto", "admm", "lowrank"}, default="auto"
         "admm": the relaxation, K matrices n x n. "lowrank": rank-one groups,
         O(n p^2 K) a step. "auto": rank-one groups from every start, then (up to 600
-        rows) at most 50 iterations of the relaxation from the likeliest partition,
+        rows) at most 60 iterations of the relaxation from the likeliest partition,
         which also bound it.
     max_outer : int, default=20
         Alternations of each start.

@@ -9,6 +9,7 @@ branch depends on the length of a row, and eight sums run side by side (Kreutzer
 import numpy as np
 
 from numopt._kernels.jit import jit_exact, jit_kernel
+from numopt.coordinate._kernels_cpu.cholesky import dot
 
 __all__ = ["jacobi_cg"]
 
@@ -49,15 +50,6 @@ def _product(values, cols, starts, p, q):
             k += values[e + 7] * p[cols[e + 7]]
         q[i], q[i + 1], q[i + 2], q[i + 3] = a, b, c, d
         q[i + 4], q[i + 5], q[i + 6], q[i + 7] = f, g, h, k
-
-
-@jit_kernel
-def _dot(x, y):
-    """Sum of x * y."""
-    total = 0.0
-    for i in range(x.size):
-        total += x[i] * y[i]
-    return total
 
 
 @jit_kernel
@@ -104,7 +96,7 @@ def _solve(values, cols, starts, diag, rhs, tol, max_iter, y):
         while true > (0.9 * tol * size) ** 2 and taken < max_iter:
             _product(values, cols, starts, p, q)
             before = rho
-            rho, true = _advance(rho / _dot(p, q), p, q, y, r, diag)
+            rho, true = _advance(rho / dot(p, q, 0, p.size), p, q, y, r, diag)
             _turn(rho / before, r, p)
             taken += 1
 

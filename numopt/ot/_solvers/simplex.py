@@ -52,20 +52,13 @@ class TransportTree:
         """Start from a plan on the arcs; what it exceeds the weights by is cut off."""
         self.n, self.left_over, self.weights = a.size, left_over, np.r_[a, b]
         spread = SPREAD * np.random.default_rng(0).random(self.weights.size)
-        weights = self.weights * (1.0 + spread)
-        for side, at in ((slice(a.size), arcs.rows), (slice(a.size, None), None)):
-            at = arcs.columns if at is None else at
-            wanted = weights[side]
-            sums = np.bincount(at, plan, wanted.size)
-            scale = np.minimum(1.0, wanted / np.maximum(sums, 1e-300))
-            plan = plan * scale[at]
-        spare = (
-            weights
-            - np.r_[
-                np.bincount(arcs.rows, plan, a.size),
-                np.bincount(arcs.columns, plan, b.size),
-            ]
-        )
+        a, b = np.split(self.weights * (1.0 + spread), [a.size])
+        plan = _within(plan, arcs.rows, a)
+        plan = _within(plan, arcs.columns, b)
+        spare = np.r_[
+            a - np.bincount(arcs.rows, plan, a.size),
+            b - np.bincount(arcs.columns, plan, b.size),
+        ]
         order = np.argsort(-plan, kind="stable")
         grow = tree_of_plan.for_namespace(numpy_namespace)
         self.parent, self.arc, self.flow = grow(
@@ -92,3 +85,9 @@ class TransportTree:
         mass = np.zeros(size)
         mass[self.arc[:-1][used]] = np.maximum(flow[used], 0.0)
         return mass, float(np.abs(flow[~used]).sum())
+
+
+def _within(plan: np.ndarray, nodes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The plan with the sums at the nodes scaled down to at most their weights."""
+    sums = np.bincount(nodes, plan, weights.size)
+    return plan * np.minimum(1.0, weights / np.maximum(sums, 1e-300))[nodes]

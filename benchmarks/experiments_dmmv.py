@@ -201,7 +201,6 @@ def quantisation(seeds=5):
             yield {
                 "workload": f"digits layer, {bits} bits, objective {name}",
                 "peer": "GPTQ (K=1)",
-                "ratio": None,
                 "seeds": seeds,
                 "worst error, calibration": float(f"{mean[0]:.3g}"),
                 "rms error, held out": float(f"{mean[1]:.3g}"),
@@ -264,7 +263,6 @@ def tomography(seeds=20):
         yield {
             "workload": f"tomography {size}x{size}, {count} angles, noise {noise:g}",
             "peer": "SIRT-800, DART",
-            "ratio": None,
             "seeds": seeds,
             "wrong pixels": {name: summary(values) for name, values in found.items()},
             "l2 over the better peer": float(f"{np.mean(found['l2']) / peer:.3g}"),

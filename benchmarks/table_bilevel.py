@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure the bilevel rows: ``python -m benchmarks.table_bilevel``.
 
-Times against peers come first, counts of work and errors after them. Groups that were
-measured replace their stored rows, others stay.
+Times against peers come first, counts of work and errors after them.
 """
 
-import argparse
-import json
 import statistics
-import time
-import warnings
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks import bench_bilevel as bench
 from benchmarks import experiments_bilevel as experiments
 from benchmarks import peers
-from benchmarks.table import measure, save
+from benchmarks.groups import run, seconds
+from benchmarks.table import measure
 
 
 def times(kind):
@@ -59,41 +54,9 @@ def banded_ridge(draws=400):
     }
 
 
-def seconds(run):
-    """CPU time of one call, in seconds."""
-    start = time.process_time()
-    run()
-    return time.process_time() - start
-
-
 GROUPS = {f"{kind}_times": lambda kind=kind: times(kind) for kind in bench.CASES}
 GROUPS |= {one.__name__: one for one in (banded_ridge, *experiments.GROUPS)}
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.table_bilevel")
-    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
-    parser.add_argument("--groups", nargs="*", default=tuple(GROUPS), choices=GROUPS)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    path = options.out / "bilevel.json"
-    stored = json.loads(path.read_text()) if path.exists() else {}
-    kept = stored.get("rows", []) + stored.get("experiments", [])
-    with peers.threads(1):
-        for group in options.groups:
-            kept = [row for row in kept if row.get("group") != group]
-            try:
-                for row in GROUPS[group]():
-                    kept.append({"group": group, **row})
-                    print(kept[-1], flush=True)
-                    save(
-                        path,
-                        (row for row in kept if "ratio" in row),
-                        experiments=[row for row in kept if "ratio" not in row],
-                    )
-            except NotImplementedError as reason:
-                print(f"{group}: {reason}", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    run("bilevel", GROUPS)

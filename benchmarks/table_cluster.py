@@ -1,33 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure the clustering rows: ``python -m benchmarks.table_cluster``."""
 
-import argparse
-import json
+import functools
 import statistics
 import time
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks import bench_cluster as bench
 from benchmarks import experiments_cluster as experiments
 from benchmarks import peers
-from benchmarks.table import measure, save, select
+from benchmarks.groups import paired_rows, run, seconds, significant
 from numopt.cluster import kmeans_certificate, kmeans_sdp
-
-
-def seconds(run):
-    """CPU time of one call, in seconds."""
-    start = time.process_time()
-    run()
-    return time.process_time() - start
-
-
-def cases(workloads=None):
-    """The rows that are measured in pairs, as those of the other families."""
-    for case in select("cluster", workloads=workloads):
-        yield measure(case, num_threads=1, max_seconds=20.0)
 
 
 def relaxation(pairs=5):
@@ -79,7 +64,7 @@ def million():
             "workload": f"certificate, {name}",
             "peer": "KMeans n_init=10",
             "version": peers.version("sklearn"),
-            "ratio": float(f"{taken / seconds(peer):.3g}"),
+            "ratio": significant(taken / seconds(peer)),
             "spread": None,
             "threads": 1,
             "gap": float(f"{gap:.2g}"),
@@ -99,7 +84,7 @@ def interior_point():
         "workload": f"relaxation, {name}",
         "peer": "Clarabel",
         "version": peers.version("clarabel"),
-        "ratio": float(f"{taken / seconds(peer):.3g}"),
+        "ratio": significant(taken / seconds(peer)),
         "spread": None,
     }
 
@@ -148,7 +133,7 @@ def scale(orders=(600, 3000)):
             "workload": f"relaxation to a gap of 1e-3, spherical n={n} K={K}",
             "peer": "one full numpy.linalg.eigh of order n",
             "version": peers.version("numpy"),
-            "ratio": float(f"{ours / eigh:.3g}"),
+            "ratio": significant(ours / eigh),
             "spread": None,
             "threads": 1,
             "iterations": result.n_iter,
@@ -168,10 +153,10 @@ def control():
         yield from experiments.unequal(p, rotate=False)
 
 
-GROUPS = {
+GROUPS = {"cases": functools.partial(paired_rows, "cluster")}
+GROUPS |= {
     one.__name__: one
     for one in (
-        cases,
         relaxation,
         gaps,
         million,
@@ -185,30 +170,5 @@ GROUPS = {
 GROUPS["recovery"] = experiments.recovery
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.table_cluster")
-    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
-    parser.add_argument("--groups", nargs="*", default=tuple(GROUPS), choices=GROUPS)
-    parser.add_argument("--cases", nargs="*", help="beginnings of workload names")
-    options = parser.parse_args()
-    path = options.out / "cluster.json"
-    stored = json.loads(path.read_text()) if path.exists() else {}
-    kept = {
-        (row["workload"], row.get("peer")): row
-        for row in stored.get("rows", []) + stored.get("experiments", [])
-    }
-    with peers.threads(1):
-        for group in options.groups:
-            given = {"workloads": options.cases} if group == "cases" else {}
-            for row in GROUPS[group](**given):
-                kept[row["workload"], row.get("peer")] = {"group": group, **row}
-                print(row, flush=True)
-                save(
-                    path,
-                    (row for row in kept.values() if "ratio" in row),
-                    experiments=[row for row in kept.values() if "ratio" not in row],
-                )
-
-
 if __name__ == "__main__":
-    main()
+    run("cluster", GROUPS)

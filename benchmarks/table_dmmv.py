@@ -1,27 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure the min-max rows: ``python -m benchmarks.table_dmmv``."""
 
-import argparse
-import json
-from pathlib import Path
+import functools
 
 from benchmarks import experiments_dmmv as experiments
 from benchmarks import peers
-from benchmarks.table import measure, save, select
+from benchmarks.groups import paired_rows, run, significant
 
 #: Instances of a row of their own.
 NAMED = ("uniform 60 120 1", "gauss 100 50 3", "gauss 400 100 7")
-
-
-def significant(x):
-    """Three digits."""
-    return float(f"{x:.3g}")
-
-
-def cases(workloads=None):
-    """The rows that are measured in pairs, as those of the other families."""
-    for case in select("dmmv", workloads=workloads):
-        yield measure(case, num_threads=1, max_seconds=20.0)
 
 
 def violations(workload, ours, others):
@@ -32,7 +19,6 @@ def violations(workload, ours, others):
             "workload": workload,
             "peer": peer,
             "version": peers.version(packages[peer]),
-            "ratio": None,
             "violation": significant(ours),
         }
         if value == float("inf"):
@@ -62,7 +48,6 @@ def random(seconds=0.5):
         yield {
             "workload": f"{len(ratios)} random instances, {seconds:g} s",
             "peer": peer,
-            "ratio": None,
             "instances where the peer is better": above[peer],
             "largest violation over the peer's": significant(ratios[-1]),
             "median": significant(ratios[len(ratios) // 2]),
@@ -82,37 +67,11 @@ def targets():
         }
 
 
-GROUPS = {one.__name__: one for one in (cases, named, random, targets)}
+GROUPS = {"cases": functools.partial(paired_rows, "dmmv")}
+GROUPS |= {one.__name__: one for one in (named, random, targets)}
 GROUPS["quantisation"] = experiments.quantisation
 GROUPS["tomography"] = experiments.tomography
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.table_dmmv")
-    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
-    parser.add_argument("--groups", nargs="*", default=tuple(GROUPS), choices=GROUPS)
-    parser.add_argument("--cases", nargs="*", help="beginnings of workload names")
-    options = parser.parse_args()
-    path = options.out / "dmmv.json"
-    stored = json.loads(path.read_text()) if path.exists() else {}
-    kept = {
-        (row["workload"], row.get("peer")): row
-        for row in stored.get("rows", []) + stored.get("experiments", [])
-    }
-    with peers.threads(1):
-        for group in options.groups:
-            given = {"workloads": options.cases} if group == "cases" else {}
-            for row in GROUPS[group](**given):
-                kept[row["workload"], row.get("peer")] = {"group": group, **row}
-                print(row, flush=True)
-                save(
-                    path,
-                    (row for row in kept.values() if row.get("ratio") is not None),
-                    experiments=[
-                        row for row in kept.values() if row.get("ratio") is None
-                    ],
-                )
-
-
 if __name__ == "__main__":
-    main()
+    run("dmmv", GROUPS)

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks import bench_sbl, peers
 from benchmarks import bench_sbl_structured as structured
+from benchmarks.groups import significant
 from benchmarks.table import load, save
 
 
@@ -31,11 +32,6 @@ def alternate(ours, theirs, pairs, repeats=1):
         tuple(cpu(ours, repeats) / cpu(theirs, 1) for _ in range(pairs))
     )
     return {"ratio": ratio.median, "spread": ratio.spread, "pairs": pairs}
-
-
-def significant(x):
-    """Three digits."""
-    return float(f"{x:.3g}")
 
 
 def uncertain(values, digits=".1e"):

@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test test-all test-torch test-gpu coverage lint format typecheck docs \
-	bench bench-compare bench-table warmup wheels dist minimum clean
+	bench bench-compare bench-table warmup wheels dist test-wheel minimum clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -93,6 +93,15 @@ dist: $(VENV)/.stamp-dist ## build sdist and wheel, and check the wheel in an em
 	build/dist-venv/bin/python -m pip install -q dist/*.whl
 	cd build && env -u PYTHONPATH -u NUMBA_CACHE_DIR dist-venv/bin/python -m numopt info
 	rm -rf build/dist-venv
+
+WHEEL := build/wheel
+test-wheel: $(VENV)/.stamp-dist ## the suite on the installed wheel, away from the sources
+	rm -rf $(WHEEL) && mkdir -p $(WHEEL)
+	$(BIN)/python -m build -o $(WHEEL) --wheel .
+	cp -r tests benchmarks docs README.md pyproject.toml $(WHEEL)
+	$(PYTHON) -m venv $(WHEEL)/venv
+	cd $(WHEEL) && venv/bin/python -m pip install -q "$$(echo numopt-*.whl)[test]"
+	cd $(WHEEL) && NUMBA_CACHE_DIR=$(NUMBA_CACHE_DIR)-wheel venv/bin/python -m pytest -q -n auto -m "not slow"
 
 minimum: ## the suite at the oldest supported versions
 	test -x .venv-minimum/bin/python || $(PYTHON) -m venv .venv-minimum

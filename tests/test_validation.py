@@ -46,6 +46,8 @@ def test_int_wrong_kind(value):
 
 def test_int_range():
     assert v.check_int("k", np.int64(3), low=1, high=3) == 3
+    with pytest.raises(ValueError, match="<= 3, got 4"):
+        v.check_int("k", 4, low=-np.inf, high=3)
     with pytest.raises(ValueError, match=r"in \[1, 3\], got 4"):
         v.check_int("k", 4, low=1, high=3)
 

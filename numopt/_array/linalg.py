@@ -16,7 +16,6 @@ __all__ = [
     "logsumexp",
     "lstsq",
     "solve_triangular",
-    "top_k",
 ]
 
 
@@ -107,12 +106,3 @@ def logsumexp(x: Array, *, axis: int) -> Array:
     log_total = xp.log(xp.where(total > 0, total, xp.full_like(total, tiny)))
     log_total = xp.where(total > 0, log_total, xp.full_like(total, -float("inf")))
     return log_total + xp.squeeze(shift, axis=axis)
-
-
-def top_k(x: Array, k: int) -> Array:
-    """Indices of the ``k`` largest entries of a vector, in no promised order."""
-    xp = array_namespace(x)
-    n = x.shape[0]
-    if is_numpy_namespace(xp) or is_cupy_namespace(xp):
-        return xp.argpartition(x, n - k)[n - k :] if k < n else xp.arange(n)
-    return xp.argsort(x, descending=True)[:k]

@@ -8,7 +8,7 @@ import numpy as np
 from numopt.exceptions import ArgumentTypeError
 from numopt.typing import Array, Namespace
 
-__all__ = ["as_generator", "standard_normal", "uniform"]
+__all__ = ["as_generator", "standard_normal"]
 
 
 def as_generator(random_state: Any) -> np.random.Generator:
@@ -29,10 +29,3 @@ def standard_normal(
 ) -> Array:
     """Standard normal numbers, drawn in float64 on the host and moved once."""
     return xp.asarray(rng.standard_normal(shape), dtype=dtype, device=device)
-
-
-def uniform(
-    rng: np.random.Generator, shape: Any, *, xp: Namespace, dtype: Any, device: Any
-) -> Array:
-    """Uniform numbers in [0, 1), drawn in float64 on the host and moved once."""
-    return xp.asarray(rng.random(shape), dtype=dtype, device=device)

@@ -62,8 +62,8 @@ class Solver(abc.ABC, Generic[P, S]):
         return None
 
     def restore(self, state: S, snapshot: Any) -> S:
-        """Return the state of a snapshot."""
-        return state
+        """Return the state of a snapshot; a solver that takes some says how."""
+        raise NotImplementedError
 
 
 class Monitor:

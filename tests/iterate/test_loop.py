@@ -150,6 +150,16 @@ def test_verbose_two_logs_lines(caplog):
     assert "residual=0.5" in caplog.records[1].getMessage()
 
 
+def test_measures_may_be_arrays_without_dimensions():
+    class Halves(Halving):
+        def measure(self, problem, state):
+            return {"residual": np.asarray(state.x[0])}
+
+    fields = run(Halves())
+    assert fields["converged"]
+    assert {type(value) for value in fields["history"]["residual"].tolist()} == {float}
+
+
 def test_silent_by_default(capsys, caplog):
     run()
     assert capsys.readouterr() == ("", "")

@@ -72,6 +72,9 @@ def test_resolution_is_by_namespace():
     assert total(np.ones(3)) == 3.0
     assert total.__name__ == "total"
     assert total.__doc__ == "Sum of all entries."
+    assert repr(total) == "<Kernel total>"
+    with pytest.raises(RuntimeError, match="total has no example"):
+        total.make_example(np.random.default_rng(0), np.dtype("float64"), 3)
     strict = pytest.importorskip("array_api_strict")
     assert total(strict.ones(3)) == "reference"
 

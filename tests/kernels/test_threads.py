@@ -67,6 +67,23 @@ def test_errors_come_through():
         threads.run_blocks(fail, 100, (), 10**7)
 
 
+def test_errors_of_other_threads_come_through():
+    caller, elsewhere = threading.current_thread(), threading.Event()
+
+    def fail_elsewhere(lo, hi):
+        if threading.current_thread() is caller:
+            assert elsewhere.wait(60)
+        else:
+            elsewhere.set()
+            raise RuntimeError("broken in a worker")
+
+    with (
+        numopt.config_context(num_threads=2),
+        pytest.raises(RuntimeError, match="in a worker"),
+    ):
+        threads.run_blocks(fail_elsewhere, 100, (), 10**7)
+
+
 def test_no_nesting():
     inner_threads = []
 
@@ -123,6 +140,7 @@ def test_settings(monkeypatch):
     monkeypatch.setattr(threads, "_num_threads", None)
     for name in threads._ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
+    assert 1 <= numopt.get_num_threads() <= os.cpu_count()
     monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
     assert numopt.get_num_threads() == 3
     monkeypatch.setenv("NUMOPT_NUM_THREADS", "5")

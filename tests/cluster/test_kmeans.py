@@ -221,6 +221,20 @@ def test_every_array_library(backend):
     assert certificate.lower_bound == pytest.approx(host.lower_bound, rel=1e-6)
 
 
+def test_filtered_relaxation_of_every_array_library(backend):
+    """Orders at which subspaces, single precision and proofs by factors are used."""
+    X, ids = make_spherical_mixture(96, 3, 3, distance=4.0, random_state=0)
+    options = {"gap_tol": 1e-3, "max_iter": 400, "random_state": 0, "warn": False}
+    host = kmeans_certificate(X, ids, method="admm", **options)
+    result = kmeans_certificate(backend.asarray(X), ids, method="admm", **options)
+    assert host.status == result.status == "sdp_solved"
+    # Each bound is within gap_tol of the value of the relaxation.
+    assert abs(result.lower_bound - host.lower_bound) <= 1e-3 * host.inertia
+    assert array_namespace(result.dual_matrix) is backend.xp or (
+        backend.library == "numpy"
+    )
+
+
 def test_float32_labels_and_float64_bounds():
     X, truth = make_spherical_mixture(100, 3, 4, distance=8.0, random_state=0)
     result = kmeans_sdp(X.astype(np.float32), 3, random_state=0)

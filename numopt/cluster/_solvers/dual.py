@@ -28,6 +28,8 @@ REFINEMENTS = 8
 FLAT = 3e-3
 #: Least distance from an old point, as a share of an interval.
 NUDGE = 0.15
+#: Difference of two intervals, as a share of both, that rounding can make.
+TIE = 1e-9
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -334,6 +336,9 @@ class _Climb:
         x = min(max(x, a + NUDGE * (b - a)), c - NUDGE * (c - b))
         gain = fa + left * (x - a) + bend * (x - a) * (x - b) - self.best.value
         if abs(x - b) < NUDGE * (c - a):
-            # So near the middle a new point would say little about the wider side.
-            x = b + NUDGE * (c - b) if c - b > b - a else b - NUDGE * (b - a)
+            # So near the middle a new point would say little about the wider side; of
+            # two that differ by rounding alone, the side of the vertex counts.
+            wider = c - b - (b - a)
+            up = x > b if abs(wider) < TIE * (c - a) else wider > 0
+            x = b + NUDGE * (c - b) if up else b - NUDGE * (b - a)
         return x, gain

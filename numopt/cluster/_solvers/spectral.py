@@ -144,7 +144,7 @@ def _threshold(
         shift = max(4 * error**2 / max(values[j - 1] - t, error, tiny), tiny)
         cost = float(np.sum(np.maximum(values[count:j] - t, 0.0))) + count * shift
         if cost < best:
-            best, found = cost, (float(t), shift)
+            best, found = cost, (float(t), float(shift))
     return found
 
 

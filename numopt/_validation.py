@@ -27,6 +27,7 @@ __all__ = [
     "check_callback",
     "check_choice",
     "check_flag",
+    "check_groups",
     "check_int",
     "check_ndim",
     "check_numpy",
@@ -108,6 +109,32 @@ def check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ArgumentTypeError(message(name, "True or False", _describe(value)))
     return bool(value)
+
+
+def check_groups(groups: Any, p: int) -> list[np.ndarray]:
+    """Return the index arrays of a partition of 0..p-1.
+
+    ``groups`` is an int (consecutive groups of that size, the last may be smaller), a
+    list of index lists, or p labels, whose groups come in the order of the labels.
+    """
+    if isinstance(groups, numbers.Integral) and not isinstance(groups, bool):
+        size = check_int("groups", groups, low=1)
+        return [np.arange(k, min(k + size, p)) for k in range(0, p, size)]
+    if isinstance(groups, list | tuple) and any(np.ndim(g) for g in groups):
+        made = [np.asarray(g) for g in groups]
+        if any(g.ndim != 1 or g.size == 0 or g.dtype.kind not in "iu" for g in made):
+            raise ValueError(message("groups", "non-empty lists of indices", "others"))
+        indices = np.concatenate(made)
+        if not np.array_equal(np.sort(indices), np.arange(p)):
+            expected = f"a partition of 0..{p - 1}"
+            got = f"{len(made)} groups of {indices.size} indices"
+            raise ValueError(message("groups", expected, got))
+        return [g.astype(np.int64) for g in made]
+    labels = _labels(groups)
+    check_shape("groups", labels, (p,), why="(one label per feature)")
+    _, codes = np.unique(labels, return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(codes))[:-1])
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
@@ -312,6 +339,19 @@ def _float_dtype(name: str, x: Array, xp: Namespace) -> Any:
             f"dtype {x.dtype} ({namespace_name(xp)})",
         )
     )
+
+
+def _labels(groups: Any) -> np.ndarray:
+    """Integers or strings on the host."""
+    labels = to_numpy(groups) if np.ndim(groups) else np.empty(0)
+    if labels.dtype.kind == "O":
+        labels = np.asarray(labels.tolist())
+    if labels.dtype.kind == "f" and labels.size and np.all(labels == np.floor(labels)):
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind not in "iuUS":
+        expected = "a size, lists of indices, or labels that are integers or words"
+        raise ArgumentTypeError(message("groups", expected, _describe(groups)))
+    return labels
 
 
 def _first_bad(x: np.ndarray, nonnegative: bool, allow_posinf: bool) -> str:

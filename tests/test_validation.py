@@ -52,6 +52,41 @@ def test_int_range():
         v.check_int("k", 4, low=1, high=3)
 
 
+@pytest.mark.parametrize(
+    "groups",
+    [
+        2,
+        [[0, 1], [2, 3], [4]],
+        [0, 0, 3, 3, 7],
+        list("aabbc"),
+        np.repeat([0.0, 1, 2], 2)[:5],
+    ],
+)
+def test_groups_in_every_form(groups):
+    parts = v.check_groups(groups, 5)
+    assert [part.tolist() for part in parts] == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize(
+    ("groups", "error"),
+    [
+        (None, TypeError),
+        (True, TypeError),
+        ({0, 1}, TypeError),
+        ([0.5] * 5, TypeError),
+        ([], TypeError),
+        (0, ValueError),
+        ([0, 1], ValueError),
+        ([[0, 1], [1, 2, 3, 4]], ValueError),
+        ([[0, 1, 2, 3, 4], []], ValueError),
+        ([[0, 1, 2, 3], 4], ValueError),
+    ],
+)
+def test_groups_that_are_none(groups, error):
+    with pytest.raises(error, match="`groups` must be"):
+        v.check_groups(groups, 5)
+
+
 def test_choice_lists_the_words():
     with pytest.raises(ValueError, match="one of 'a', 'b', got 'c'"):
         v.check_choice("method", "c", ("a", "b"))

@@ -184,6 +184,24 @@ def test_bad_groups(name, groups, words):
         getattr(bl, name)(groups).fit(X, y > 0)
 
 
+@pytest.mark.parametrize(
+    "groups",
+    [
+        15,
+        [range(15), range(15, 30), range(30, 45)],
+        list("a" * 15 + "b" * 15 + "c" * 15),
+    ],
+)
+@pytest.mark.parametrize("name", ["BilevelRidge", "BilevelLogisticRegression"])
+def test_forms_of_groups(name, groups):
+    X, y, _ = blocks(n=30)
+    one, other = (
+        getattr(bl, name)(form, cv=3, random_state=0).fit(X, y > 0)
+        for form in (np.repeat([0, 1, 2], 15), groups)
+    )
+    np.testing.assert_array_equal(other.coef_, one.coef_)
+
+
 def test_too_many_folds_for_a_class():
     X = blocks(n=30)[0]
     labels = np.arange(30) < 3

@@ -154,9 +154,9 @@ def test_edge_cases():
     ("change", "error", "match"),
     [
         ({"groups": 0}, ValueError, "`groups` must be"),
-        ({"groups": [0, 1]}, ValueError, "4 integer labels"),
-        ({"groups": [[0, 1], [1, 2, 3]]}, ValueError, "a partition of the 4"),
-        ({"groups": [[0, 1], [2]]}, ValueError, "a partition of the 4"),
+        ({"groups": [0, 1]}, ValueError, "one label per feature"),
+        ({"groups": [[0, 1], [1, 2, 3]]}, ValueError, "a partition of 0..3"),
+        ({"groups": [[0, 1], [2]]}, ValueError, "a partition of 0..3"),
         ({"groups": [[0, 1, 2, 3], []]}, ValueError, "non-empty lists"),
         ({"groups": "ab"}, TypeError, "`groups` must be"),
         ({"method": "mm"}, ValueError, "'bo', 'em'"),

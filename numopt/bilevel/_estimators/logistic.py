@@ -59,8 +59,10 @@ class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    groups : array-like of int of shape (n_features,), "features" or None, default=None
-        Block of each feature, labels 0, 1, ... without gaps; None is one penalty.
+    groups : array-like, list of index lists, int, "features" or None, default=None
+        Block of each feature (labels 0, 1, ... without gaps, or words in sorted order),
+        the blocks, or the size of consecutive ones; "features" is a penalty each, None
+        one penalty.
     cv : int, splitter or iterable of splits, default=5
         Folds, stratified for an integer.
     shrinkage : float or "auto", default="auto"

@@ -48,8 +48,10 @@ class BilevelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    groups : array-like of int of shape (n_features,), "features" or None, default=None
-        Block of each feature, labels 0, 1, ... without gaps; None is one penalty.
+    groups : array-like, list of index lists, int, "features" or None, default=None
+        Block of each feature (labels 0, 1, ... without gaps, or words in sorted order),
+        the blocks, or the size of consecutive ones; "features" is a penalty each, None
+        one penalty.
     cv : int, splitter, iterable of splits or None, default=5
         Folds; None is leave-one-out by the hat matrix.
     shrinkage : float or "auto", default="auto"

@@ -25,7 +25,13 @@ CANDIDATES, FEW = (1e-2, 1e-1, 1.0), 50
 OUTER_FOLDS = 3
 
 CONSTRAINTS: dict[str, Any] = {
-    "groups": ["array-like", StrOptions({"features"}), None],
+    "groups": [
+        Interval(numbers.Integral, 1, None, closed="left"),
+        list,
+        "array-like",
+        StrOptions({"features"}),
+        None,
+    ],
     "cv": ["cv_object", None],
     "shrinkage": [
         StrOptions({"auto"}),

@@ -15,29 +15,34 @@ EXACT_SPECTRUM = 400
 
 
 def check_groups(groups: Any, n_features: int) -> tuple[np.ndarray, int]:
-    """Labels (n_features,) and their number, of an array, None or "features"."""
+    """Labels (n_features,) of the groups, and their number.
+
+    ``groups`` is None, "features", labels 0, 1, ... or what else
+    :func:`numopt._validation.check_groups` takes.
+    """
     if groups is None:
         return np.zeros(n_features, np.int64), 1
     if isinstance(groups, str):
         v.check_choice("groups", groups, ("features",))
         return np.arange(n_features), n_features
-    labels = to_numpy(groups)
-    if labels.dtype.kind == "f" and np.all(labels == np.floor(labels)):
-        labels = labels.astype(np.int64)
-    if labels.dtype.kind not in "iu":
-        raise ValueError(v.message("groups", "integers", f"dtype {labels.dtype}"))
-    v.check_shape("groups", labels, (n_features,), why="(one label per feature)")
-    if labels.min() < 0:
-        raise ValueError(v.message("groups", "non-negative", int(labels.min())))
-    n_groups = int(labels.max()) + 1
-    empty = np.flatnonzero(np.bincount(labels, minlength=n_groups) == 0)
-    if empty.size:
-        raise ValueError(
-            v.message(
-                "groups", "labels 0, 1, ... without gaps", f"label {empty[0]} empty"
-            )
-        )
-    return labels.astype(np.int64), n_groups
+    parts = v.check_groups(groups, n_features)
+    labels = np.empty(n_features, np.int64)
+    for g, part in enumerate(parts):
+        labels[part] = g
+    is_labels = not isinstance(groups, int) and not any(np.ndim(g) for g in groups)
+    if is_labels and to_numpy(groups).dtype.kind in "iuf":
+        _check_numbering(to_numpy(groups), parts)
+    return labels, len(parts)
+
+
+def _check_numbering(given: np.ndarray, parts: list[np.ndarray]) -> None:
+    """Penalties are addressed by label: integers must be 0, 1, ..., without gaps."""
+    if given.min() < 0:
+        raise ValueError(v.message("groups", "non-negative", int(given.min())))
+    for g, part in enumerate(parts):
+        if given[part[0]] != g:
+            expected = "labels 0, 1, ... without gaps"
+            raise ValueError(v.message("groups", expected, f"label {g} empty"))
 
 
 def spectral_bound(X: Any, gram: Any = None) -> float:

@@ -21,6 +21,12 @@ class ScalarTerms(NamedTuple):
     lower: np.ndarray
     upper: np.ndarray
 
+    def nearest(self, coef: np.ndarray) -> np.ndarray:
+        """Return the nearest allowed coefficients, of shape (p,) or (K, p)."""
+        allowed = np.clip(coef, self.lower, self.upper)
+        allowed[..., np.isinf(self.l1)] = 0.0
+        return allowed
+
 
 class GroupTerms(NamedTuple):
     """A group penalty ``sum_g weights_g ||w_g||_2 + sum_j l1_j |w_j|``, w >= lower.
@@ -35,12 +41,18 @@ class GroupTerms(NamedTuple):
     l1: np.ndarray
     lower: np.ndarray
 
+    def nearest(self, coef: np.ndarray) -> np.ndarray:
+        """Return the nearest allowed coefficients, of shape (p,) or (K, p)."""
+        allowed = np.maximum(coef, self.lower)
+        excluded = np.isinf(self.weights)[group_index(self.indptr, self.indices)]
+        allowed[..., excluded] = 0.0
+        return allowed
+
 
 def parse_groups(groups: Any, p: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (indptr, indices) of a partition of 0..p-1.
 
-    ``groups`` is an int (consecutive groups of that size, which must divide p), a
-    list of index lists, or an array of p labels.
+    A size of consecutive groups must divide p; else as :func:`check_groups`.
     """
     if isinstance(groups, int | np.integer) and not isinstance(groups, bool):
         size = v.check_int("groups", groups, low=1)
@@ -48,34 +60,9 @@ def parse_groups(groups: Any, p: int) -> tuple[np.ndarray, np.ndarray]:
             raise ValueError(
                 v.message("groups", f"a divisor of the {p} coordinates", size)
             )
-        return np.arange(0, p + 1, size), np.arange(p)
-    nested = isinstance(groups, list | tuple) and any(
-        isinstance(g, list | tuple | np.ndarray | range) for g in groups
-    )
-    if not nested:
-        return _from_labels(np.asarray(groups), p)
-    parts = [np.asarray(g, dtype=np.int64).reshape(-1) for g in groups]
-    indices = np.concatenate(parts) if parts else np.empty(0, np.int64)
-    sizes = np.array([part.size for part in parts])
-    if not np.array_equal(np.sort(indices), np.arange(p)) or sizes.min() == 0:
-        raise ValueError(
-            v.message(
-                "groups",
-                f"a partition of 0..{p - 1} into non-empty groups",
-                f"{len(parts)} groups of {indices.size} indices",
-            )
-        )
-    return np.concatenate(([0], np.cumsum(sizes))), indices
-
-
-def _from_labels(labels: np.ndarray, p: int) -> tuple[np.ndarray, np.ndarray]:
-    if labels.shape != (p,):
-        raise ValueError(
-            v.message("groups", f"{p} labels, one a coordinate", f"{labels.shape}")
-        )
-    _, codes = np.unique(labels, return_inverse=True)
-    indices = np.argsort(codes, kind="stable")
-    return np.concatenate(([0], np.cumsum(np.bincount(codes)))), indices
+    parts = v.check_groups(groups, p)
+    sizes = [part.size for part in parts]
+    return np.concatenate(([0], np.cumsum(sizes))), np.concatenate(parts)
 
 
 def group_index(indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:

@@ -8,12 +8,12 @@ import numpy as np
 
 from numopt._docstring import fill_docstring
 from numopt._estimator.sklearn_compat import Interval, StrOptions, fit_context
+from numopt._validation import check_groups
 from numopt.sbl._estimators.centring import centred, check_weights
 from numopt.sbl._estimators.linear import CONSTRAINTS, LINEAR_DOCS, LinearSBL
 from numopt.sbl._solvers.block import (
     CORRELATIONS,
     METHODS,
-    check_groups,
     solve_blocks,
 )
 from numopt.sbl._solvers.block_solver import BlockSolver

@@ -6,23 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from numopt._array.namespace import array_namespace, is_array, to_numpy
+from numopt._array.namespace import array_namespace
 from numopt._iterate.loop import iterate
 from numopt._validation import (
     check_callback,
     check_choice,
     check_flag,
+    check_groups,
     check_int,
     check_real,
-    message,
 )
-from numopt.exceptions import ArgumentTypeError
 from numopt.sbl._problem import SBLProblem, has_signal, make_problem
 from numopt.sbl._solvers.block_solver import BlockProblem, BlockSolver
 from numopt.sbl._solvers.result import SBLResult, zero_fields
 from numopt.typing import Array, Callback
 
-__all__ = ["BlockSBLResult", "block_sbl", "check_groups", "solve_blocks"]
+__all__ = ["BlockSBLResult", "block_sbl", "solve_blocks"]
 
 METHODS = ("bo", "em")
 CORRELATIONS = ("ar1", "full", "none")
@@ -232,33 +231,3 @@ def solve_blocks(
         warn=warn,
     )
     return BlockSBLResult(**fields)
-
-
-def check_groups(groups: Any, p: int) -> list[np.ndarray]:
-    """Validate a partition of p columns; returns the index arrays of the blocks."""
-    if isinstance(groups, int | np.integer) and not isinstance(groups, bool):
-        size = check_int("groups", groups, low=1)
-        return [np.arange(k, min(k + size, p)) for k in range(0, p, size)]
-    if is_array(groups) or (
-        isinstance(groups, list | tuple) and all(np.ndim(g) == 0 for g in groups)
-    ):
-        labels = to_numpy(groups)
-        if labels.shape != (p,) or labels.dtype.kind not in "iu":
-            raise ValueError(
-                message(
-                    "groups", f"{p} integer labels, one a column", f"{labels.shape}"
-                )
-            )
-        return [np.flatnonzero(labels == k) for k in np.unique(labels)]
-    if not isinstance(groups, list | tuple):
-        raise ArgumentTypeError(
-            message("groups", "an integer, labels or lists", type(groups).__name__)
-        )
-    made = [np.asarray(g) for g in groups]
-    if any(g.ndim != 1 or g.size == 0 or g.dtype.kind not in "iu" for g in made):
-        raise ValueError(message("groups", "non-empty lists of indices", "others"))
-    if not np.array_equal(np.sort(np.concatenate(made)), np.arange(p)):
-        raise ValueError(
-            message("groups", f"a partition of the {p} columns of `A`", "another set")
-        )
-    return [g.astype(np.int64) for g in made]

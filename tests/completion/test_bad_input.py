@@ -158,6 +158,7 @@ def test_integral_float_indices_are_taken():
         ),
         (np.array([[0, -1], [1, 2]]), "integer pairs.*-1"),
         (np.array([[0, 0.5], [1, 2]]), r"integer pairs.*0\.5"),
+        (np.array([["a", "x"], ["b", "y"]], dtype=object), "OrdinalEncoder"),
     ],
 )
 def test_pairs_of_the_regressor(X, text):

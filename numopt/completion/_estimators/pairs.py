@@ -12,7 +12,13 @@ __all__ = ["Triplets", "check_pairs"]
 def check_pairs(estimator: object, X: np.ndarray) -> np.ndarray:
     """Return (row, column) pairs as int64, or say what is wrong with them."""
     if X.dtype.kind not in "iu":
-        X = np.asarray(X, dtype=np.float64)
+        try:
+            X = np.asarray(X, dtype=np.float64)
+        except ValueError as error:
+            raise ValueError(
+                f"X must hold (row, col) integer pairs, but {error}; number other "
+                "identifiers first, as sklearn.preprocessing.OrdinalEncoder does"
+            ) from error
     if X.size and X.min() < 0:
         raise ValueError(
             f"Negative values in data passed to {type(estimator).__name__}: X must "

@@ -13,7 +13,7 @@ import numpy as np
 from numopt._array.namespace import array_namespace, namespace_key, namespace_name
 from numopt.typing import Namespace
 
-__all__ = ["Kernel", "all_kernels", "kernel", "sequential_kernel"]
+__all__ = ["Kernel", "all_kernels", "compile_kernels", "kernel", "sequential_kernel"]
 
 Example = Callable[[np.random.Generator, Any, int], tuple[Any, ...]]
 
@@ -120,3 +120,14 @@ def all_kernels() -> Iterator[tuple[str, Kernel]]:
         for name, value in sorted(vars(importlib.import_module(module)).items()):
             if isinstance(value, Kernel):
                 yield f"{module}.{name}", value
+
+
+def compile_kernels(prefix: str = "numopt.") -> int:
+    """Compile the kernels whose full name begins so, in both precisions; how many."""
+    count = 0
+    for name, kernel in all_kernels():
+        if name.startswith(prefix):
+            for dtype in (np.float64, np.float32):
+                kernel(*kernel.make_example(np.random.default_rng(0), dtype, 3))
+            count += 1
+    return count

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the linear estimators of the family share: one fit for all of them."""
 
+import abc
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -20,7 +21,13 @@ from numopt.coordinate._problem.penalties import Penalty
 from numopt.coordinate._solvers.bcd import bcd_solve
 from numopt.coordinate._solvers.results import CoordinateResult
 
-__all__ = ["COMMON", "LinearEstimator", "LinearRegressor", "linear_score"]
+__all__ = [
+    "COMMON",
+    "LinearEstimator",
+    "LinearRegressor",
+    "PenalisedEstimator",
+    "linear_score",
+]
 
 FORMATS = ("csc", "csr", "coo")
 FLOATS = [np.float64, np.float32]
@@ -53,11 +60,10 @@ def _is_plain(X: Any, y: Any) -> bool:
     )
 
 
-class LinearEstimator(BaseEstimator):
-    """A linear model: subclasses say which datafit and penalty their parameters mean.
+class LinearEstimator(BaseEstimator, abc.ABC):
+    """A linear model: ``fit`` validates, encodes the targets, solves and records.
 
-    ``fit`` validates, encodes the targets, lets cross-validation choose the strength,
-    solves and records.
+    Before it solves, cross-validation may choose the strength.
     """
 
     fit_intercept: bool
@@ -75,18 +81,6 @@ class LinearEstimator(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-    def _datafit(self) -> Datafit:
-        """Loss of the model."""
-        raise NotImplementedError
-
-    def _penalty(self, total: float) -> Penalty:
-        """Penalty of the model, for samples of this total weight."""
-        raise NotImplementedError
-
-    def _rules(self) -> dict[str, Any]:
-        """Options of the solver beyond the common ones."""
-        return {}
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """Targets as the datafit takes them."""
@@ -132,6 +126,50 @@ class LinearEstimator(BaseEstimator):
         self._store(self._solve(X, targets, self._weigh(targets, sample_weight)))
         return self
 
+    @abc.abstractmethod
+    def _solve(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> Any:
+        """Solve with the parameters of the estimator."""
+
+    def _validate_training(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """Validate training data and record its features; plain arrays pass at once."""
+        if not _is_plain(X, y):
+            return self._check_training(X, y)
+        self.n_features_in_ = X.shape[1]
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return X, y
+
+    def _check_training(self, X: Any, y: Any, **options: Any) -> tuple[Any, np.ndarray]:
+        """Validate training data as scikit-learn does."""
+        return validate_data(self, X, y, accept_sparse=FORMATS, dtype=FLOATS, **options)
+
+    def _validate_new(self, X: Any) -> Any:
+        """Validate data given after fit."""
+        check_is_fitted(self)
+        return validate_data(self, X, accept_sparse=FORMATS, dtype=FLOATS, reset=False)
+
+    def _validate_params(self) -> None:
+        """Validate parameters without inspecting the signature at every fit."""
+        constraints = self._parameter_constraints
+        values = {name: getattr(self, name) for name in constraints}
+        validate_parameter_constraints(constraints, values, type(self).__name__)
+
+
+class PenalisedEstimator(LinearEstimator):
+    """Subclasses say which datafit and penalty their parameters mean."""
+
+    @abc.abstractmethod
+    def _datafit(self) -> Datafit:
+        """Loss of the model."""
+
+    @abc.abstractmethod
+    def _penalty(self, total: float) -> Penalty:
+        """Penalty of the model, for samples of this total weight."""
+
+    def _rules(self) -> dict[str, Any]:
+        """Options of the solver beyond the common ones."""
+        return {}
+
     def _solve(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> Any:
         """Solve with the parameters of the estimator."""
         total = float(X.shape[0] if weights is None else weights.sum())
@@ -163,32 +201,8 @@ class LinearEstimator(BaseEstimator):
             return {}
         return {"coef_init": self.coef_, "intercept_init": self.intercept_}
 
-    def _validate_training(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
-        """Validate training data and record its features; plain arrays pass at once."""
-        if not _is_plain(X, y):
-            return self._check_training(X, y)
-        self.n_features_in_ = X.shape[1]
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        return X, y
 
-    def _check_training(self, X: Any, y: Any, **options: Any) -> tuple[Any, np.ndarray]:
-        """Validate training data as scikit-learn does."""
-        return validate_data(self, X, y, accept_sparse=FORMATS, dtype=FLOATS, **options)
-
-    def _validate_new(self, X: Any) -> Any:
-        """Validate data given after fit."""
-        check_is_fitted(self)
-        return validate_data(self, X, accept_sparse=FORMATS, dtype=FLOATS, reset=False)
-
-    def _validate_params(self) -> None:
-        """Validate parameters without inspecting the signature at every fit."""
-        constraints = self._parameter_constraints
-        values = {name: getattr(self, name) for name in constraints}
-        validate_parameter_constraints(constraints, values, type(self).__name__)
-
-
-class LinearRegressor(RegressorMixin, LinearEstimator):
+class LinearRegressor(RegressorMixin, PenalisedEstimator):
     """A regressor whose model is a datafit and a penalty."""
 
     def _datafit(self) -> Datafit:

@@ -12,7 +12,12 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from numopt._docstring import fill_docstring
 from numopt._estimator.sklearn_compat import Interval, StrOptions
-from numopt.coordinate._estimators.base import COMMON, LinearEstimator, linear_score
+from numopt.coordinate._estimators.base import (
+    COMMON,
+    LinearEstimator,
+    PenalisedEstimator,
+    linear_score,
+)
 from numopt.coordinate._estimators.shared_docs import PARTS
 from numopt.coordinate._problem.datafits import Datafit, Logistic, Multinomial
 from numopt.coordinate._problem.penalties import L1, ElasticNet, Penalty
@@ -33,7 +38,7 @@ def inverse_penalty(C: float, l1_ratio: float, total: float) -> Penalty:
 
 
 class LinearClassifier(ClassifierMixin, LinearEstimator):
-    """A classifier whose model is a datafit and a penalty."""
+    """A classifier whose scores are linear."""
 
     classes_: np.ndarray
     class_weight: Any = None
@@ -61,24 +66,11 @@ class LinearClassifier(ClassifierMixin, LinearEstimator):
         )
         return factors[y] * (1.0 if weights is None else weights)
 
-    def _datafit(self) -> Datafit:
-        """One logistic for two classes, one softmax for more."""
-        return Logistic() if self.classes_.size == 2 else Multinomial()
-
     def _store(self, result: Any) -> None:
         """Set the fitted attributes, one row a class."""
         super()._store(result)
         self.coef_ = np.atleast_2d(result.coef)
         self.intercept_ = centred(result.intercept)
-
-    def _start(self) -> dict[str, Any]:
-        """Start of a warm fit, in the shape of the datafit."""
-        start = super()._start()
-        single = not self._datafit().multi_output
-        rows = 1 if single else self.classes_.size
-        if not start or self.coef_.shape[0] != rows:
-            return {}
-        return {key: value[0] for key, value in start.items()} if single else start
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the linear scores.
@@ -116,8 +108,21 @@ class LinearClassifier(ClassifierMixin, LinearEstimator):
         return self.classes_[np.argmax(scores, axis=1)]
 
 
-class ProbabilisticClassifier(LinearClassifier):
+class ProbabilisticClassifier(LinearClassifier, PenalisedEstimator):
     """A linear classifier whose scores are log odds."""
+
+    def _datafit(self) -> Datafit:
+        """One logistic for two classes, one softmax for more."""
+        return Logistic() if self.classes_.size == 2 else Multinomial()
+
+    def _start(self) -> dict[str, Any]:
+        """Start of a warm fit, in the shape of the datafit."""
+        start = super()._start()
+        single = not self._datafit().multi_output
+        rows = 1 if single else self.classes_.size
+        if not start or self.coef_.shape[0] != rows:
+            return {}
+        return {key: value[0] for key, value in start.items()} if single else start
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class.

@@ -6,7 +6,11 @@ from typing import Any
 
 from numopt._docstring import fill_docstring
 from numopt._estimator.sklearn_compat import Interval, StrOptions
-from numopt.coordinate._estimators.base import COMMON, LinearEstimator, LinearRegressor
+from numopt.coordinate._estimators.base import (
+    COMMON,
+    LinearRegressor,
+    PenalisedEstimator,
+)
 from numopt.coordinate._estimators.classifiers import ProbabilisticClassifier
 from numopt.coordinate._estimators.shared_docs import PARTS
 from numopt.coordinate._problem.datafits import Datafit, Quadratic
@@ -43,7 +47,7 @@ RULES = {
 }
 
 
-class BlockRules(LinearEstimator):
+class BlockRules(PenalisedEstimator):
     """Parameters of a literal block method."""
 
     datafit: Datafit | None

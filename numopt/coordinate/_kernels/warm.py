@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compilation ahead of the first fit."""
 
-import numpy as np
-
-from numopt._kernels.dispatch import all_kernels
+from numopt._kernels.dispatch import compile_kernels
 
 __all__ = ["warmup"]
 
@@ -31,11 +29,4 @@ def warmup() -> int:
     >>> warmup() > 10  # doctest: +SKIP
     True
     """
-    count = 0
-    for name, kernel in all_kernels():
-        if not name.startswith("numopt.coordinate."):
-            continue
-        for dtype in (np.float64, np.float32):
-            kernel(*kernel.make_example(np.random.default_rng(0), dtype, 3))
-        count += 1
-    return count
+    return compile_kernels("numopt.coordinate.")

@@ -5,6 +5,7 @@ A datafit is ``f(w) = (1/S) sum_i s_i loss(y_i, z_i)`` with ``z = X w + b`` and
 ``S = sum_i s_i``. The methods here are those of ``loss``, without weights.
 """
 
+import abc
 import dataclasses
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ __all__ = [
 
 
 @dataclasses.dataclass(frozen=True)
-class Datafit:
+class Datafit(abc.ABC):
     """Base of losses: subclass it with the methods below to define your own.
 
     A subclass gives ``value``, ``gradient`` and ``hessian_diag``; ``conjugate`` gives
@@ -50,17 +51,17 @@ class Datafit:
         """Return validated targets as this loss wants them."""
         return y
 
+    @abc.abstractmethod
     def value(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the loss of each sample."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def gradient(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the derivative in z of each sample."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def hessian_diag(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the second derivative in z of each sample."""
-        raise NotImplementedError
 
     def majorant_diag(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return curvatures of parabolas that touch the loss at z from above."""
@@ -73,8 +74,11 @@ class Datafit:
         return None
 
     def conjugate(self, y: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """Return ``sup_z u z - loss(y, z)`` of each sample, inf outside its domain."""
-        raise NotImplementedError
+        """Return ``sup_z u z - loss(y, z)`` of each sample, inf outside its domain.
+
+        Only asked for where ``has_dual`` is true.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no conjugate")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Penalties on groups of coordinates."""
 
+import abc
 import dataclasses
 from typing import Any
 
@@ -22,9 +23,9 @@ class GroupPenalty(Penalty):
     of all outputs, so that a group enters all of them or none.
     """
 
+    @abc.abstractmethod
     def group_terms(self, p: int) -> GroupTerms:
         """Return the canonical form."""
-        raise NotImplementedError
 
     def value(self, w: np.ndarray) -> float:
         """Return the penalty."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Penalties: value, proximal operator and distance to stationarity."""
 
+import abc
 import dataclasses
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ Index = Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Penalty:
+class Penalty(abc.ABC):
     """Base of penalties: subclass it with the methods below to define your own.
 
     A vector of coefficients is of shape (p,), or (K, p) for several outputs, and
@@ -43,19 +44,19 @@ class Penalty:
     #: Whether the penalty is convex.
     convex: ClassVar[bool] = True
 
+    @abc.abstractmethod
     def value(self, w: np.ndarray) -> float:
         """Return the penalty of ``w``, inf where it is not allowed."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def prox(self, w: np.ndarray, step: Any, index: Index = None) -> np.ndarray:
         """Return ``argmin_x ||x - w||^2 / 2 + step * penalty(x)``."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def subdiff_distance(
         self, w: np.ndarray, grad: np.ndarray, index: Index = None
     ) -> np.ndarray:
         """Return the distance of ``-grad`` to the subdifferential, per coordinate."""
-        raise NotImplementedError
 
     def terms(self, p: int) -> ScalarTerms | None:
         """Return the canonical form of a separable convex penalty, or None."""
@@ -70,9 +71,9 @@ class Penalty:
 class SeparablePenalty(Penalty):
     """Penalties with a canonical form ``l1 |w| + l2 w^2 / 2`` within bounds."""
 
+    @abc.abstractmethod
     def terms(self, p: int) -> ScalarTerms:
         """Return the canonical form."""
-        raise NotImplementedError
 
     def value(self, w: np.ndarray) -> float:
         """Return the penalty of ``w``, inf where it is not allowed."""
@@ -107,10 +108,10 @@ class SeparablePenalty(Penalty):
         if index is None:
             return self.terms(w.shape[-1])
         size = int(np.max(index, initial=-1)) + 1
-        weights = getattr(self, "weights", None)
-        for bound in (weights, getattr(self, "lower", None)):
-            if bound is not None and np.ndim(bound) == 1:
-                size = len(bound)
+        for name in ("weights", "lower", "upper"):
+            given = getattr(self, name, None)
+            if given is not None and np.ndim(given) == 1:
+                size = len(given)
         return ScalarTerms(*(term[index] for term in self.terms(size)))
 
 
@@ -322,9 +323,9 @@ class FoldedPenalty(Penalty):
     #: Slope at 0.
     alpha: float = 1.0
 
+    @abc.abstractmethod
     def slope(self, size: np.ndarray) -> np.ndarray:
         """Return the derivative in ``|w|``."""
-        raise NotImplementedError
 
     def subdiff_distance(
         self, w: np.ndarray, grad: np.ndarray, index: Index = None

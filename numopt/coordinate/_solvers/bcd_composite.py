@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The non-smooth part of a block problem: values, prox and decreases on blocks."""
 
+import abc
 from typing import Any
 
 import numpy as np
@@ -11,23 +12,22 @@ from numopt.coordinate._problem.groups import GroupTerms, ScalarTerms
 __all__ = ["Composite", "Folded", "Grouped", "Separable", "composite_of"]
 
 
-class Composite:
-    """Base: no non-smooth part at all."""
+class Composite(abc.ABC):
+    """A non-smooth part; ``smooth`` where it is none at all."""
 
-    smooth = True
-    coordinatewise = True
+    smooth = False
 
+    @abc.abstractmethod
     def value(self, b: np.ndarray, x: np.ndarray) -> float:
         """Penalty of the entries ``b`` when they are ``x``."""
-        return 0.0
 
+    @abc.abstractmethod
     def prox(self, b: np.ndarray, x: np.ndarray, step: Any) -> np.ndarray:
         """Minimise ``(v - x)^2 / (2 step) + penalty(v)`` over the entries."""
-        return x
 
+    @abc.abstractmethod
     def values(self, b: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Penalty of each entry (of each group in its first entry)."""
-        return np.zeros_like(x)
+        """Penalty of each entry, or of its group spread over the group."""
 
 
 class Separable(Composite):
@@ -39,7 +39,6 @@ class Separable(Composite):
         self.upper = np.tile(terms.upper, outputs)
         free = np.isinf(self.lower) & np.isinf(self.upper)
         self.smooth = bool(np.all(free) and not np.any(self.l1))
-        self.bounded = bool(not np.all(free))
 
     def values(self, b: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Penalty of each entry."""
@@ -60,9 +59,6 @@ class Separable(Composite):
 class Folded(Composite):
     """A non-convex penalty that acts on single coordinates through its own prox."""
 
-    smooth = False
-    bounded = False
-
     def __init__(self, penalty: Any) -> None:
         self.penalty = penalty
 
@@ -81,10 +77,6 @@ class Folded(Composite):
 
 class Grouped(Composite):
     """``weights_g ||w_g|| + l1 |w|`` above a bound: blocks hold whole groups."""
-
-    smooth = False
-    coordinatewise = False
-    bounded = False
 
     def __init__(self, terms: GroupTerms) -> None:
         self.terms = terms

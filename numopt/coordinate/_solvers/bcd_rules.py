@@ -223,7 +223,7 @@ class Rule:
 
     def _drawn(self) -> np.ndarray:
         """A random block, or the next coordinates in order."""
-        if self.selection == "cyclic" or self.selection == "shuffle":
+        if self.selection in ("cyclic", "shuffle"):
             if not self._queue:
                 order = self.everything
                 if self.selection == "shuffle":
@@ -231,11 +231,13 @@ class Rule:
                 self._queue = order[::-1].tolist()
             take = min(self.block_size, len(self._queue))
             return np.asarray([self._queue.pop() for _ in range(take)])
-        share = None
+        share, take = None, self.block_size
         if self.selection == "lipschitz":
             assert self.model.lipschitz is not None
             share = self.model.lipschitz / self.model.lipschitz.sum()
-        return self.rng.choice(self.model.size, self.block_size, replace=False, p=share)
+            # Columns of zeros are never drawn.
+            take = min(take, int(np.count_nonzero(share)))
+        return self.rng.choice(self.model.size, take, replace=False, p=share)
 
     def _refined(self, g: np.ndarray, best: np.ndarray) -> np.ndarray:
         """Iterative hard thresholding from the GSD block, with its diagonal."""

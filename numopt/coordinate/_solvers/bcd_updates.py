@@ -182,7 +182,8 @@ def prox_newton(s: BlockStep, k: int, b: np.ndarray) -> None:
     part = s.composite
     if isinstance(part, Grouped):
         new = _group_model(part, b, x, g, H, s.rule.constant(k, b))
-    elif isinstance(part, Separable):
+    else:
+        part = _separable(s)
         scale = float(np.max(np.abs(g), initial=0.0)) + float(
             np.max(np.where(np.isinf(part.l1[b]), 0.0, part.l1[b]), initial=0.0)
         )
@@ -190,8 +191,6 @@ def prox_newton(s: BlockStep, k: int, b: np.ndarray) -> None:
         new = minimise_block(
             H, g, x, part.l1[b], part.lower[b], part.upper[b], tol, 20_000
         )
-    else:
-        new = solve_psd(H, -g) + x
     s.model.move(b, new - x)
 
 
@@ -235,7 +234,7 @@ def _secular(H: np.ndarray, c: np.ndarray, weight: float) -> np.ndarray:
     for _ in range(200):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if excess(middle) > 0 else (low, middle)
-        if high - low <= 1e-16 * high:
+        if high - low <= 4e-16 * high:
             break
     return vectors @ (pull * high / (values * high + weight))
 

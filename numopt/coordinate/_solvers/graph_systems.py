@@ -252,8 +252,6 @@ def solve_direct(off: CSR, diagonal: np.ndarray, rhs: np.ndarray) -> np.ndarray:
     from scipy.sparse import csc_array, diags_array
     from scipy.sparse.linalg import splu
 
-    if not diagonal.size:
-        return rhs.copy()
     factor = splu(
         csc_array(off.to_scipy() + diags_array(diagonal)),
         permc_spec="MMD_AT_PLUS_A",
@@ -316,7 +314,5 @@ def _tolerance(problem: HarmonicProblem, rhs: np.ndarray, tol: float) -> float:
     """Relative to this right-hand side, what ``tol`` asks of the first one."""
     norms = np.linalg.norm(rhs, axis=0)
     open_columns = norms > 0
-    if not np.any(open_columns):
-        return tol
     ratio = problem.rhs_norms[open_columns] / norms[open_columns]
     return float(min(0.9, tol * np.min(ratio)))

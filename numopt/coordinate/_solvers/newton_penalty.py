@@ -44,6 +44,10 @@ class Units(abc.ABC):
         """Penalty of all coefficients, of shape (p,) or (K, p)."""
 
     @abc.abstractmethod
+    def nearest(self, coef: np.ndarray) -> np.ndarray:
+        """The nearest allowed coefficients."""
+
+    @abc.abstractmethod
     def scores(self, slope: np.ndarray) -> np.ndarray:
         """How far each unit at 0 is pushed, 1 being its threshold."""
 
@@ -116,6 +120,10 @@ class ScalarUnits(Units):
     def value(self, coef: np.ndarray) -> float:
         """Penalty of all coefficients."""
         return scalar_value(self.terms, coef)
+
+    def nearest(self, coef: np.ndarray) -> np.ndarray:
+        """The nearest allowed coefficients."""
+        return self.terms.nearest(coef)
 
     def scores(self, slope: np.ndarray) -> np.ndarray:
         """How far each coordinate is pushed, 1 being its threshold."""
@@ -237,6 +245,10 @@ class GroupUnits(Units):
         """Penalty of all coefficients."""
         return group_value(coef, self.terms)
 
+    def nearest(self, coef: np.ndarray) -> np.ndarray:
+        """The nearest allowed coefficients."""
+        return self.terms.nearest(coef)
+
     def scores(self, slope: np.ndarray) -> np.ndarray:
         """How far each group is pushed, 1 being its threshold."""
         return group_ratios(slope, self.terms)
@@ -299,8 +311,6 @@ class GroupPart(Part):
 
     def value(self, x: np.ndarray) -> float:
         """Penalty of the coordinates."""
-        if not x.size:
-            return 0.0
         x = x[self.order]
         norms = np.sqrt(np.add.reduceat(x * x, self.starts[:-1]))
         return float(self.lam @ norms + self.l1 @ np.abs(x))

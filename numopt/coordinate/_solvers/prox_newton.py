@@ -117,9 +117,7 @@ class ProxNewtonWorkingSet(Solver[ModelProblem, ModelState]):
                 intercept = problem.null.intercept
         else:
             coef, intercept = np.zeros((*outputs, p)), problem.null.intercept
-        if problem.terms is not None:
-            coef = np.clip(coef, problem.terms.lower, problem.terms.upper)
-            coef[..., np.isinf(problem.terms.l1)] = 0.0
+        coef = problem.units.nearest(coef)
         used = problem.units.free()
         used[problem.units.owner[np.atleast_2d(coef).any(axis=0)]] = True
         index = problem.units.members(np.flatnonzero(used))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Truncated supports: finding their entries, passes and Newton systems on them.
+"""Truncated supports: finding their entries, passes over them.
 
 A support is (start, stop, index, cost): row i holds the entries start[i]:stop[i].
 """
@@ -9,7 +9,6 @@ import numpy as np
 from numopt._kernels.dispatch import sequential_kernel
 
 __all__ = [
-    "laplacian_solve",
     "support_count",
     "support_entries",
     "support_filter",
@@ -50,16 +49,6 @@ support_prune = sequential_kernel(
     "support_prune",
     """Entries with P_ij > floor_i weight_j: (start, stop, index, P).""",
     numpy=f"{_CPU}:support_prune",
-)
-
-laplacian_solve = sequential_kernel(
-    "laplacian_solve",
-    """Jacobi-preconditioned CG on (diag(d) - P^T diag(1/a) P) x = rhs, P on a support.
-
-    (start, stop, index, P, inv_a, d, rhs, tol, max_iter) -> (x, iterations). Ends
-    early, with what it has, on non-positive curvature.
-    """,
-    numpy=f"{_CPU}:laplacian_solve",
 )
 
 
@@ -105,12 +94,3 @@ def _(rng, _, size):
 def _(rng, _, size):
     support, _, gamma, phi, _ = _support_example(rng, size)
     return *support, 0.5 * np.exp(phi), np.exp(gamma)
-
-
-@laplacian_solve.example
-def _(rng, _, size):
-    support, M, _, _, _ = _support_example(rng, size)
-    inv_a = 1.0 / (M.sum(axis=1) + 0.1)
-    diagonal = M.sum(axis=0) + 0.1
-    rhs = rng.standard_normal(M.shape[1])
-    return *support, inv_a, diagonal, rhs, 1e-10, 500

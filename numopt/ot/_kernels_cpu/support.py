@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Numba bodies on a truncated support: row i holds the entries start[i]:stop[i].
 
-Two rules: gathers stay scalar, with indices read as ``np.uintp`` (processors that guard
-the AVX gather instruction in microcode execute it slowly), and exponents stay above the
-denormal range (products of denormals are slow).
+Gathers stay scalar, with indices read as ``np.uintp``: processors that guard the AVX
+gather instruction in microcode execute it slowly. Exponents stay above the denormal
+range: products of denormals are slow.
 """
 
 import numpy as np
 
-from numopt._kernels.jit import jit_exact, jit_kernel
+from numopt._kernels.jit import jit_kernel
 from numopt._kernels.simd import exp, log
 from numopt._kernels.threads import reduce_blocks, run_blocks
 
@@ -146,76 +146,6 @@ def _support_prune(
             k += np.uintp(p > floor[i] * weight[np.uintp(j)])
 
 
-@jit_exact
-def _row_dot(index, value, x, first, last):
-    """Sum of value_k x[index_k] in four scalar chains (the module's first rule)."""
-    one, two, three, four = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
-    t0 = t1 = t2 = t3 = 0.0
-    k = first
-    while k + four <= last:
-        t0 += value[k] * x[np.uintp(index[k])]
-        t1 += value[k + one] * x[np.uintp(index[k + one])]
-        t2 += value[k + two] * x[np.uintp(index[k + two])]
-        t3 += value[k + three] * x[np.uintp(index[k + three])]
-        k += four
-    while k < last:
-        t0 += value[k] * x[np.uintp(index[k])]
-        k += one
-    return (t0 + t1) + (t2 + t3)
-
-
-@jit_exact
-def _subtract_normal_product(start, stop, index, value, inv_a, x, out):
-    """Out -= P^T diag(1/a) P x; gather and scatter in the same visit of a row."""
-    for i in range(start.size):
-        first, last = np.uintp(start[i]), np.uintp(stop[i])
-        total = _row_dot(index, value, x, first, last) * inv_a[i]
-        for k in range(first, last):
-            out[np.uintp(index[k])] -= value[k] * total
-
-
-@jit_exact
-def _schur_diagonal(start, stop, index, value, inv_a, diagonal, out):
-    out[:] = diagonal
-    for i in range(start.size):
-        for k in range(np.uintp(start[i]), np.uintp(stop[i])):
-            out[np.uintp(index[k])] -= value[k] * value[k] * inv_a[i]
-
-
-@jit_kernel
-def _laplacian_cg(
-    start, stop, index, value, inv_a, diagonal, rhs, inverse, tol, max_iter, out
-):
-    r = rhs.copy()
-    z = r * inverse
-    p = z.copy()
-    q = np.empty(rhs.size)
-    out[:] = 0.0
-    rz = np.dot(r, z)
-    goal = tol * tol * rz
-    for iteration in range(max_iter):
-        for j in range(rhs.size):
-            q[j] = diagonal[j] * p[j]
-        _subtract_normal_product(start, stop, index, value, inv_a, p, q)
-        curvature = np.dot(p, q)
-        if not curvature > 0.0:
-            return iteration
-        alpha = rz / curvature
-        new = 0.0
-        for j in range(rhs.size):
-            out[j] += alpha * p[j]
-            r[j] -= alpha * q[j]
-            z[j] = r[j] * inverse[j]
-            new += r[j] * z[j]
-        if new <= goal:
-            return iteration + 1
-        beta = new / rz
-        rz = new
-        for j in range(rhs.size):
-            p[j] = z[j] + beta * p[j]
-    return max_iter
-
-
 def support_count(M, h, s, inv_eps):
     """Entries of the support, by row."""
     out = np.empty(M.shape[0], np.int64)
@@ -265,14 +195,3 @@ def support_prune(start, stop, index, plan, floor, weight):
     """The entries of the plan that matter for the Hessian."""
     support = start, stop, index, plan
     return _compact(_prune_count, _support_prune, support, floor, weight)
-
-
-def laplacian_solve(start, stop, index, value, inv_a, diagonal, rhs, tol, max_iter):
-    """Conjugate gradients with the exact diagonal as preconditioner."""
-    exact, out = np.empty_like(diagonal), np.empty_like(rhs)
-    _schur_diagonal(start, stop, index, value, inv_a, diagonal, exact)
-    inverse = 1.0 / np.maximum(exact, 1e-3 * diagonal)
-    iterations = _laplacian_cg(
-        start, stop, index, value, inv_a, diagonal, rhs, inverse, tol, max_iter, out
-    )
-    return out, iterations

@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from numopt._array.namespace import device, to_numpy
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
@@ -18,6 +20,7 @@ from numopt.ot._problem import CoreProblem
 from numopt.typing import Array, Namespace
 
 __all__ = [
+    "FEW_CG",
     "FIRST_EPS",
     "LEVEL_TOL",
     "Options",
@@ -29,6 +32,9 @@ __all__ = [
     "next_eps",
 ]
 
+#: Iterations of a solve that are too few to make groups of columns.
+FEW_CG = 14
+NO_GROUPS = np.empty(0, np.int32)
 #: What an algorithm without further rounds answers.
 DONE = object()
 #: Error at which an intermediate eps is left for the next.
@@ -56,7 +62,9 @@ class Options:
 class TransportState:
     """Scaled potentials of the last pass, its column sums and error, counts of work.
 
-    ``certified`` says that ``error`` is over all entries, in float64.
+    ``certified`` says that ``error`` is over all entries, in float64. ``groups`` labels
+    the columns for solves on supports; one that needs more than the given number of
+    iterations makes new ones.
     """
 
     eps: float
@@ -70,6 +78,7 @@ class TransportState:
     n_newton: int = 0
     n_cg: int = 0
     nnz: int = 0
+    groups: tuple[np.ndarray, int] = (NO_GROUPS, FEW_CG)
     stopped: Stop | None = None
     rounds: Iterator[None] | None = None
     budget: int = 0

@@ -126,6 +126,7 @@ def test_cycles_and_indefinite_matrices_are_refused():
     ("A", "b", "match"),
     [
         (np.ones((2, 3)), np.ones(2), "square"),
+        (sp.csr_array((2, 3)), np.ones(2), "square"),
         (np.eye(2) * np.nan, np.ones(2), "finite"),
         (np.eye(2), np.ones(3), "shape"),
         (np.eye(2), [1.0, np.inf], "`b` must be finite"),

@@ -296,3 +296,85 @@ def test_near_labels_need_no_factor_unless_that_is_slow(columns, quick, monkeypa
     # No eigenvalue is below 1e-3.
     np.testing.assert_allclose(x, np.linalg.solve(A, rhs), atol=1e-5)
     assert taken > quick or quick == 200
+
+
+@pytest.mark.parametrize(
+    ("few", "dense_size", "expected"),
+    [
+        (10, 5, ["solve_clustered", "solve_open"]),
+        (10, 600, ["solve_clustered"]),
+        (1000, 5, ["solve_clustered"]),
+        (10, 5000, []),
+    ],
+)
+@pytest.mark.parametrize("columns", [1, 3])
+def test_clusters_with_few_labels_are_eliminated(
+    columns, few, dense_size, expected, monkeypatch
+):
+    """Neighbours of neighbours: what is left is open, dense or nothing at all."""
+    monkeypatch.setattr(graph_systems, "DENSE_SIZE", dense_size)
+    monkeypatch.setattr(graph_systems, "FEW_NEIGHBOURS", few)
+    routes = []
+    for name in ("solve_clustered", "solve_open"):
+        route = getattr(graph_systems, name)
+
+        def recorded(*args, route=route, name=name):
+            routes.append(name)
+            return route(*args)
+
+        monkeypatch.setattr(graph_systems, name, recorded)
+    rng = np.random.default_rng(2)
+    W = neighbour_graph(700, rng, k=9)
+    labels = np.full(700, -1)
+    labels[: columns + 1] = np.arange(columns + 1)
+    result = label_propagation(W, labels, tol=1e-10)
+    values = np.where(labels >= 0, (labels == 0).astype(float), np.nan)
+    assert result.converged
+    np.testing.assert_allclose(result.scores[:, 0], harmonic(W, values), atol=1e-7)
+    assert routes[:2] == expected
+
+
+def test_slow_gradients_are_given_up_for_a_factor(monkeypatch, rng):
+    monkeypatch.setattr(graph_systems, "PATIENCE", -4.0)
+    W = grid(23, 24, lambda size: rng.lognormal(size=size))
+    y = np.full(552, np.nan)
+    y[[0, 300]] = 0.0, 1.0
+    result = label_propagation(W, y, tol=1e-10)
+    np.testing.assert_allclose(result.scores, harmonic(W, y), atol=1e-8)
+    assert result.n_iter < 20
+
+
+@pytest.mark.parametrize("method", ["auto", "direct", "cg"])
+def test_unknown_nodes_that_only_touch_known_ones(method):
+    n = 400
+    spokes = np.arange(1, n)
+    W = sp.coo_array((np.arange(1.0, n), (0 * spokes, spokes)), shape=(n, n)).tocsr()
+    y = np.full(n, np.nan)
+    y[0] = 3.0
+    result = label_propagation(W + W.T, y, method=method)
+    np.testing.assert_allclose(result.scores, 3.0)
+    assert label_propagation(W + W.T, np.zeros(n), method=method).n_iter == 0
+
+
+def test_tolerances_below_rounding(rng):
+    W = grid(9, 11, lambda size: rng.lognormal(size=size))
+    y = np.full(99, np.nan)
+    y[[0, 50]] = 0.0, 1.0
+    result = label_propagation(W, y, tol=1e-30, warn=False)
+    assert result.status == "stalled"
+    assert "below what the graph allows" in result.message
+    np.testing.assert_allclose(result.scores, harmonic(W, y), atol=1e-10)
+
+
+@pytest.mark.parametrize("selection", ["GSL", "GSD", "GSQ"])
+@pytest.mark.parametrize("partition", ["order", "trees"])
+def test_greedy_blocks_with_cycles(partition, selection, rng):
+    """Consecutive nodes of a dense graph: their blocks are factored."""
+    W = neighbour_graph(60, rng, k=20)
+    y = np.full(60, np.nan)
+    y[[0, 30]] = 0.0, 1.0
+    rule = {"partition": partition, "selection": selection, "max_iter": 3000}
+    result = label_propagation(W, y, method="bcd", tol=1e-9, **rule)
+    assert result.converged
+    np.testing.assert_allclose(result.scores, harmonic(W, y), atol=1e-6)
+    assert np.all(np.diff(result.history["objective"]) <= 1e-12)

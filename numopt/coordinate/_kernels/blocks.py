@@ -19,6 +19,7 @@ minimise_block = sequential_kernel(
 
 @minimise_block.example
 def _example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    """A positive definite block within bounds."""
     m = min(size, 50)
     Q = rng.standard_normal((m + 3, m))
     bounds = np.full(m, -np.inf), np.full(m, np.inf)

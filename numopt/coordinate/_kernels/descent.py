@@ -116,6 +116,7 @@ descend_groups = sequential_kernel(
 
 
 def _groups_example(rng: np.random.Generator, size: int) -> tuple[Any, ...]:
+    """Columns of groups, their terms and a start."""
     groups = min(size, 12)
     m = 3 * groups
     rows = rng.standard_normal((m, m + 5))

@@ -146,6 +146,7 @@ def _matrix(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @forest_sweep.example
 def _forest_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    """A path with right-hand sides."""
     return (*_matrix(size), rng.standard_normal((size, 3)))
 
 
@@ -153,6 +154,7 @@ def _forest_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
 @two_colours.example
 @symmetry_defect.example
 def _graph_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    """A small graph as plain CSR."""
     return _matrix(size)
 
 
@@ -160,33 +162,39 @@ def _graph_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
 @colour_labels.example
 @greedy_forest_members.example
 def _order_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    """A graph and an order of its nodes."""
     return (*_matrix(size), np.arange(size))
 
 
 @reach.example
 def _reach_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    """A graph and its labelled nodes."""
     return (*_path(size), np.arange(min(size, 1)))
 
 
 @reduce_to_unlabelled.example
 def _reduce_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    """A graph, its unlabelled nodes and their positions."""
     nodes = np.arange(max(size - 1, 0))
     position = np.append(nodes, -1)[:size]
     return (*_path(size), nodes, position, np.ones((1, 2)), 0.0)
 
 
 def _system(rng: np.random.Generator, size: int) -> tuple:
+    """A diagonally dominant system on a graph."""
     values, cols, ptr = _path(size)
     return -values, cols, ptr, np.full(size, 9.0), rng.standard_normal((size, 2))
 
 
 @eliminate_low_degrees.example
 def _eliminate_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    """A system whose nodes of low degree go."""
     return _system(rng, size)
 
 
 @restore_eliminated.example
 def _restore_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    """An elimination to be undone."""
     system = _system(rng, size)
     *_, kept, steps, weights, pivots, sides, _ = eliminate_low_degrees(*system)
     return steps, weights, pivots, sides, np.zeros((kept.size, 2)), kept
@@ -194,17 +202,20 @@ def _restore_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
 
 @clustering.example
 def _clustering_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    """A graph and a sample of its nodes."""
     _, cols, ptr, *_ = _system(rng, size)
     return cols, ptr, np.arange(ptr.size - 1)
 
 
 @eliminate_nodes.example
 def _eliminate_nodes_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    """A system and the most neighbours of a node that goes."""
     return (*_system(rng, size), 2)
 
 
 @restore_nodes.example
 def _restore_nodes_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    """An elimination by minimum degree to be undone."""
     *_, kept, order, first, mates, weights, pivots, sides, _ = eliminate_nodes(
         *_system(rng, size), 2
     )
@@ -215,4 +226,5 @@ def _restore_nodes_example(rng: np.random.Generator, dtype: Any, size: int) -> t
 @jacobi_cg.example
 @mic_cg.example
 def _cg_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    """A system, a tolerance and a limit."""
     return (*_system(rng, size), 1e-8, 100)

@@ -132,6 +132,7 @@ def check_design(name: str, X: Any, *, elsewhere: bool = False) -> Any:
 
 
 def _check_sparse(name: str, X: Any) -> Any:
+    """Return a validated CSC design without duplicates."""
     from scipy.sparse import csc_array
 
     if X.dtype.kind not in "fiub":

@@ -373,18 +373,21 @@ _MAX_EXPONENT = 300.0
 
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
+    """Logistic function."""
     from scipy.special import expit
 
     return expit(z)
 
 
 def _xlogx(x: np.ndarray) -> np.ndarray:
+    """``x log x``, 0 at 0."""
     from scipy.special import xlogy
 
     return xlogy(x, x)
 
 
 def _signs(y: np.ndarray, what: str) -> np.ndarray:
+    """Labels of two classes as -1 and 1."""
     labels = np.unique(y)
     if labels.size == 1:
         raise ValueError(v.message("y", "of two classes", "one class"))

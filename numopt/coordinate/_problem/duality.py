@@ -166,11 +166,13 @@ def _separable_duals(data, datafit, terms: ScalarTerms, coef, theta, rho, y):
 
 
 def _slope_scale(data: LinearData, datafit: Datafit, theta: np.ndarray) -> float:
+    """Largest slope of the loss at 0, the unit of rounding."""
     start = datafit.gradient(data.y, np.zeros_like(theta))
     return float(np.max(np.abs(data.correlate(data.weighted(start))))) / data.total
 
 
 def _ratio(excess, l1, penalised) -> float:
+    """Largest slope relative to its L1 term."""
     safe = np.where(penalised, np.where(l1 > 0, l1, 1.0), 1.0)
     return float(np.max(np.where(penalised, excess / safe, 0.0), initial=0.0))
 
@@ -199,6 +201,7 @@ def conjugate_terms(terms: ScalarTerms, slope: np.ndarray) -> float:
 
 
 def _group_duals(data, datafit, groups: GroupTerms | None, theta, rho, y):
+    """The dual value (scaled by 1/S) where a dual point is known."""
     if groups is None:
         return
     slope = rho / data.total

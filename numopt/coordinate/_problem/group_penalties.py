@@ -84,6 +84,7 @@ class GroupPenalty(Penalty):
         return out
 
     def _size(self) -> int:
+        """Number of coordinates of the partition."""
         groups = getattr(self, "groups", 1)
         if isinstance(groups, int | np.integer):
             raise ValueError(
@@ -209,6 +210,7 @@ def group_norms(w: np.ndarray, terms: GroupTerms) -> np.ndarray:
 
 
 def _groups_of(index: np.ndarray, terms: GroupTerms) -> np.ndarray:
+    """Numbers of the groups that some coordinates belong to."""
     owner = np.empty(terms.indices.size, dtype=np.int64)
     owner[terms.indices] = np.repeat(
         np.arange(terms.indptr.size - 1), np.diff(terms.indptr)

@@ -121,6 +121,7 @@ def _newton(data: LinearData, datafit: Datafit, free: np.ndarray):
                 break
             t *= 0.5
         else:
+            # Only rounding hides every decrease along a Newton direction.
             break
         settled = np.abs(t * step).max() <= 1e-15 * (1.0 + np.abs(coef).max())
         coef, z, value = trial, z_trial, value_trial
@@ -130,6 +131,7 @@ def _newton(data: LinearData, datafit: Datafit, free: np.ndarray):
 
 
 def _newton_step(data, datafit, free, z, grad) -> np.ndarray:
+    """Newton direction of the free coefficients, of least norm where singular."""
     if not datafit.multi_output:
         curvature = data.weighted(datafit.hessian_diag(data.y, z))
         hessian = (free * curvature[:, None]).T @ free

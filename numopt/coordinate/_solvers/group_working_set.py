@@ -185,6 +185,7 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
         state.lipschitz = np.concatenate((state.lipschitz, tops))
 
     def _violators(self, problem: GroupProblem, state: GroupState) -> np.ndarray:
+        """Groups outside the working set that violate most."""
         ratios = group_ratios(state.correlation / problem.data.total, problem.groups)
         ratios[state.chosen] = 0.0
         found = np.flatnonzero(ratios > state.entry)
@@ -199,6 +200,7 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
         """Solve on the stored groups, of which ``n_new`` are new."""
         cache, groups, total = state.cache, problem.groups, problem.data.total
         if cache.size == 0:
+            # At the critical strength rounding leaves a gap, but nothing to solve on.
             return
         sizes = np.diff(groups.indptr)[state.chosen]
         target = problem.data.weighted(problem.target)
@@ -229,6 +231,7 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
             state.epochs += stored.solve(cache.G, w, q, c)
 
     def _certify(self, problem: GroupProblem, state: GroupState) -> None:
+        """Update objective, best dual value and relative gap."""
         data, null = problem.data, problem.null
         theta, rho = state.residual, state.correlation
         squares = float(data.weighted(theta) @ theta)

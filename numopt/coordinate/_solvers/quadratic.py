@@ -362,6 +362,7 @@ def certify_state(problem: QuadraticProblem, state: QuadraticState) -> None:
 
 
 def _general_dual(problem: QuadraticProblem, state: QuadraticState) -> float:
+    """Dual value where there are ridge terms, bounds or free columns."""
     data, null = problem.data, problem.null
     theta, rho = state.residual, state.correlation
     if null.free.shape[1] > int(problem.fit_intercept):

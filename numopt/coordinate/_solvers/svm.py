@@ -219,6 +219,7 @@ def _solve_free(
 
 
 def _rows(X: Any) -> CSR:
+    """The design as plain CSR, whatever its form."""
     if not isinstance(X, np.ndarray):
         return as_csr(X)
     n, p = X.shape

@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``complete`` on every array library: the same model, where the data live."""
 
+import warnings
+
 import numpy as np
 import pytest
+from sklearn import config_context
 
-from numopt.completion import complete, incoherence, spectral_init, weighted_low_rank
+from numopt.completion import (
+    LowRankImputer,
+    complete,
+    incoherence,
+    spectral_init,
+    weighted_low_rank,
+)
 from numopt.datasets import make_low_rank
+from numopt.exceptions import ConvergenceWarning
 from tests.backends import assert_xp_close
 
 #: Options of each method, and how far rounding may separate two libraries.
@@ -18,6 +28,11 @@ METHODS = {
     "gauss_newton": ({}, 1e-6),
     "irls_gauss_newton": ({"loss": "l1"}, 1e-6),
     "altmin_sketch": ({"method": "altmin_sketch"}, 1e-6),
+    "altmin_sketch-sketch": ({"method": "altmin_sketch", "precond": "sketch"}, 1e-6),
+    "altmin_sketch-resample": (
+        {"method": "altmin_sketch", "resample": True, "tol": 0.25, "alpha": 1.0},
+        1e-6,
+    ),
     "soft_impute": ({"method": "soft_impute", "alpha": 0.5}, 1e-6),
     "scaled_gd": ({"method": "scaled_gd"}, 1e-6),
     "subgradient": ({"loss": "l1", "method": "subgradient"}, 1e-6),
@@ -90,3 +105,29 @@ def test_spectral_start(entries, backend):
     like = given[2]
     assert_xp_close((U * s) @ V.T, (A * t) @ B.T, like=like, atol=1e-8)
     assert incoherence(U) == pytest.approx(incoherence(A), rel=1e-8)
+
+
+@pytest.mark.parametrize("options", [{}, {"alpha": 1.0}], ids=["em", "ridge"])
+def test_imputer(options, entries, backend):
+    """EM and the ridge model fit, fill and fold in where the table lives."""
+    if dict(backend.flags):
+        pytest.skip("scikit-learn's validation needs boolean indexing")
+    rows, cols, values, truth = entries
+    table = np.full(truth.shape, np.nan)
+    table[rows, cols] = values
+    table += 0.1 * np.random.default_rng(0).standard_normal(table.shape)
+    options = {"rank": 2, "max_iter": 10, "tol": 1e-12, "random_state": 0, **options}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        desired = LowRankImputer(**options).fit(table)
+        with config_context(array_api_dispatch=True):
+            X = backend.asarray(table)
+            model = LowRankImputer(**options).fit(X)
+            filled, std = model.transform(X, return_std=True)
+    scale = float(np.abs(values).max())
+    expected = desired.transform(table, return_std=True)
+    assert_xp_close(filled, expected[0], like=X, atol=1e-6 * scale)
+    assert_xp_close(std, expected[1], like=X, atol=1e-6 * scale)
+    assert_xp_close(
+        model.noise_variance_, desired.noise_variance_, like=X, atol=1e-6 * scale**2
+    )

@@ -12,11 +12,13 @@ from numopt.typing import Array
 
 __all__ = [
     "cg_lines",
+    "gather_rows",
     "line_sums",
     "nonnegative_lines",
     "padded_lines",
     "predict_entries",
     "ridge_lines",
+    "scatter_rows",
 ]
 
 _CPU, _GPU = "numopt.completion._kernels_cpu", "numopt.completion._kernels_gpu"
@@ -52,14 +54,14 @@ def padded_lines(indptr: Array, width: int) -> Iterator[tuple[Array, Array, Arra
             )
 
 
-def _gather(a: Array, index: Array) -> Array:
+def gather_rows(a: Array, index: Array) -> Array:
     """Take rows (or entries) of ``a`` at a matrix of indices."""
     xp = array_namespace(a)
     taken = xp.take(a, xp.reshape(index, (-1,)), axis=0)
     return xp.reshape(taken, (*index.shape, *a.shape[1:]))
 
 
-def _scatter(out: Array, lines: Array, rows: Array) -> Array:
+def scatter_rows(out: Array, lines: Array, rows: Array) -> Array:
     """Return ``out`` with ``rows`` at ``lines``, without assignment by index."""
     xp = array_namespace(out)
     n = out.shape[0]
@@ -135,13 +137,13 @@ def _solve_lines(
     x = xp.zeros_like(start)
     loss = xp.zeros((start.shape[0],), dtype=xp.float64, device=device(values))
     for lines, at, mask in padded_lines(indptr, d):
-        found = _gather(other, _gather(indices, at))
+        found = gather_rows(other, gather_rows(indices, at))
         seen = xp.astype(mask, values.dtype)
-        w = seen * _gather(weights, at) if weights.shape[0] else seen
+        w = seen * gather_rows(weights, at) if weights.shape[0] else seen
         F = found[..., :d]
         if with_bias:
             F = xp.concat([F[..., :k], xp.ones_like(F[..., :1])], axis=-1)
-        t = _gather(values, at) - found[..., k]
+        t = gather_rows(values, at) - found[..., k]
         damping = xp.broadcast_to(xp.take(ridge, lines)[:, None], (lines.shape[0], k))
         if with_bias:
             damping = xp.concat([damping, xp.take(bias_ridge, lines)[:, None]], axis=1)
@@ -157,8 +159,8 @@ def _solve_lines(
         )
         if d <= k:
             solution = xp.concat([solution, xp.zeros_like(solution[:, :1])], axis=1)
-        x = _scatter(x, lines, solution)
-        loss = _scatter(loss, lines, value)
+        x = scatter_rows(x, lines, solution)
+        loss = scatter_rows(loss, lines, value)
     return x, loss
 
 
@@ -281,9 +283,9 @@ def line_sums(indptr: Array, indices: Array, values: Array, X: Array) -> Array:
     xp = array_namespace(X)
     out = xp.zeros((indptr.shape[0] - 1, X.shape[1]), dtype=X.dtype, device=device(X))
     for lines, at, mask in padded_lines(indptr, X.shape[1]):
-        w = xp.astype(mask, X.dtype) * _gather(values, at)
-        found = _gather(X, _gather(indices, at))
-        out = _scatter(out, lines, xp.matmul(w[:, None, :], found)[:, 0, :])
+        w = xp.astype(mask, X.dtype) * gather_rows(values, at)
+        found = gather_rows(X, gather_rows(indices, at))
+        out = scatter_rows(out, lines, xp.matmul(w[:, None, :], found)[:, 0, :])
     return out
 
 
@@ -318,9 +320,9 @@ def nonnegative_lines(
     eye = xp.eye(k, dtype=values.dtype, device=device(values))
     for lines, at, mask in padded_lines(indptr, k):
         seen = xp.astype(mask, values.dtype)
-        w = seen * _gather(weights, at) if weights.shape[0] else seen
-        F = _gather(other, _gather(indices, at))[..., :k]
-        y = _gather(values, at)
+        w = seen * gather_rows(weights, at) if weights.shape[0] else seen
+        F = gather_rows(other, gather_rows(indices, at))[..., :k]
+        y = gather_rows(values, at)
         FW = F * w[..., None]
         G = xp.matmul(xp.matrix_transpose(FW), F)
         G = G + eye * xp.take(ridge, lines)[:, None, None]
@@ -337,8 +339,8 @@ def nonnegative_lines(
         Gu = xp.matmul(G, u[..., None])[..., 0]
         value = xp.sum(w * y * y, axis=1) - 2 * xp.sum(h * u, axis=1)
         value = value + xp.sum(u * Gu, axis=1)
-        x = _scatter(x, lines, xp.concat([u, xp.zeros_like(u[:, :1])], axis=1))
-        loss = _scatter(loss, lines, xp.astype(value, xp.float64))
+        x = scatter_rows(x, lines, xp.concat([u, xp.zeros_like(u[:, :1])], axis=1))
+        loss = scatter_rows(loss, lines, xp.astype(value, xp.float64))
     return x, loss
 
 

@@ -7,7 +7,12 @@ import numpy as np
 
 from numopt._array.namespace import array_namespace, device
 from numopt._kernels.dispatch import kernel
-from numopt.completion._kernels.als import _gather, _pattern, _scatter, padded_lines
+from numopt.completion._kernels.als import (
+    _pattern,
+    gather_rows,
+    padded_lines,
+    scatter_rows,
+)
 from numopt.typing import Array
 
 __all__ = ["posterior_lines"]
@@ -48,12 +53,12 @@ def posterior_lines(
     loss = xp.zeros((lines_all,), dtype=xp.float64, device=where)
     for lines, at, mask in padded_lines(indptr, d * d):
         seen = xp.astype(mask, values.dtype)
-        w = seen * _gather(weights, at) if weights.shape[0] else seen
-        j = _gather(indices, at)
-        found = _gather(mean, j)
+        w = seen * gather_rows(weights, at) if weights.shape[0] else seen
+        j = gather_rows(indices, at)
+        found = gather_rows(mean, j)
         F = xp.concat([found[..., :k], xp.ones_like(found[..., :1])], axis=-1) * keep
-        t = _gather(values, at) - found[..., k]
-        T = xp.sum(_gather(cov, j) * w[..., None, None], axis=1)
+        t = gather_rows(values, at) - found[..., k]
+        T = xp.sum(gather_rows(cov, j) * w[..., None, None], axis=1)
         FW = F * w[..., None]
         M = xp.matmul(xp.matrix_transpose(FW), F) + T * (
             factor_only[:, None] * factor_only[None, :]
@@ -70,9 +75,9 @@ def posterior_lines(
             + xp.sum(mean_lines * xp.matmul(M, mean_lines[..., None])[..., 0], axis=1)
             + xp.sum(cov_lines * M, axis=(1, 2))
         )
-        S = _scatter(S, lines, cov_lines)
-        m = _scatter(m, lines, mean_lines)
-        loss = _scatter(loss, lines, xp.astype(expected, xp.float64))
+        S = scatter_rows(S, lines, cov_lines)
+        m = scatter_rows(m, lines, mean_lines)
+        loss = scatter_rows(loss, lines, xp.astype(expected, xp.float64))
     return m, S, loss
 
 

@@ -150,7 +150,7 @@ class FactorModel:
         m = scores.mean
         covariance = scores.moment - xp.take(m, i, axis=1) * xp.take(m, j, axis=1)
         # Off-diagonal entries stand for two.
-        twice = xp.astype(xp.where(i == j, 1, 2), self.W.dtype)
+        twice = 1 + xp.astype(i != j, self.W.dtype)
         spread = covariance @ xp.matrix_transpose(self.packed_products() * twice)
         return self.psi + xp.maximum(spread, xp.zeros_like(spread))
 

@@ -61,6 +61,17 @@ class Side:
         """Line of each observation, in the dtype of ``indices``."""
         return _line_ids(self.indptr, self.indices)
 
+    def only(self, kept: np.ndarray) -> "Side":
+        """Return the side with the lines outside a host mask emptied."""
+        xp, where = array_namespace(self.values), device(self.values)
+        counts = to_numpy(self.counts)
+        places = xp.asarray(np.flatnonzero(np.repeat(kept, counts)), device=where)
+        starts = np.concatenate([[0], np.cumsum(np.where(kept, counts, 0))])
+        indices, values = (xp.take(a, places) for a in (self.indices, self.values))
+        weights = self.weights
+        weights = xp.take(weights, places) if weights.shape[0] else weights
+        return Side(xp.asarray(starts, device=where), indices, values, weights, None)
+
 
 @dataclasses.dataclass(frozen=True)
 class Arrangement:

@@ -39,6 +39,8 @@ def complete(
     acceleration: str | None = "anderson",
     rank_schedule: str = "auto",
     n_restarts: int = 3,
+    precond: str = "jacobi",
+    resample: bool = False,
     max_iter: int | None = None,
     tol: float | None = None,
     validation_fraction: float = 0.0,
@@ -85,7 +87,8 @@ def complete(
           for an over-stated rank (its theory covers Gaussian measurements, not known
           entries);
         - "altmin_sketch": alternating minimisation on orthonormal factors, the half
-          steps as exact as the subspaces have settled;
+          steps as exact as the subspaces have settled (see ``precond`` and
+          ``resample``);
         - "soft_impute": soft-thresholding of the filled matrix, for small tables;
         - "scaled_gd": preconditioned gradient descent with backtracking;
         - "auto": "irls_gauss_newton" for a robust loss, "vb" for ``alpha="auto"``,
@@ -119,11 +122,22 @@ def complete(
         Whether Gauss-Newton grows the rank from 1; "auto" does.
     n_restarts : int, default=3
         New starts of Gauss-Newton after a stall.
+    precond : {"jacobi", "sketch"}, default="jacobi"
+        Preconditioner of the half steps of "altmin_sketch". "sketch" factors a random
+        signed sum of the entries of each line with more than 4 k^2 of them, which
+        bounds the number of steps whatever the weights. It pays where weights vary
+        by many orders along the factor; otherwise the known entries are themselves a
+        sketch of it, and "jacobi" takes fewer steps.
+    resample : bool, default=False
+        Whether "altmin_sketch" cuts the entries at random into 2 T + 1 parts, with
+        T = ceil(log2(1 / tol)) but at most ``max_iter``, one for the start and one for
+        each half step, as the proofs assume. All entries at once converge faster.
     max_iter : int, default=None
         Sweeps (100), or Gauss-Newton steps at the last rank for each start (60).
     tol : float, default=None
         Relative decrease of the objective in a sweep ("als", 1e-6), relative change
-        of the noise variance ("vb", 1e-4) or relative residual (Gauss-Newton, 1e-10).
+        of the noise variance ("vb", 1e-4), relative residual (Gauss-Newton, 1e-10), or
+        movement of the subspace on fresh entries (``resample``, 1e-6).
     validation_fraction : float, default=0.0
         Share of entries kept back by "als" and "vb"; the fit stops when their error
         has not improved for 3 sweeps and the best sweep is returned.
@@ -158,6 +172,8 @@ def complete(
     ConvergenceWarning
         When the solver does not converge, or there are fewer entries than degrees of
         freedom k (m + n - k) and no penalty.
+    UserWarning
+        When the start of "altmin_sketch" is too coherent to be clipped.
 
     Notes
     -----
@@ -172,8 +188,9 @@ def complete(
     Zhou, Wilkinson, Schreiber & Pan 2008 (ALS with weighted ridge); Hastie, Mazumder,
     Lee & Zadeh 2015, arXiv 1410.2596; Lim & Teh 2007 (variational Bayes); Zilber &
     Nadler 2022, arXiv 2106.12933 (Gauss-Newton matrix recovery); Gu, Song, Yin &
-    Zhang 2023, arXiv 2302.11068 (inexact half steps); Ma & Fattahi 2022, arXiv
-    2202.08788 (subgradient method); Mazumder, Hastie & Tibshirani 2010
+    Zhang 2023, arXiv 2302.11068 (inexact half steps); Clarkson & Woodruff 2013,
+    arXiv 1207.6365 (sparse sketches); Ma & Fattahi 2022, arXiv 2202.08788
+    (subgradient method); Mazumder, Hastie & Tibshirani 2010
     (soft-impute); Tong, Ma & Chi 2021, arXiv 2005.08898 (scaled gradients); Jain,
     Netrapalli & Sanghavi 2013, arXiv 1212.0467 (spectral start).
 
@@ -195,8 +212,9 @@ def complete(
         alpha_scaling=alpha_scaling, bias=bias, alpha_bias=alpha_bias,
         nonnegative=nonnegative, init=init, clip_incoherence=clip_incoherence,
         inner=inner, cg_steps=cg_steps, acceleration=acceleration,
-        rank_schedule=rank_schedule, n_restarts=n_restarts, max_iter=max_iter,
-        tol=tol, validation_fraction=validation_fraction, random_state=random_state,
+        rank_schedule=rank_schedule, n_restarts=n_restarts, precond=precond,
+        resample=resample, max_iter=max_iter, tol=tol,
+        validation_fraction=validation_fraction, random_state=random_state,
         callback=callback, verbose=verbose, warn=warn,
     )  # fmt: skip
     if options.loss == "squared":

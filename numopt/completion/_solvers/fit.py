@@ -94,14 +94,16 @@ def start_from(result: CompletionResult) -> Any:
 
 
 def _warn_short(problem: Observations, options: Options) -> None:
-    """Warn when there are fewer observations than unknowns and no penalty."""
+    """Warn when a fit sees fewer observations than unknowns and no penalty."""
     m, n = problem.shape
     freedom = options.rank * (m + n - options.rank)
-    if options.alpha == 0 and problem.n_observed < freedom and options.warn:
+    seen = problem.n_observed // options.parts
+    if options.alpha == 0 and seen < freedom and options.warn:
+        part = "" if options.parts == 1 else f" in each of {options.parts} parts"
         warn_not_converged(
             options.method,
-            "fewer observations than degrees of freedom "
-            f"(N={problem.n_observed}, dof={freedom})",
+            f"fewer observations than degrees of freedom{part} "
+            f"(N={seen}, dof={freedom})",
         )
 
 

@@ -135,8 +135,14 @@ def _run_altmin(problem: Observations, options: Options, _: float) -> dict[str, 
         rank=options.rank,
         clip_incoherence=options.clip_incoherence,
         random_state=options.random_state,
+        precond=options.precond,
+        fresh_rounds=options.fresh_rounds,
+        warn=options.warn,
     )
-    return options.run(solver, problem)
+    if options.fresh_rounds is None:
+        return options.run(solver, problem)
+    # The solver itself stops when its entries run out, and says so.
+    return options.run(solver, problem, max_iter=options.fresh_rounds + 1)
 
 
 def _run_soft_impute(

@@ -73,6 +73,8 @@ class Options:
     acceleration: str | None
     rank_schedule: str
     n_restarts: int
+    precond: str
+    resample: bool
     max_iter: int
     tol: float
     validation_fraction: float
@@ -90,6 +92,18 @@ class Options:
         plain = self.bias == "none" and self.loss == "squared"
         direct_methods = ("als", "gauss_newton", "soft_impute")
         return even and plain and not self.nonnegative and self.method in direct_methods
+
+    @property
+    def fresh_rounds(self) -> int | None:
+        """Rounds on fresh entries, one for each halving of the error; None: no such."""
+        if not self.resample:
+            return None
+        return min(self.max_iter, max(1, math.ceil(math.log2(1 / self.tol))))
+
+    @property
+    def parts(self) -> int:
+        """Parts into which the entries are cut."""
+        return 1 if self.fresh_rounds is None else 2 * self.fresh_rounds + 1
 
     @property
     def penalty(self) -> Penalty:
@@ -123,6 +137,7 @@ def check_options(problem: Observations, **given: Any) -> Options:
         ("init", ("spectral", "random")),
         ("inner", ("auto", "cholesky", "cg")),
         ("rank_schedule", ("auto", "continuation", "plain")),
+        ("precond", ("jacobi", "sketch")),
     ):
         check_choice(name, o[name], choices)
     if o["acceleration"] is not None:
@@ -139,6 +154,7 @@ def check_options(problem: Observations, **given: Any) -> Options:
         expected = "of non-negative mean with nonnegative=True"
         raise ValueError(message("X", expected, f"mean {mean:.3g}"))
     check_flag("warn", o["warn"])
+    check_flag("resample", o["resample"])
     check_int("cg_steps", o["cg_steps"], low=1)
     check_int("n_restarts", o["n_restarts"], low=0)
     check_real(
@@ -158,7 +174,11 @@ def check_options(problem: Observations, **given: Any) -> Options:
         if o["tol"] is None
         else check_real("tol", o["tol"], low=0, include_low=False)
     )
-    return Options(**o)
+    options = Options(**o)
+    if problem.n_observed < options.parts:
+        expected = f"of at least {options.parts} entries with resample=True"
+        raise ValueError(message("X", expected, f"{problem.n_observed} entries"))
+    return options
 
 
 def _check_alpha(alpha: Any, method: Any) -> float:
@@ -195,6 +215,9 @@ def _choose(o: dict[str, Any], problem: Observations) -> str:
         )
     if (robust or method in UNPENALISED) and o["alpha"] != 0:
         raise ValueError(message("alpha", "0 for this method or loss", o["alpha"]))
+    if method != "altmin_sketch" and (o["resample"] or o["precond"] != "jacobi"):
+        given = "resample=True" if o["resample"] else "precond='sketch'"
+        raise ValueError(message("method", f"'altmin_sketch' with {given}", method))
     if method == "subgradient" and o["loss"] != "l1":
         raise ValueError(message("loss", "'l1' for method 'subgradient'", o["loss"]))
     if method in ("soft_impute", "scaled_gd") and o["alpha_scaling"] != "constant":

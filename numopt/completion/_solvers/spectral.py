@@ -2,10 +2,14 @@
 """Starts: truncated singular value decomposition of the known entries."""
 
 import math
+import warnings
 from typing import Any
+
+import numpy as np
 
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._array.random import as_generator, standard_normal
+from numopt._iterate.stopping import _stacklevel
 from numopt._validation import check_real, check_values, float_arrays, message
 from numopt.completion._kernels.als import line_sums
 from numopt.completion._problem import Observations, check_rank, observations
@@ -58,16 +62,14 @@ def truncated_svd(
     return Q @ A[:, :rank], s[:rank], B @ Ct[:rank, :].T
 
 
-def clip_rows(U: Array, bound: float | None) -> Array:
+def clip_rows(U: Array, bound: float | None, *, warn: bool = False) -> Array:
     """Zero the entries of orthonormal ``U`` above a bound and orthonormalise again.
 
     ``bound`` is the incoherence mu: entries above 2 sqrt(mu k / m) go (Jain,
     Netrapalli & Sanghavi 2013, algorithm 2, step 4). None takes three times the
     99.9 % quantile of the row norms. Nothing is clipped when more than a tenth of the
-    squared norm would go.
+    squared norm would go; ``warn`` says so then.
     """
-    import numpy as np
-
     xp = array_namespace(U)
     m, k = U.shape
     if bound is None:
@@ -77,6 +79,13 @@ def clip_rows(U: Array, bound: float | None) -> Array:
         limit = 2.0 * math.sqrt(bound * k / m)
     kept = xp.where(xp.abs(U) > limit, xp.zeros_like(U), U)
     lost = float(to_numpy(xp.sum((U - kept) ** 2)))
+    if lost > CLIP_SHARE * k and warn:
+        warnings.warn(
+            "the rows of the data are coherent: clipping the spectral start would "
+            f"remove {lost / k:.0%} of it and was left out",
+            UserWarning,
+            stacklevel=_stacklevel(),
+        )
     if lost == 0.0 or lost > CLIP_SHARE * k:
         return U
     return thin_qr(kept)[0]
@@ -170,6 +179,12 @@ def spectral_init(
     TypeError, ValueError
         On invalid data or rank.
 
+    Warns
+    -----
+    UserWarning
+        When clipping would remove more than a tenth of U: the rows are coherent, and
+        U is returned as it is.
+
     References
     ----------
     Jain, Netrapalli & Sanghavi 2013, Low-rank matrix completion using alternating
@@ -192,4 +207,4 @@ def spectral_init(
     U, s, V = truncated_svd(
         problem, problem.by_row.values, rank, as_generator(random_state)
     )
-    return clip_rows(U, clip_incoherence), s / share, V
+    return clip_rows(U, clip_incoherence, warn=True), s / share, V

@@ -16,6 +16,9 @@ from numopt.typing import Callback
 
 __all__ = ["Monitor", "Solver", "iterate"]
 
+#: Why a solver ends that the keyboard interrupts.
+INTERRUPTED = "interrupted from the keyboard; the best so far is returned"
+
 P = TypeVar("P")
 S = TypeVar("S")
 
@@ -28,6 +31,9 @@ class Solver(abc.ABC, Generic[P, S]):
     """
 
     name = "solver"
+    #: Whether states are whole between any two statements of a step, so that the best
+    #: so far can be returned when the keyboard interrupts one.
+    interruptible = False
 
     @abc.abstractmethod
     def init(self, problem: P, warm_start: Any) -> S:
@@ -130,12 +136,14 @@ def iterate(
     with Progress(verbose, total=max_iter, name=solver.name, module=module) as progress:
         monitor = Monitor(progress, callback, started)
         steps = 0
+        interrupted: Stop | None = None
         while True:
             metrics = solver.measure(problem, state)
             n_iter = int(metrics.pop("n_iter", steps))
             by_callback = monitor.check(n_iter, metrics, solver.current(state))
             stop = (
-                check_stop(monitor.residual, n_iter, tol=tol, max_iter=max_iter)
+                interrupted
+                or check_stop(monitor.residual, n_iter, tol=tol, max_iter=max_iter)
                 or solver.stop(problem, state)
                 or by_callback
             )
@@ -143,9 +151,14 @@ def iterate(
                 break
             if monitor.residual < best_residual:
                 best, best_residual = solver.snapshot(state), monitor.residual
-            for _ in range(min(check_every, max(1, max_iter - n_iter))):
-                state = solver.step(problem, state)
-                steps += 1
+            try:
+                for _ in range(min(check_every, max(1, max_iter - n_iter))):
+                    state = solver.step(problem, state)
+                    steps += 1
+            except KeyboardInterrupt:
+                if not solver.interruptible:
+                    raise
+                interrupted = Stop("callback", INTERRUPTED)
     if best is not None and not monitor.residual <= best_residual:
         state = solver.restore(state, best)
     if warn and stop.status not in ("converged", "callback"):

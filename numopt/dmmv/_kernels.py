@@ -9,7 +9,15 @@ from numopt._array.namespace import array_namespace, device
 from numopt._kernels.dispatch import kernel, sequential_kernel
 from numopt.typing import Array
 
-__all__ = ["anneal", "anneal_sparse", "k_best", "lattice_reduction", "polish"]
+__all__ = [
+    "anneal",
+    "anneal_sparse",
+    "k_best",
+    "lattice_reduction",
+    "polish",
+    "polish_sparse",
+    "record_walk",
+]
 
 
 @kernel(numpy="numopt.dmmv._kernels_cpu.beam:k_best")
@@ -159,6 +167,25 @@ def _anneal_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[An
     return *_search_example(rng, size), 4, 0.05, 0.001, 200, 7
 
 
+record_walk = sequential_kernel(
+    "record_walk",
+    """Walk on the maximum itself below a bar that follows the best one so far.
+
+    ``record_walk(D, moves, table, k_low, k_high, lower, upper, k, y, hot, cold, tabu,
+    steps, seed) -> (k, violation)``. Proposals as of ``anneal``; accepted when the
+    maximum is at most ``(1 + T)`` times the least so far, T geometric from hot to cold
+    (record to record, Dueck 1993). With ``tabu`` a move is not taken back for 7 to 11
+    accepted moves unless that gives a new best (Glover 1989).
+    """,
+    numpy="numopt.dmmv._kernels_cpu.record:record_walk",
+)
+
+
+@record_walk.example
+def _record_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    return *_search_example(rng, size), 0.6, 0.003, True, 200, 7
+
+
 anneal_sparse = sequential_kernel(
     "anneal_sparse",
     """Metropolis walk on ``sum_i (excess_i/tau)^p + strength * #unequal edges``.
@@ -186,6 +213,34 @@ def _sparse_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[An
     start = np.zeros(n, np.int64)
     head = (indptr, indices, data, np.zeros((n, 0)), *box, target, target, start)
     return *head, *ring, 0.1, 1.0, 1, 1.0, 0.1, 300, 5
+
+
+polish_sparse = sequential_kernel(
+    "polish_sparse",
+    """Strict descent of the worst violation over sparse columns.
+
+    ``polish_sparse(indptr, indices, data, row_start, row_end, table, k_low, k_high,
+    lower, upper, k, few, pairs, goal, max_moves) -> (k, count)``. The variables of row
+    i are ``row_end[row_start[i]:row_start[i+1]]``. A move changes a variable of the top
+    row, by one step or, where it has at most ``few`` levels, to any of them, so that
+    this row falls and all rows it touches stay below the maximum. Where a row does not,
+    ``pairs`` lets a second variable, of that row, mend it. Only touched rows are looked
+    at; the maximum of all is kept by blocks of rows. Ends at violations up to ``goal``.
+    """,
+    numpy="numopt.dmmv._kernels_cpu.sparse:polish_sparse",
+)
+
+
+@polish_sparse.example
+def _polish_sparse_example(
+    rng: np.random.Generator, dtype: Any, size: int
+) -> tuple[Any, ...]:
+    args = _sparse_example(rng, dtype, size)
+    indptr, indices, m = args[0], args[1], args[6].size
+    order = np.argsort(indices, kind="stable")
+    owner = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))[order]
+    row_start = np.searchsorted(indices[order], np.arange(m + 1))
+    return *args[:3], row_start, owner, *args[3:9], 2, True, 0.0, 100
 
 
 lattice_reduction = sequential_kernel(

@@ -43,7 +43,7 @@ VALUE_ERRORS = [
     ((A, B, (0, 1)), {"x0": [0.0]}, "`x0` must be of shape"),
     ((A, B, (0, 1)), {"x0": [0.0, NAN]}, "`x0` must be finite"),
     ((A, B, (0, 1)), {"method": "polish"}, "`x0` must be given"),
-    ((A, B, (0, 1)), {"method": "tabu"}, "`method` must be one of"),
+    ((A, B, (0, 1)), {"method": "genetic"}, "`method` must be one of"),
     ((A, B, (0, 10**5)), {"method": "exhaustive"}, "'exhaustive' takes at most"),
     ((A, B, (0, 1)), {"time_limit": 0}, "`time_limit` must be"),
     ((A, B, (0, 1)), {"max_iter": 0}, "`max_iter` must be"),

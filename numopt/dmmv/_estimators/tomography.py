@@ -24,6 +24,7 @@ from numopt.dmmv._problem.data import check_matrix, host_array
 from numopt.dmmv._solvers.minimize import seed_of
 from numopt.dmmv._solvers.projector import parallel_beam_matrix
 from numopt.dmmv._solvers.tomography import (
+    ROUNDS,
     STRENGTH,
     Tomography,
     TomographySolver,
@@ -209,6 +210,7 @@ class DiscreteTomography(BaseEstimator):
             seed=seed_of(self.random_state),
             time_limit=self.time_limit,
             started=started,
+            rounds=min(ROUNDS, self.max_iter),
         )
         fields = iterate(
             solver,

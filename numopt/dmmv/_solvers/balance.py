@@ -222,6 +222,7 @@ class BalanceSolver(Solver[Balance, BalanceState]):
     seed: int
     started: float
     name: str = "balance_vectors"
+    interruptible = True
 
     def init(self, problem: Balance, warm_start: Any) -> BalanceState:
         """Assign large items first, each where the largest load stays least."""

@@ -2,7 +2,7 @@
 """Constructors: nearest rounding, Babai's plane and K-best closest-vector search."""
 
 import numpy as np
-from scipy.linalg import qr
+from scipy.linalg import cholesky, qr, solve_triangular
 
 from numopt.dmmv._kernels import k_best
 from numopt.dmmv._problem.core import Core
@@ -14,11 +14,13 @@ WIDTH = 3
 #: Relative damping that keeps the factor of a rank-deficient matrix regular.
 DAMPING = 1e-6
 UNBOUNDED = 1e15
+#: Variables up to which sparse columns get a dense factor.
+LARGEST_FACTOR = 4000
 
 
 def column_order(core: Core) -> np.ndarray:
     """Ascending column norm: the search decides from the last, the longest, on."""
-    return np.argsort(np.linalg.norm(core.At, axis=1), kind="stable")
+    return np.argsort((core.At * core.At).sum(axis=1), kind="stable")
 
 
 def beam_points(
@@ -68,13 +70,8 @@ def _bounded(
     order: np.ndarray | None,
 ) -> np.ndarray:
     order = column_order(core) if order is None else order
-    A = core.At.T[:, order]
-    A = A if row_weights is None else A * row_weights[:, None]
-    t = target if row_weights is None else target * row_weights
-    damping = np.sqrt(DAMPING * np.mean(np.sum(A**2, axis=0)))
-    stacked = np.vstack([A, damping * np.eye(core.n)])
-    Q, R = qr(stacked, mode="economic")
-    c = Q.T @ np.concatenate([t, damping * prior[order]])
+    factor = _sparse_factor if core.sparse else _factor
+    R, c = factor(core, target, prior[order], row_weights, order)
     low, high = core.bounds()
     table = np.ascontiguousarray(core.table[order])
     bounds = low[order], high[order]
@@ -87,6 +84,44 @@ def _bounded(
     if core.even:
         return np.unique(np.rint(values).astype(np.int64), axis=0)
     return np.unique(np.array([core.nearest(x) for x in values]), axis=0)
+
+
+def _factor(
+    core: Core,
+    target: np.ndarray,
+    prior: np.ndarray,
+    row_weights: np.ndarray | None,
+    order: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return R and c so that ``|R z - c|`` is the damped error of reordered columns."""
+    A = core.At.T[:, order]
+    A = A if row_weights is None else A * row_weights[:, None]
+    t = target if row_weights is None else target * row_weights
+    damping = np.sqrt(DAMPING * np.mean(np.sum(A**2, axis=0)))
+    Q, R = qr(np.vstack([A, damping * np.eye(core.n)]), mode="economic")
+    return R, Q.T @ np.concatenate([t, damping * prior])
+
+
+def _sparse_factor(
+    core: Core,
+    target: np.ndarray,
+    prior: np.ndarray,
+    row_weights: np.ndarray | None,
+    order: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same by the Gram matrix, the rows of which are too many for a dense one."""
+    if core.n > LARGEST_FACTOR:
+        raise ValueError(
+            f"`method` 'beam' and 'babai' take at most {LARGEST_FACTOR} variables of a "
+            f"large sparse matrix, got {core.n}; 'auto', 'anneal' and 'polish' take any"
+        )
+    At = core.At[order]
+    weighted = At if row_weights is None else At * row_weights**2
+    gram = (weighted @ At.T).toarray()
+    damping = DAMPING * np.mean(np.diag(gram))
+    R = cholesky(gram + damping * np.eye(core.n))
+    right = weighted @ target + damping * prior
+    return R, solve_triangular(R, right, trans="T")
 
 
 def best_of(core: Core, points: np.ndarray, count: int) -> np.ndarray:

@@ -4,6 +4,7 @@
 import dataclasses
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from numopt.dmmv._problem.core import FAR, Core
@@ -69,9 +70,8 @@ def solve_milp(
 ) -> MilpAnswer:
     """Solve ``min t, -t <= Ax - b <= t, t <= cutoff`` in integers by HiGHS."""
     above, below = core.upper < FAR, core.lower > -FAR
-    A = core.At.T if isinstance(core.At, np.ndarray) else core.At.T.toarray()
-    n, extra = core.n, 0
-    lift = np.eye(n)
+    n = core.n
+    lift = sp.eye_array(n, format="csr")
     low, high = core.bounds()
     integrality = np.ones(n)
     choice: list[LinearConstraint] = []
@@ -79,21 +79,22 @@ def solve_milp(
         counts = core.k_high - core.k_low + 1
         extra = int(np.sum(counts))
         owner = np.repeat(np.arange(n), counts)
-        lift = np.zeros((n, extra))
         index = np.concatenate([np.arange(c) for c in counts])
-        lift[owner, np.arange(extra)] = core.table[owner, index]
+        values = core.table[owner, index]
+        lift = sp.csr_array((values, (owner, np.arange(extra))), shape=(n, extra))
         low, high = np.zeros(extra), np.ones(extra)
         integrality = np.ones(extra)
-        one = np.zeros((n, extra + 1))
-        one[owner, np.arange(extra)] = 1.0
+        one = sp.csr_array(
+            (np.ones(extra), (owner, np.arange(extra))), shape=(n, extra + 1)
+        )
         choice = [LinearConstraint(one, 1.0, 1.0)]
-    rows = A @ lift
-    ones = np.ones((core.m, 1))
+    rows = sp.csr_array(core.At.T) @ lift
+    ones = sp.csr_array(np.ones((core.m, 1)))
     size = rows.shape[1]
-    upper = LinearConstraint(
-        np.hstack([rows, -ones])[above], -np.inf, core.upper[above]
-    )
-    lower = LinearConstraint(np.hstack([rows, ones])[below], core.lower[below], np.inf)
+    over = sp.csr_array(sp.hstack([rows, -ones]))[above]
+    under = sp.csr_array(sp.hstack([rows, ones]))[below]
+    upper = LinearConstraint(over, -np.inf, core.upper[above])
+    lower = LinearConstraint(under, core.lower[below], np.inf)
     options: dict[str, float] = {"mip_rel_gap": gap}
     if time_limit is not None:
         options["time_limit"] = max(time_limit, 0.05)

@@ -29,6 +29,8 @@ FEW_LEVELS = 4
 #: Power of the sum that orders points of equal maximum.
 POWER = 8
 STEP = 1e-12
+#: Levels of a variable that construction tries.
+TRIED = 64
 
 
 def minimize_max_violation_general(
@@ -101,7 +103,9 @@ def minimize_max_violation_general(
     Notes
     -----
     A callable is searched by best-improvement descent over batches of single moves,
-    then of random pairs, from disturbed copies of the best point.
+    then of random pairs. It starts from a greedy construction, which sets variable by
+    variable to its best level, then in turn from disturbed copies of the best point
+    and from constructions in random order.
 
     Examples
     --------
@@ -193,6 +197,7 @@ class GeneralState:
     k: np.ndarray
     violation: float
     rng: np.random.Generator
+    rounds: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,6 +208,7 @@ class GeneralSolver(Solver[GeneralProblem, GeneralState]):
     time_limit: float | None
     started: float
     name: str = "minimize_max_violation_general"
+    interruptible = True
 
     def init(self, problem: GeneralProblem, warm_start: Any) -> GeneralState:
         """Evaluate the start."""
@@ -212,12 +218,14 @@ class GeneralSolver(Solver[GeneralProblem, GeneralState]):
         )
 
     def step(self, problem: GeneralProblem, state: GeneralState) -> GeneralState:
-        """Descend from the best point, and from a disturbed copy of it."""
-        for start in (state.k, _disturb(problem, state)):
+        """Descend from the best point, and from a construction or a disturbed copy."""
+        build = _disturb if state.rounds % 2 else _construct
+        for start in (state.k, build(problem, state)):
             k = _descend(problem, start, state.rng)
             worst, _ = problem.rank(k[None, :])
             if worst[0] < state.violation:
                 state.k, state.violation = k, float(worst[0])
+        state.rounds += 1
         return state
 
     def measure(self, problem: GeneralProblem, state: GeneralState) -> dict[str, Any]:
@@ -301,6 +309,26 @@ def _descend(
                 break
         if not improved:
             return k
+
+
+def _construct(problem: GeneralProblem, state: GeneralState) -> np.ndarray:
+    """Set one variable after the other to its best level.
+
+    The first construction refines the start in order; later ones begin at random.
+    """
+    levels, k = problem.levels, state.k.copy()
+    order = np.arange(levels.n)
+    if state.rounds:
+        k = state.rng.integers(0, levels.count)
+        order = state.rng.permutation(levels.n)
+    for j in order:
+        count = int(levels.count[j])
+        tried = np.unique(np.linspace(0, count - 1, min(count, TRIED)).astype(np.int64))
+        points = np.repeat(k[None, :], tried.size, axis=0)
+        points[:, j] = tried
+        worst, sums = problem.rank(points)
+        k[j] = tried[np.lexsort((sums, worst))[0]]
+    return k
 
 
 def _disturb(problem: GeneralProblem, state: GeneralState) -> np.ndarray:

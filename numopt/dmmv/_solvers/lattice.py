@@ -127,8 +127,9 @@ def _reduce(
 
 
 def unit_basis(core: Core) -> Basis:
-    """Return unit steps of single variables."""
-    return Basis(np.eye(core.n, dtype=np.int64), core.At, unit=True)
+    """Return unit steps of single variables; not listed for sparse columns."""
+    moves = np.eye(0 if core.sparse else core.n, dtype=np.int64)
+    return Basis(moves, core.At, unit=True)
 
 
 def wants_lattice(core: Core, lattice: Any) -> bool:

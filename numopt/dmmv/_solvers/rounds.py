@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The methods, each as a generator of rounds, and the alternation that is "auto"."""
 
+import functools
 import itertools
 from collections.abc import Iterator
 
 import numpy as np
 
 from numopt._iterate.stopping import Stop
-from numopt.dmmv._kernels import anneal, anneal_sparse, polish
 from numopt.dmmv._problem.bounds import dual_value
 from numopt.dmmv._problem.core import Core
 from numopt.dmmv._solvers.beam import beam_points, best_of
+from numopt.dmmv._solvers.descent import choose_basis, polish_all
 from numopt.dmmv._solvers.exact import LARGEST_ENUMERATION, enumerate_all, solve_milp
-from numopt.dmmv._solvers.lattice import Basis, reduced_basis, wants_lattice
+from numopt.dmmv._solvers.lattice import reduced_basis
 from numopt.dmmv._solvers.relaxation import (
     LARGEST_LP,
     least_squares_relaxation,
     lp_relaxation,
 )
 from numopt.dmmv._solvers.state import Options, Rounds, Search
+from numopt.dmmv._solvers.walks import anneal_round, record_round, relink_round
 
 __all__ = ["METHODS", "count_points"]
 
@@ -26,15 +28,6 @@ __all__ = ["METHODS", "count_points"]
 SMALL = 2**20
 #: Final points of a beam that are polished.
 POLISHED = 4
-#: Levels up to which polishing tries all of them.
-FEW_LEVELS = 4
-#: Pairs of moves beyond which polishing tries single moves only.
-LARGEST_PAIRS = 4_000_000
-HOT, COLD = 0.05, 1e-3
-LOWEST_EXPONENT = 3
-#: Row evaluations of one annealing round.
-ANNEAL_WORK = 60_000_000
-SPARSE_PASSES, HOT_SPARSE = 8, 0.5
 #: How far the target of a K-best search lies between the relaxed response and the
 #: right-hand side, in turn.
 SHARES = (0.0, 0.3)
@@ -42,6 +35,8 @@ SHARES = (0.0, 0.3)
 CHAIN = 10
 LAWSON_POWERS = (0.3, 0.7, 0.5)
 HEAVIEST = 10.0
+#: Rounds without a better point after which annealing starts with a path.
+STALE = 4
 #: K-best searches for each annealing run, by whether there is a lattice basis.
 BEAMS_PER_ANNEAL = {True: 4, False: 2}
 
@@ -65,62 +60,6 @@ def relax(search: Search, options: Options) -> None:
         search.relaxation = least_squares_relaxation(core)
     search.raise_bound(search.relaxation.bound * core.scale, search.relaxation.kind)
     search.offer(core.nearest(search.relaxation.x), "round")
-
-
-def choose_basis(search: Search, options: Options) -> Basis:
-    """Return lattice directions where they promise something, else unit steps."""
-    if search.basis is None:
-        if wants_lattice(search.core, options.lattice):
-            search.basis = reduced_basis(search.core)
-        else:
-            search.basis = search.unit
-    return search.basis
-
-
-def move_list(core: Core, basis: Basis) -> tuple[np.ndarray, np.ndarray]:
-    """Return directions and amounts of polishing moves."""
-    if not basis.unit or np.max(core.k_high - core.k_low, initial=0) >= FEW_LEVELS:
-        reach = 1
-    else:
-        reach = int(np.max(core.k_high - core.k_low, initial=1))
-    amounts = np.array([a for a in range(-reach, reach + 1) if a])
-    p = basis.moves.shape[0]
-    return np.repeat(np.arange(p), amounts.size), np.tile(amounts, p)
-
-
-def descend(
-    search: Search, basis: Basis, k: np.ndarray, options: Options, method: str
-) -> np.ndarray:
-    """Polish a point and offer it."""
-    core = search.core
-    if core.sparse:
-        search.offer(k, method)
-        return k
-    dirs, amounts = move_list(core, basis)
-    pairs = options.pairs and dirs.size**2 <= LARGEST_PAIRS
-    better, _, _ = polish(
-        basis.D, basis.moves, core.table, core.k_low, core.k_high, core.lower,
-        core.upper, k, core.response(k), dirs, amounts, pairs, 10_000,
-    )  # fmt: skip
-    search.offer(better, method)
-    return better
-
-
-def polish_all(
-    search: Search, points: np.ndarray, options: Options, method: str
-) -> np.ndarray:
-    """Polish along lattice directions (if any) and unit steps; return the best."""
-    bases = [choose_basis(search, options)]
-    if not bases[0].unit:
-        bases.append(search.unit)
-    found = []
-    for k in points:
-        for basis in bases:
-            k = descend(search, basis, k, options, method)
-        found.append(k)
-        if search.out_of_time:
-            break
-    return best_of(search.core, np.array(found), 1)[0]
 
 
 def beam_width(search: Search, options: Options, number: int) -> int:
@@ -174,70 +113,6 @@ def _lawson_weights(
     return weights / np.mean(weights)
 
 
-def anneal_round(search: Search, options: Options, number: int) -> None:
-    """Anneal from the incumbent or from a random elite point, then polish."""
-    core = search.core
-    rng = np.random.default_rng((options.seed, number))
-    k = search.k
-    if number > 1 and rng.random() < 0.5:
-        k = search.elite[int(rng.integers(len(search.elite)))][1]
-    seed = int(rng.integers(2**62))
-    if core.sparse:
-        k = _anneal_sparsely(core, k, options, seed)
-        search.offer(k, "anneal")
-        return
-    basis = choose_basis(search, options)
-    steps = int(ANNEAL_WORK / (core.m + 8 * core.n + 30))
-    remaining = search.remaining
-    if remaining is not None:
-        # About a nanosecond an evaluation: one round may not outlive the limit.
-        steps = min(steps, int(max(remaining, 0.01) * 4e8 / (core.m + 8 * core.n + 30)))
-    # A low power sees more rows than the top ones: better from afar.
-    exponent = options.exponent if rng.random() < 0.5 else LOWEST_EXPONENT
-    k, _ = anneal(
-        basis.D, basis.moves, core.table, core.k_low, core.k_high, core.lower,
-        core.upper, k, core.response(k), exponent, HOT, COLD, max(steps, 100), seed,
-    )  # fmt: skip
-    polish_all(search, k[None, :], options, "anneal")
-
-
-def _anneal_sparsely(
-    core: Core, k: np.ndarray, options: Options, seed: int
-) -> np.ndarray:
-    """Anneal on sparse columns, neighbours being variables that share a row."""
-    start, end = row_neighbours(core)
-    steps = 40 * core.n + 5_000
-    best, best_value = k, float(core.violations(k))
-    for i in range(SPARSE_PASSES):
-        # The power sum is relative to the maximum reached: the walk cools with it.
-        tau = max(best_value, 1e-12)
-        hot = HOT_SPARSE / (1 + i)
-        k = anneal_sparse(
-            core.At.indptr, core.At.indices, core.At.data, core.table, core.k_low,
-            core.k_high, core.lower, core.upper, best, start, end, 0.0, tau,
-            options.exponent, hot, 0.1 * hot, steps, seed + i,
-        )  # fmt: skip
-        value = float(core.violations(k))
-        if value < best_value:
-            best, best_value = k, value
-    return best
-
-
-def row_neighbours(core: Core, most: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Return CSR lists of up to ``most`` variables that follow each one in its rows."""
-    by_row = core.At.T.tocsr()
-    lists: list[set[int]] = [set() for _ in range(core.n)]
-    for i in range(core.m):
-        members = by_row.indices[by_row.indptr[i] : by_row.indptr[i + 1]]
-        for a, b in itertools.pairwise(members):
-            if len(lists[a]) < most and len(lists[b]) < most:
-                lists[a].add(int(b))
-                lists[b].add(int(a))
-    start = np.append(0, np.cumsum([len(one) for one in lists])).astype(np.int64)
-    end = np.array([b for one in lists for b in sorted(one)], np.int64)
-    return start, end
-
-
 # ------------------------------------------------------------------ the methods
 
 
@@ -276,6 +151,16 @@ def anneal_method(search: Search, options: Options) -> Iterator[None]:
         anneal_round(search, options, number)
         yield
         number += 2
+
+
+def _record_rounds(
+    search: Search, options: Options, *, tabu: bool = False
+) -> Iterator[None]:
+    """Record-to-record walks only."""
+    relax(search, options)
+    for number in itertools.count(1):
+        record_round(search, options, number, tabu=tabu)
+        yield
 
 
 def polish_method(search: Search, options: Options) -> Iterator[None]:
@@ -344,12 +229,17 @@ def auto_method(search: Search, options: Options) -> Iterator[None]:
             beam_round(search, options, 0)
     yield
     unit = core.sparse or choose_basis(search, options).unit
+    least, improved = search.violation, 0
     for number in itertools.count(1):
         turn, place = divmod(number, BEAMS_PER_ANNEAL[not unit] + 1)
         if place == 0 or core.sparse:
+            if number - improved >= STALE:
+                relink_round(search, options, number)
             anneal_round(search, options, number)
         else:
             beam_round(search, options, number - turn)
+        if search.violation < least:
+            least, improved = search.violation, number
         _dual_bound(search)
         yield
 
@@ -374,6 +264,8 @@ METHODS: dict[str, Rounds] = {
     "babai": babai_method,
     "beam": beam_method,
     "anneal": anneal_method,
+    "record": _record_rounds,
+    "tabu": functools.partial(_record_rounds, tabu=True),
     "polish": polish_method,
     "milp": milp_method,
     "exhaustive": exhaustive_method,

@@ -144,6 +144,7 @@ class SearchSolver(Solver[MinMaxProblem, Search]):
     options: Options
     name: str
     kept: list[Search] | None = None
+    interruptible = True
 
     def init(self, problem: MinMaxProblem, warm_start: Any) -> Search:
         """Start from the centre of the core, and from level indices if given."""
@@ -163,15 +164,10 @@ class SearchSolver(Solver[MinMaxProblem, Search]):
         return search
 
     def step(self, problem: MinMaxProblem, state: Search) -> Search:
-        """Run one round; an interrupt from the keyboard keeps the best so far."""
-        try:
-            if state.rounds is None or next(state.rounds, DONE) is DONE:
-                state.stopped = state.stopped or Stop(
-                    "stalled", f"the method is complete; gap {state.gap:.2e} remains"
-                )
-        except KeyboardInterrupt:
-            state.stopped = Stop(
-                "callback", "interrupted from the keyboard; the best so far is returned"
+        """Run one round."""
+        if state.rounds is None or next(state.rounds, DONE) is DONE:
+            state.stopped = state.stopped or Stop(
+                "stalled", f"the method is complete; gap {state.gap:.2e} remains"
             )
         return state
 

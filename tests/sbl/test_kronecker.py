@@ -157,11 +157,45 @@ def test_ten_rows_reproduce_the_paper(method, error, rate, factor):
 def test_known_noise_reproduces_the_paper(snr_db, error, rate):
     """He and Joseph 2023, figure of the first version: relative error, not squared.
 
-    Supports come out up to .1 worse below 15 dB.
+    The support rate of a problem has a standard deviation of .18 at 5 dB: .1 is 2.6
+    standard errors of the difference of means over 30 and over 100 problems.
     """
     errors, rates, _ = _published("svd", snr_db, 30, known=True)
     assert np.mean(np.sqrt(errors)) == pytest.approx(error, rel=0.25)
-    assert rate - 0.1 < np.mean(rates) < rate + 0.05
+    assert np.mean(rates) == pytest.approx(rate, abs=0.1)
+
+
+def _published_svd(H, y, noise, max_iter, prune_tol=1e-3):
+    """The iteration of He and Joseph 2024 with the dense formulas of the posterior."""
+    sizes = [F.shape[1] for F in H]
+    gammas = [np.full(n, n**-0.5) for n in sizes]
+    gammas[-1] *= np.sqrt(np.prod(sizes))
+    for _ in range(max_iter):
+        A, gamma = functools.reduce(np.kron, H), functools.reduce(np.kron, gammas)
+        C = noise * np.eye(len(A)) + (A * gamma) @ A.T
+        gain = gamma[:, None] * np.linalg.solve(C, A).T
+        moments = (gain @ y) ** 2 + gamma - np.sum(gain * (A * gamma).T, axis=1)
+        for i, n in enumerate(sizes[:-1]):
+            U, s, Vt = np.linalg.svd(moments.reshape(n, -1))
+            gammas[i], moments = np.abs(U[:, 0]), np.abs(s[0] * Vt[0])
+        gammas[-1] = moments
+        gammas = [np.where(g < prune_tol * g.max(), 0, g) for g in gammas]
+    return gammas
+
+
+def test_svd_is_the_published_iteration():
+    """Above, pruning included: rates of supports differ by the problems drawn alone."""
+    data = make_kronecker_sparse((5, 6, 4), (7, 8, 6), 2, snr_db=15, random_state=3)
+    noise = data.noise_var
+    result = kronecker_sbl(
+        data.factors, data.y, method="svd", noise_var=noise, max_iter=50, tol=0,
+        warn=False,
+    )  # fmt: skip
+    desired = _published_svd(data.factors, data.y, noise, 50)
+    assert sum(int(np.sum(g == 0)) for g in desired) > 3
+    for ours, theirs in zip(result.gammas, desired, strict=True):
+        scale = theirs.max()
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8 * scale)
 
 
 def test_am_step_is_stationary_in_every_factor():
@@ -200,6 +234,48 @@ def test_auto_is_better_than_the_paper():
     assert np.mean(errors) < 0.75 * 3.35e-4
     assert np.mean(rates) == pytest.approx(0.95, abs=0.05)
     assert np.median(noises) == pytest.approx(1.0, abs=0.02)
+
+
+def _crowded(*seeds):
+    """Problems whose first factor fills up: y of each, with the factors of the first.
+
+    Majorisation from any start, "svd" and "am" all end with seven or eight of the eight
+    rows' worth of atoms there for the first seed.
+    """
+    data = [
+        make_kronecker_sparse((8, 12, 15), (15, 15, 15), 3, random_state=seed)
+        for seed in seeds
+    ]
+    H = data[0].factors
+    noise = np.random.default_rng(0).standard_normal((len(data), 8 * 12 * 15))
+    clean = np.stack([kron_matvec(H, one.coef.ravel()) for one in data])
+    y = clean + 10**-1.25 * np.std(clean, axis=1, keepdims=True) * noise
+    return H, y, [one.coef for one in data]
+
+
+@pytest.mark.parametrize("seed", [60, 84])
+def test_crowded_factors_are_grown_again(seed):
+    H, y, (truth,) = _crowded(seed)
+    result = kronecker_sbl(H, y[0])
+    assert [len(s) for s in result.support] == [3, 3, 3]
+    assert np.sum((result.coef - truth) ** 2) < 1e-3 * np.sum(truth**2)
+
+
+def test_crowded_factors_are_grown_again_in_a_batch():
+    H, y, truth = _crowded(60, 84, 3)
+    result = kronecker_sbl(H, y, batched=True)
+    for coef, x in zip(result.coef, truth, strict=True):
+        assert np.sum((coef - x) ** 2) < 5e-3 * np.sum(x**2)
+
+
+def test_crowded_factors_are_grown_again_on_every_library(backend):
+    """Without it five atoms of six rows and a relative error above one."""
+    data = make_kronecker_sparse((6, 8), (12, 10), 2, random_state=10)
+    H, y = backend.arrays(*data.factors), backend.asarray(data.y)
+    result = kronecker_sbl(H, y, tol=1e-2)
+    assert [s.shape[0] for s in result.support] == [2, 2]
+    scale = np.abs(data.coef).max()
+    assert_xp_close(result.coef, data.coef, like=result.coef, atol=0.05 * scale, rtol=0)
 
 
 @pytest.mark.slow

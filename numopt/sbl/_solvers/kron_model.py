@@ -16,7 +16,7 @@ from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt.sbl._problem import indices_where, is_complex
 from numopt.typing import Array
 
-__all__ = ["KronModel", "host_max", "make_model"]
+__all__ = ["KronModel", "host_max", "make_model", "scatter"]
 
 
 def host_max(x: Array) -> float:
@@ -218,3 +218,13 @@ def make_model(
         learn=learn,
         complex_=complex_,
     )
+
+
+def scatter(values: Array, index: Array, size: int) -> Array:
+    """Place the columns of (b, k) in a zero matrix (b, size)."""
+    xp = array_namespace(values)
+    place = np.full(size, values.shape[1])
+    place[to_numpy(index)] = np.arange(values.shape[1])
+    zero = xp.zeros_like(values[:, :1])
+    where = xp.asarray(place, device=device(values))
+    return xp.take(xp.concat([values, zero], axis=1), where, axis=1)

@@ -9,7 +9,7 @@ from numopt._array.namespace import device, to_numpy
 from numopt.sbl._solvers.kron_model import KronModel
 from numopt.typing import Array
 
-__all__ = ["eliminate"]
+__all__ = ["changes", "eliminate"]
 
 CANDIDATES = 4  # smallest coupled hyper-parameters of a factor that are looked at
 
@@ -58,23 +58,24 @@ def _losses(model: KronModel, i: int) -> np.ndarray:
     alive = to_numpy(model.h[i]) > 0
     K = model.K[i]
     if K is None:
-        losses = to_numpy(_downdated(model, i))
+        losses = to_numpy(changes(model, i, model.h[i]))
     else:
         losses = _decomposed(model, i, K)
     lonely = np.sum(alive, axis=1, keepdims=True) < 2
     return np.where(alive & ~lonely, losses, math.inf)
 
 
-def _downdated(model: KronModel, i: int) -> Array:
-    """Losses of all atoms by rank-one downdates: no decomposition, one pass over C.
+def changes(model: KronModel, i: int, gamma: Array) -> Array:
+    """Changes of the evidence terms when variances ``gamma`` of factor i, in front, go.
 
-    With u = U_i^H a_j and s_k the product of the eigenvalues of the other factors, each
-    slice of C loses ``gamma_j s_k u u^H``.
+    One atom at a time; negative variances come instead. These are rank-one downdates,
+    with no decomposition and one pass over C: with u = U_i^H a_j and s_k the product of
+    the eigenvalues of the other factors, each slice of C loses ``gamma_j s_k u u^H``.
     """
     xp, V = model.xp, model.V[i]
     rest = model.rest(i)
     D = 1.0 / model.total(i, rest)
-    weight = model.h[i][:, :, None] * rest[:, None, :]
+    weight = gamma[:, :, None] * rest[:, None, :]
     inner = V[:, None, ...] @ (D[:, None, ...] * model.Yt)
     energy = model.abs2(inner)
     energy = energy[:, 0, ...] if energy.shape[1] == 1 else xp.mean(energy, axis=1)

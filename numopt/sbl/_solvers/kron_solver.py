@@ -10,7 +10,14 @@ import numpy as np
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._iterate.loop import Solver
 from numopt.sbl._problem import abs2, real_dtype
-from numopt.sbl._solvers.kron_model import KronModel, make_model
+from numopt.sbl._solvers.kron_model import KronModel, make_model, scatter
+from numopt.sbl._solvers.kron_regrowth import (
+    Answer,
+    answer_of,
+    better,
+    crowded,
+    regrown,
+)
 from numopt.sbl._solvers.kron_selection import eliminate
 from numopt.sbl._solvers.kron_steps import am_step, mm_sweep, prune, svd_step
 from numopt.typing import Array
@@ -55,6 +62,8 @@ class KronState:
     unit: Array
     steps: int = 0
     move: float = math.inf
+    earlier: Answer | None = None  # what the regrown answer has to beat
+    regrown: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,9 +138,11 @@ class KronSolver(Solver[KronProblem, KronState]):
         if searching and self.penalty is not None:
             enough = max(self.tol, SEARCH_TOL)
             if state.move <= enough or state.steps >= self.phase_limit:
-                if eliminate(model, self.penalty / (problem.half * model.Y.shape[1])):
+                if eliminate(model, self._price(problem)):
                     state.move = math.inf
                 state.phase, state.steps = "polish", 0
+        elif state.phase == "polish" and state.move <= self.tol:
+            self._end_polish(problem, state)
         return state
 
     def _end_warm(self, problem: KronProblem, state: KronState) -> None:
@@ -144,6 +155,36 @@ class KronSolver(Solver[KronProblem, KronState]):
         model.couple(problem.coupling)
         model.refresh()
         state.phase, state.steps = "search", 0
+
+    def _price(self, problem: KronProblem) -> float:
+        """Price of an atom in evidence terms."""
+        return (self.penalty or 0.0) / (problem.half * problem.Y.shape[1])
+
+    def _end_polish(self, problem: KronProblem, state: KronState) -> None:
+        """Grow crowded factors anew, once, and keep the better answer of the two."""
+        if state.earlier is not None:
+            self._settle(problem, state)
+        if state.regrown or any(K is not None for K in problem.coupling):
+            return
+        state.regrown = True
+        full = crowded(state.model)
+        if not np.any(full):
+            return
+        price, every = self._price(problem), np.arange(problem.Y.shape[0])
+        state.earlier = answer_of(state.model, problem.factors, price)
+        new = regrown(state.earlier, state.model, problem.factors, full, price)
+        state.model = new.model(state.model, problem.factors, every)
+        state.phase, state.steps, state.move = "search", 0, math.inf
+
+    def _settle(self, problem: KronProblem, state: KronState) -> None:
+        """Return to the earlier answer in the problems where it is the better one."""
+        if state.earlier is None:
+            return
+        now = answer_of(state.model, problem.factors, self._price(problem))
+        every = np.arange(problem.Y.shape[0])
+        best = better(now, state.earlier)
+        state.model = best.model(state.model, problem.factors, every)
+        state.earlier, state.move = None, math.inf
 
     def measure(self, problem: KronProblem, state: KronState) -> dict[str, Any]:
         """Exact evidence; the residual counts in the last phase only."""
@@ -172,6 +213,7 @@ class KronSolver(Solver[KronProblem, KronState]):
 
     def finish(self, problem: KronProblem, state: KronState) -> dict[str, Any]:
         """Posterior on the surviving support, in the caller's units."""
+        self._settle(problem, state)
         model, unit = state.model, state.unit
         evidence = self.evidence(problem, state)
         parameters = sum(np.sum(to_numpy(h) > 0, axis=1) for h in model.h)
@@ -194,16 +236,6 @@ class KronSolver(Solver[KronProblem, KronState]):
             "log_evidence": evidence,
             "n_parameters": parameters,
         }
-
-
-def scatter(values: Array, index: Array, size: int) -> Array:
-    """Place the columns of (b, k) in a zero matrix (b, size)."""
-    xp = array_namespace(values)
-    place = np.full(size, values.shape[1])
-    place[to_numpy(index)] = np.arange(values.shape[1])
-    zero = xp.zeros_like(values[:, :1])
-    where = xp.asarray(place, device=device(values))
-    return xp.take(xp.concat([values, zero], axis=1), where, axis=1)
 
 
 def dense_coefficients(fields: dict[str, Any], columns: list[int]) -> Array:

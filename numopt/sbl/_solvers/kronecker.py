@@ -131,7 +131,8 @@ def kronecker_sbl(
     method : {"auto", "mm", "svd", "am"}, default="auto"
         - "svd", "am": expectation-maximisation with rank-one or alternating M-step;
         - "mm": exact block majorisation of the evidence in the factors' eigenbasis;
-        - "auto": a few "svd" steps, "mm", elimination by evidence, "mm" again.
+        - "auto": a few "svd" steps, "mm", elimination by evidence, "mm" again, and
+          another search where a factor is crowded (see Notes).
     noise_var : float, default=None
         Noise variance; None learns it.
     coupling : sequence of I entries, default=None
@@ -192,9 +193,11 @@ def kronecker_sbl(
     -----
     A majorisation sweep costs O(M sum M_i + sum N_i M_i^2), independent of the number
     prod N_i of atoms; "svd" and "am" also touch all atoms. The evidence rises in
-    every sweep; it has local maxima, and with few measurements (four or more atoms
-    a factor at 25 dB, say) about one problem in ten ends in a wrong support from any
-    start. "am" and "svd" are the published algorithms. Runs on any array library.
+    every sweep. It has local maxima: where a factor without coupling keeps more atoms
+    than half of its rows, "auto" chooses them anew, one at a time from several first
+    atoms, and keeps the better answer; a few problems still end in a wrong support when
+    half as many atoms as rows are there. "am" and "svd" are the published algorithms.
+    Runs on any array library.
 
     References
     ----------

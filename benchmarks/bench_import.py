@@ -16,22 +16,40 @@ from numopt import FAMILIES
 
 BARE = "import numpy, scipy"
 
-FIRST_CALL = """
-import time
+DATA = """
 import numpy as np
-from numopt.ot import sinkhorn
 
-M = np.random.default_rng(1).random((60, 50))
+rng = np.random.default_rng(1)
+X, y = rng.standard_normal((60, 20)), rng.standard_normal(60)
+"""
+#: A first small problem of each family.
+SOLVES = {
+    "ot": "sinkhorn(None, None, X**2, 0.5)",
+    "completion": "complete(np.where(X > 1, np.nan, X), 2)",
+    "coordinate": "bcd_solve(X, y, Quadratic(), L1(0.1))",
+    "sbl": "sbl(X, y)",
+    "cluster": "kmeans_certificate(X, (y > 0).astype(int))",
+    "dmmv": "minimize_max_violation(X[:, :5], y, [-1, 0, 1])",
+    "bilevel": "BilevelRidge([0] * 10 + [1] * 10).fit(X, y)",
+}
+FIRST_CALL = (
+    DATA
+    + """
+import time
+
+from numopt.{family} import *
+
 start = time.perf_counter()
-sinkhorn(None, None, M, 0.05)
+{solve}
 first = time.perf_counter() - start
 warm = []
 for _ in range(20):
     start = time.perf_counter()
-    sinkhorn(None, None, M, 0.05)
+    {solve}
     warm.append(time.perf_counter() - start)
 print(first / sorted(warm)[10])
 """
+)
 
 
 def python(code: str, **environment: str) -> str:
@@ -64,16 +82,17 @@ class FirstCall:
     """First call of a process over a warm call, with and without a compile cache."""
 
     unit = "time ratio (first/warm call)"
-    params = [("cached", "compiled")]
-    param_names = ("kernels",)
+    params = [FAMILIES, ("cached", "compiled")]
+    param_names = ("family", "kernels")
     timeout = 600.0
 
-    def track_first_call_ratio(self, kernels):
+    def track_first_call_ratio(self, family, kernels):
+        code = FIRST_CALL.format(family=family, solve=SOLVES[family])
         if kernels == "cached":
-            python(FIRST_CALL)
-            return float(python(FIRST_CALL))
+            python(code)
+            return float(python(code))
         with tempfile.TemporaryDirectory() as empty:
-            return float(python(FIRST_CALL, NUMBA_CACHE_DIR=empty))
+            return float(python(code, NUMBA_CACHE_DIR=empty))
 
 
 def cases():
@@ -81,8 +100,11 @@ def cases():
     for family in FAMILIES:
         code = f"{BARE}, numopt.{family}"
         yield _case(f"import numopt.{family}", functools.partial(python, code))
-    yield _case("import and first sinkhorn", functools.partial(python, FIRST_CALL))
-    yield _case("import and first sinkhorn, empty compiler cache", _first_compiled_call)
+    for family in FAMILIES:
+        solve = functools.partial(_solve, family)
+        yield _case(f"import and first call of numopt.{family}", solve)
+    compile_all = functools.partial(_compile_and_solve, "ot")
+    yield _case("the same of numopt.ot, empty compiler cache", compile_all)
 
 
 def _case(workload, ours):
@@ -91,10 +113,16 @@ def _case(workload, ours):
     return Case(workload, BARE, "scipy", lambda: (ours, peer), clock=_children)
 
 
-def _first_compiled_call():
-    """Run the first call where nothing is compiled yet."""
+def _solve(family, **environment):
+    """Import a family and solve one small problem."""
+    code = f"{DATA}\nfrom numopt.{family} import *\n{SOLVES[family]}"
+    python(code, **environment)
+
+
+def _compile_and_solve(family):
+    """The same where nothing is compiled yet."""
     with tempfile.TemporaryDirectory() as empty:
-        python(FIRST_CALL, NUMBA_CACHE_DIR=empty)
+        _solve(family, NUMBA_CACHE_DIR=empty)
 
 
 def _children():

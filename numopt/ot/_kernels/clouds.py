@@ -34,9 +34,10 @@ BATCH_ENTRIES = 2**22
 DIFFERENCES = 3
 
 _CPU = "numopt.ot._kernels_cpu.clouds"
+_GPU = "numopt.ot._kernels_gpu.clouds"
 
 
-@kernel(numpy=f"{_CPU}:cloud_pass")
+@kernel(numpy=f"{_CPU}:cloud_pass", cupy=f"{_GPU}:cloud_pass")
 def cloud_pass(*arguments):
     """Row update and column sums: (*pair, *coupling, omega) -> phi, c.
 
@@ -55,7 +56,7 @@ def cloud_pass(*arguments):
     return _concat(phis, phi), c
 
 
-@kernel(numpy=f"{_CPU}:cloud_product")
+@kernel(numpy=f"{_CPU}:cloud_product", cupy=f"{_GPU}:cloud_product")
 def cloud_product(*arguments):
     """P^T diag(weight) P x: (*pair, *coupling, weight, x) -> (m,)."""
     *coupling, weight, x = arguments
@@ -66,14 +67,14 @@ def cloud_product(*arguments):
     return out
 
 
-@kernel(numpy=f"{_CPU}:cloud_apply")
+@kernel(numpy=f"{_CPU}:cloud_apply", cupy=f"{_GPU}:cloud_apply")
 def cloud_apply(*arguments):
     """P V: (*pair, *coupling, V) -> (n, k)."""
     *coupling, V = arguments
     return _concat([P @ V for _, P, _ in _plans(coupling)], V)
 
 
-@kernel(numpy=f"{_CPU}:cloud_cost")
+@kernel(numpy=f"{_CPU}:cloud_cost", cupy=f"{_GPU}:cloud_cost")
 def cloud_cost(*coupling):
     """Row costs sum_j P_ij M_ij: (*pair, *coupling) -> (n,)."""
     like = coupling[11]
@@ -82,7 +83,7 @@ def cloud_cost(*coupling):
     return _concat(rows, like)
 
 
-@kernel(numpy=f"{_CPU}:cloud_gradient")
+@kernel(numpy=f"{_CPU}:cloud_gradient", cupy=f"{_GPU}:cloud_gradient")
 def cloud_gradient(*coupling):
     """sum_j P_ij of the gradient of M_ij in x_i: (*pair, *coupling) -> (n, d).
 

@@ -28,7 +28,8 @@ REFINEMENTS = 8
 FLAT = 3e-3
 #: Least distance from an old point, as a share of an interval.
 NUDGE = 0.15
-#: Difference of two intervals, as a share of both, that rounding can make.
+#: Difference of two intervals, as a share of one, that rounding can make. Bounds fall
+#: faster below their maximum than above it.
 TIE = 1e-9
 
 
@@ -337,8 +338,7 @@ class _Climb:
         gain = fa + left * (x - a) + bend * (x - a) * (x - b) - self.best.value
         if abs(x - b) < NUDGE * (c - a):
             # So near the middle a new point would say little about the wider side; of
-            # two that differ by rounding alone, the side of the vertex counts.
-            wider = c - b - (b - a)
-            up = x > b if abs(wider) < TIE * (c - a) else wider > 0
+            # two that differ by rounding alone, the steeper one has the maximum.
+            up = c - b > (1 + TIE) * (b - a)
             x = b + NUDGE * (c - b) if up else b - NUDGE * (b - a)
         return x, gain

@@ -112,21 +112,21 @@ def wide(n=2000, p=100_000, k=30, seed=0):
 
 
 @functools.cache
-def separable(seed=0, snr_db=25.0, rows=8):
+def separable(seed=0, snr_db=25.0, rows=8, nonzeros=3):
     from numopt.datasets import make_kronecker_sparse
 
     return make_kronecker_sparse(
-        (rows, 12, 15), (15, 15, 15), 3, snr_db=snr_db, random_state=seed
+        (rows, 12, 15), (15, 15, 15), nonzeros, snr_db=snr_db, random_state=seed
     )
 
 
-def recovery(method, snr_db, *, rows=8, known=False, trials=100):
+def recovery(method, snr_db, *, rows=8, nonzeros=3, known=False, trials=100):
     """Squared errors and support rates in the setting of He and Joseph 2024."""
     from numopt.sbl import kronecker_sbl
 
     errors, rates = [], []
     for seed in range(trials):
-        data = separable(seed, snr_db, rows)
+        data = separable(seed, snr_db, rows, nonzeros)
         noise = data.noise_var if known else None
         coef = kronecker_sbl(
             data.factors, data.y, method=method, noise_var=noise, warn=False

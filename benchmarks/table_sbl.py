@@ -1,37 +1,38 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure the sparse Bayesian rows: ``python -m benchmarks.table_sbl``."""
 
-import argparse
+import functools
 import statistics
-import time
-import warnings
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks import bench_sbl, peers
 from benchmarks import bench_sbl_structured as structured
-from benchmarks.groups import significant
-from benchmarks.table import load, save
+from benchmarks.groups import run, seconds, significant
+
+PAIRS = 5
 
 
-def alternate(ours, theirs, pairs, repeats=1):
+def alternate(ours, theirs, pairs=PAIRS, repeats=1):
     """Ratios ours/peer of CPU times, measured in turn after a warm-up.
 
     ``repeats`` calls of ours stand against one of a peer that takes much longer.
     """
 
-    def cpu(run, count):
-        started = time.process_time()
-        for _ in range(count):
-            run()
-        return (time.process_time() - started) / count
+    def several():
+        for _ in range(repeats):
+            ours()
 
     ours(), theirs()
     ratio = peers.Ratio(
-        tuple(cpu(ours, repeats) / cpu(theirs, 1) for _ in range(pairs))
+        tuple(seconds(several) / repeats / seconds(theirs) for _ in range(pairs))
     )
-    return {"ratio": ratio.median, "spread": ratio.spread, "pairs": pairs}
+    return {
+        "threads": 1,
+        "ratio": ratio.median,
+        "spread": ratio.spread,
+        "pairs": pairs,
+    }
 
 
 def uncertain(values, digits=".1e"):
@@ -40,19 +41,12 @@ def uncertain(values, digits=".1e"):
     return f"{np.mean(values):{digits}} +- {error:{digits}}"
 
 
-def experiment(workload, note, peer=""):
+def experiment(workload, note):
     """A row without a ratio."""
-    version = peers.version("sklearn") if peer else ""
-    return {
-        "workload": workload,
-        "peer": peer,
-        "version": version,
-        "ratio": None,
-        "note": note,
-    }
+    return {"workload": workload, "note": note}
 
 
-def regression(names, pairs, seeds=20):
+def regression(names, seeds=20):
     """``SBLRegressor`` against scikit-learn's estimators; errors are means."""
     from numopt.sbl import SBLRegressor
 
@@ -65,7 +59,6 @@ def regression(names, pairs, seeds=20):
             row |= alternate(
                 lambda A=A, y=y: SBLRegressor().fit(A, y),
                 lambda A=A, y=y, other=other: other.fit(A, y),
-                pairs,
                 repeats=10,
             )
             if x is not None:
@@ -79,7 +72,7 @@ def regression(names, pairs, seeds=20):
             yield row
 
 
-def cross_validation(pairs):
+def cross_validation():
     """Mean R^2 over five folds, of the peer also with features of variance one.
 
     Ours does not depend on the units of the features.
@@ -101,11 +94,11 @@ def cross_validation(pairs):
                 make_pipeline(StandardScaler(), other),
             )
         )
-        note = f"R2 {mine:.3f} against {theirs:.3f}, {scaled:.3f} with scaled features"
-        yield experiment(f"{workload}, 5 folds", note, "ARDRegression")
+        note = f"R2 {mine:.3f}, ARDRegression {theirs:.3f}, scaled features {scaled:.3f}"
+        yield experiment(f"{workload}, 5 folds", note)
 
 
-def overhead(pairs):
+def overhead():
     """The estimator against the solver alone."""
     from numopt.sbl import SBLRegressor, sbl
 
@@ -119,11 +112,10 @@ def overhead(pairs):
         } | alternate(
             lambda A=A, y=y: [SBLRegressor().fit(A, y) for _ in range(10)],
             lambda A=A, y=y: [sbl(A, y) for _ in range(10)],
-            pairs,
         )
 
 
-def floor(pairs):
+def floor():
     """What any method pays that needs the products of the true features with all."""
     workload = "n=2000 p=100 AR(.5)"
     A, y, x = bench_sbl.problem(workload)
@@ -132,32 +124,32 @@ def floor(pairs):
         "workload": f"{workload}: products of the {true.size} features only",
         "peer": "ARDRegression",
         "version": peers.version("sklearn"),
-    } | alternate(lambda: A[:, true].T @ A, lambda: other.fit(A, y), pairs, 50)
+    } | alternate(lambda: A[:, true].T @ A, lambda: other.fit(A, y), repeats=50)
 
 
-def relevance(pairs):
+def relevance():
     """``RVMRegressor`` against fastrvm."""
     for n in (800, 2000):
         ours, theirs, errors = structured.relevance(n)
         row = {"workload": f"sinc, RBF kernel, n={n}", "peer": "fastrvm"}
         row["version"] = peers.version("fastrvm")
-        row |= alternate(ours, theirs, pairs)
+        row |= alternate(ours, theirs)
         row["error"], row["error_peer"] = map(significant, errors)
         yield row
 
 
-def discovery(pairs):
+def discovery():
     """Terms of the Lorenz system against sequentially thresholded least squares."""
     for noise in (0.1, 1.0, 5.0, 10.0):
         ours, theirs, wrong = structured.discovery(noise)
         row = {"workload": f"Lorenz, 56 monomials, noise {noise:g}", "peer": "STLSQ"}
         row["version"] = peers.version("pysindy")
-        row |= alternate(ours, theirs, pairs, repeats=10)
+        row |= alternate(ours, theirs, repeats=10)
         row["error"], row["error_peer"] = wrong  # wrong terms out of 3 x 56
         yield row
 
 
-def kronecker(pairs):
+def kronecker():
     """The Kronecker solver against dense formulas and against itself."""
     version = peers.version("numopt")
     cases = {
@@ -174,7 +166,7 @@ def kronecker(pairs):
     for (workload, peer), make in cases.items():
         ours, theirs = make()
         row = {"workload": workload, "peer": peer, "version": version}
-        yield row | alternate(ours, theirs, 3 * pairs, repeats=20)
+        yield row | alternate(ours, theirs, 9, repeats=20)
     for snr_db in (5, 15, 25):
         samples = []
         for seed in range(8):
@@ -185,13 +177,14 @@ def kronecker(pairs):
             "workload": f"15^3 atoms, {snr_db} dB: auto",
             "peer": "svd",
             "version": version,
+            "threads": 1,
             "ratio": float(np.median(samples)),
             "spread": 0.5 * (max(samples) - min(samples)) / float(np.median(samples)),
             "pairs": len(samples),
         }
 
 
-def published(pairs):
+def published():
     """Errors beside those that He and Joseph published for their methods."""
     theirs = {
         ("svd", 8): "mean 3.35e-4, SRR .896",
@@ -208,12 +201,19 @@ def published(pairs):
         note += f", SRR {uncertain(rates, '.3f')}"
         note += f" (published: {known})" if known else ""
         yield experiment(f"15^3 atoms, {rows} rows, 25 dB: {method}", note)
+    for rows, nonzeros in ((6, 3), (8, 4)):
+        errors, rates = structured.recovery("auto", 25, rows=rows, nonzeros=nonzeros)
+        note = f"{np.sum(errors > 0.05)} of {errors.size} with an error above .05, "
+        note += f"median {np.median(errors):.1e}, SRR {uncertain(rates, '.3f')}"
+        yield experiment(
+            f"15^3 atoms, {rows} rows, {nonzeros} nonzeros a factor, 25 dB: auto", note
+        )
     curve = {
         **{5: (0.1285, 0.539), 10: (0.0742, 0.718), 15: (0.0447, 0.836)},
         **{20: (0.0278, 0.886), 25: (0.0215, 0.899), 30: (0.0174, 0.902)},
     }
     for snr_db, (error, rate) in curve.items():
-        errors, rates = structured.recovery("svd", snr_db, known=True)
+        errors, rates = structured.recovery("svd", snr_db, known=True, trials=200)
         note = (
             f"relative error {uncertain(np.sqrt(errors), '.3f')} (published: "
             f"{error:.3f}), SRR {uncertain(rates, '.3f')} (published: {rate:.3f})"
@@ -221,7 +221,7 @@ def published(pairs):
         yield experiment(f"15^3 atoms, {snr_db} dB, known noise: svd", note)
 
 
-def channels(pairs):
+def channels():
     """Radio channels over a reflecting surface: the best published curve and ours."""
     curve = {4: 0.312, 8: 0.132, 12: 0.049, 16: 0.0089, 20: 0.0029}
     for snr_db, known in curve.items():
@@ -236,7 +236,7 @@ def channels(pairs):
             yield experiment(f"radio channel, {snr_db} dB: {label}", note)
 
 
-def wide(pairs):
+def wide():
     """A hundred thousand atoms by products alone, and by their entries."""
     from scipy.sparse.linalg import aslinearoperator
 
@@ -262,7 +262,7 @@ def wide(pairs):
     } | alternate(solve("fast"), solve("cofem"), 2, repeats=10)
 
 
-def memory(pairs):
+def memory():
     """Largest dictionary within one GiB."""
     found = structured.largest_problem(2**30)
     yield experiment(
@@ -271,43 +271,20 @@ def memory(pairs):
     )
 
 
-SECTIONS = {
-    "regression": lambda n: regression(("ARDRegression",), n),
-    "selection": lambda n: regression(("LassoCV", "OrthogonalMatchingPursuitCV"), n),
+SELECTORS = ("LassoCV", "OrthogonalMatchingPursuitCV")
+GROUPS = {
+    "regression": functools.partial(regression, ("ARDRegression",)),
+    "selection": functools.partial(regression, SELECTORS),
     "folds": cross_validation,
-    "overhead": overhead,
-    "floor": floor,
-    "relevance": relevance,
-    "discovery": discovery,
-    "kronecker": kronecker,
-    "published": published,
-    "channels": channels,
-    "wide": wide,
-    "memory": memory,
+}
+GROUPS |= {
+    one.__name__: one
+    for one in (
+        *(overhead, floor, relevance, discovery, kronecker),
+        *(published, channels, wide, memory),
+    )
 }
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.table_sbl")
-    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
-    parser.add_argument("--sections", nargs="*", choices=tuple(SECTIONS))
-    parser.add_argument("--pairs", type=int, default=3)
-    options = parser.parse_args(argv)
-    warnings.simplefilter("ignore")
-    path = options.out / "sbl.json"
-    chosen = options.sections or SECTIONS
-    # the rows of these sections are replaced
-    rows = [r for r in load(path).values() if r.get("section") not in chosen]
-    with peers.threads(1):
-        for section in chosen:
-            try:
-                for row in SECTIONS[section](options.pairs):
-                    print(row, flush=True)
-                    rows.append({**row, "threads": 1, "section": section})
-                    save(path, rows)
-            except NotImplementedError as reason:
-                print(f"{section}: {reason}", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    run("sbl", GROUPS)

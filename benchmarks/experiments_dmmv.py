@@ -154,6 +154,28 @@ def targets(names=("A35/8", "C35/8", "E35/8", "D35/9"), time_limit=120.0):
         yield name, reached, mine, theirs
 
 
+def capped(names=("C35/8", "E35/8", "D35/9"), limit=60.0):
+    """Yield our time, and that of the program with its proof, up to a limit."""
+    from numopt.dmmv import minimize_max_violation
+
+    for name in names:
+        A, b, w, low, high = bench_dmmv.filter_problem(name)
+        rounds = 2 if name == "D35/9" else 1
+
+        def ours(A=A, b=b, w=w, low=low, high=high, rounds=rounds):
+            return minimize_max_violation(
+                A, b, (low, high), weights=w, max_iter=rounds
+            ).violation
+
+        reached = ours()
+        started = time.process_time()
+        ours()
+        mine = time.process_time() - started
+        started = time.process_time()
+        peer = bench_dmmv.solve_milp(A, b, low, high, w, time_limit=limit)
+        yield name, reached, mine, peer, time.process_time() - started
+
+
 # ------------------------------------------------------------- layers of few bits
 
 
@@ -229,19 +251,56 @@ def summary(values):
     return [float(f"{values.mean():.3g}"), float(f"{error:.2g}")]
 
 
+def measured(size, count, noise, seed):
+    """Return a random image, its projections with noise, and the generator."""
+    from numopt.dmmv import parallel_beam_matrix
+
+    rng = np.random.default_rng(seed)
+    image = blobs(size, rng)
+    A = parallel_beam_matrix((size, size), np.arange(count) * 180.0 / count)
+    b = A @ image.ravel() + rng.uniform(-noise, noise, A.shape[0])
+    return image, A, b, rng
+
+
+def smoothness(seeds=10, strengths=(0.6, 1.0, 1.7, 3.0, 5.0)):
+    """Wrong pixels, and the largest residual over the noise bound, by strength."""
+    from numopt.dmmv import DiscreteTomography
+
+    for size, count, noise in TOMOGRAPHY:
+        found = {strength: [] for strength in strengths}
+        for seed in range(seeds):
+            image, A, b, _ = measured(size, count, noise, seed)
+            for strength in strengths:
+                model = DiscreteTomography(
+                    image_shape=image.shape, noise=noise, smoothness=strength,
+                    random_state=seed,
+                ).fit(b, matrix=A)  # fmt: skip
+                wrong = np.mean(model.image_ != image)
+                found[strength].append((wrong, model.violation_ / noise))
+        yield {
+            "workload": f"smoothness {size}x{size}, {count} angles, noise {noise:g}",
+            "peer": "other strengths",
+            "seeds": seeds,
+            "wrong pixels": {
+                f"{strength:g}": summary([one[0] for one in values])
+                for strength, values in found.items()
+            },
+            "residual over noise": {
+                f"{strength:g}": summary([one[1] for one in values])
+                for strength, values in found.items()
+            },
+        }
+
+
 def tomography(seeds=20):
     """Wrong pixels of SIRT, DART and both criteria, default options, mean and error."""
-    from numopt.dmmv import DiscreteTomography, parallel_beam_matrix
+    from numopt.dmmv import DiscreteTomography
     from numopt.dmmv._solvers import tomography as solvers
 
     for size, count, noise in TOMOGRAPHY:
-        theta = np.arange(count) * 180.0 / count
-        A = parallel_beam_matrix((size, size), theta)
         found, worst = {}, {}
         for seed in range(seeds):
-            rng = np.random.default_rng(seed)
-            image = blobs(size, rng)
-            b = A @ image.ravel() + rng.uniform(-noise, noise, A.shape[0])
+            image, A, b, rng = measured(size, count, noise, seed)
             start, end = solvers.neighbours(image.shape)
             levels = np.array([0.0, 1.0])
             problem = solvers.Tomography(A, b, levels, start, end, noise)
@@ -249,9 +308,9 @@ def tomography(seeds=20):
             images = {"SIRT": (x > 0.5) * 1.0, "DART": solvers.dart(problem, x, rng)}
             for criterion in ("l2", "max"):
                 model = DiscreteTomography(
-                    theta=theta, image_shape=image.shape, noise=noise,
-                    criterion=criterion, random_state=seed,
-                ).fit(b.reshape(-1, count))  # fmt: skip
+                    image_shape=image.shape, noise=noise, criterion=criterion,
+                    random_state=seed,
+                ).fit(b, matrix=A)  # fmt: skip
                 images[criterion] = model.image_.ravel()
                 worst.setdefault(criterion, []).append(model.violation_)
             for name, one in images.items():

@@ -26,10 +26,12 @@ class FrequencyResponseDisplay:
         Impulse response.
     bands : ndarray of shape (2 B,)
         Band edges, 1 being Nyquist.
-    desired : ndarray of shape (B,)
-        Amplitude of each band.
+    desired : ndarray of shape (B,) or (2 B,)
+        Amplitude of each band, or at each edge.
     ripple : ndarray of shape (B,)
         Largest deviation in each band.
+    bound : ndarray of shape (B,), default=None
+        Deviation in each band that no taps undercut in all.
 
     Attributes
     ----------
@@ -39,6 +41,8 @@ class FrequencyResponseDisplay:
         Figure of the axes.
     lines_ : list of Line2D
         The response.
+    bound_lines_ : list of Line2D
+        The bound, two lines a band.
 
     Examples
     --------
@@ -57,11 +61,15 @@ class FrequencyResponseDisplay:
         bands: np.ndarray,
         desired: np.ndarray,
         ripple: np.ndarray,
+        bound: np.ndarray | None = None,
     ) -> None:
         self.coefficients = np.asarray(coefficients)
         self.bands = np.asarray(bands, dtype=np.float64).reshape(-1, 2)
-        self.desired = np.asarray(desired, dtype=np.float64)
+        count = len(self.bands)
+        ends = np.asarray(desired, dtype=np.float64).reshape(count, -1)
+        self.desired = np.broadcast_to(ends, (count, 2))
         self.ripple = np.asarray(ripple, dtype=np.float64)
+        self.bound = None if bound is None else np.asarray(bound, dtype=np.float64)
 
     @classmethod
     def from_result(
@@ -83,7 +91,7 @@ class FrequencyResponseDisplay:
             Result of ``design_fir``.
         bands : array-like of shape (2 B,)
             Band edges of the design.
-        desired : array-like of shape (B,)
+        desired : array-like of shape (B,) or (2 B,)
             Amplitudes of the design.
         weight : array-like of shape (B,), default=None
             Weights of the design.
@@ -100,16 +108,18 @@ class FrequencyResponseDisplay:
             The display, drawn.
         """
         edges = np.asarray(bands, dtype=np.float64) * 2 / fs
-        ripple = np.asarray(result.ripple_bands)
+        weights = np.ones(edges.size // 2)
         if weight is not None:
-            ripple = ripple / np.asarray(weight, dtype=np.float64)
+            weights = np.asarray(weight, dtype=np.float64)
+        ripple = np.asarray(result.ripple_bands) / weights
         coefficients = result.coefficients / result.gain
-        return cls(coefficients, edges, np.asarray(desired), ripple).plot(
+        bound = result.lower_bound / weights
+        return cls(coefficients, edges, np.asarray(desired), ripple, bound).plot(
             ax=ax, **line_kw
         )
 
     def plot(self, ax: Any = None, **line_kw: Any) -> Self:
-        """Draw the amplitude, and a band of the ripple around the desired values.
+        """Draw the amplitude, the ripple around the desired values, and the bound.
 
         Parameters
         ----------
@@ -129,12 +139,14 @@ class FrequencyResponseDisplay:
         turn = np.exp(-1j * np.pi * np.outer(frequency, np.arange(count)))
         amplitude = np.abs(turn @ self.coefficients)
         self.lines_ = self.ax_.plot(frequency, amplitude, **line_kw)
-        for (low, high), value, ripple in zip(
-            self.bands, self.desired, self.ripple, strict=True
-        ):
-            self.ax_.fill_between(
-                [low, high], value - ripple, value + ripple, alpha=0.3, color="C1"
-            )
+        self.bound_lines_ = []
+        for i, (band, value) in enumerate(zip(self.bands, self.desired, strict=True)):
+            low, high = value - self.ripple[i], value + self.ripple[i]
+            self.ax_.fill_between(band, low, high, alpha=0.3, color="C1")
+            if self.bound is not None:
+                for side in (value - self.bound[i], value + self.bound[i]):
+                    style = {"color": "0.5", "linestyle": "--", "linewidth": 0.8}
+                    self.bound_lines_ += self.ax_.plot(band, side, **style)
         self.ax_.set_xlabel("frequency / Nyquist")
         self.ax_.set_ylabel("amplitude")
         return self

@@ -125,3 +125,33 @@ def test_bad_input():
         parallel_beam_matrix((0, 4), [0.0])
     with pytest.raises(ValueError, match="`theta` must be finite"):
         parallel_beam_matrix((4, 4), [np.nan])
+
+
+def test_little_noise_and_four_projections_are_no_barrier():
+    # annealing under the given bound alone ends far from these images
+    theta = np.arange(4) * 45.0
+    A = parallel_beam_matrix((20, 20), theta)
+    wrong = []
+    for seed in range(3):
+        image = blobs(20, seed)
+        noise = np.random.default_rng(seed).uniform(-0.1, 0.1, A.shape[0])
+        model = DiscreteTomography(theta=theta, image_shape=(20, 20), noise=0.1)
+        model.fit((A @ image.ravel() + noise).reshape(-1, 4))
+        wrong.append(-model.score(image))
+    assert np.median(wrong) <= 0.02
+    assert model.history_["residual"].tolist() == list(range(model.n_iter_, -1, -1))
+
+
+def test_largest_residual_is_polished_towards_the_noise_bound():
+    image = blobs(20)
+    theta = np.arange(6) * 30.0
+    A = parallel_beam_matrix(image.shape, theta)
+    noise = np.random.default_rng(1).uniform(-1, 1, A.shape[0])
+    sinogram = (A @ image.ravel() + noise).reshape(-1, 6)
+    worst = {}
+    for criterion in ("l2", "max"):
+        model = DiscreteTomography(
+            theta=theta, image_shape=image.shape, noise=1.0, criterion=criterion
+        ).fit(sinogram)
+        worst[criterion] = model.violation_
+    assert worst["max"] < worst["l2"]

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from numopt.ot import barycenter_grid, sinkhorn_grid
+from numopt.plotting import BarycenterDisplay
 
 data = load_digits()
 
@@ -48,7 +49,7 @@ pair = np.stack([images_of(3, 1)[0], images_of(8, 1)[0]])
 fig, axes = plt.subplots(1, 5, figsize=(10, 2.4), layout="constrained")
 for ax, t in zip(axes, np.linspace(0, 1, 5), strict=True):
     middle = barycenter_grid(pair, reg, [1 - t, t], debiased=True, tol=1e-4)
-    ax.imshow(middle.barycenter, cmap="magma")
+    BarycenterDisplay.from_result(middle, ax=ax, cmap="magma")
     ax.set_title(f"t = {t:.2f}")
     ax.set_axis_off()
 

@@ -8,6 +8,7 @@ from numopt._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     attributes={
+        "_barycenter": ("BarycenterDisplay",),
         "_bilevel": ("BilevelResultDisplay", "FiltersDisplay"),
         "_cluster": ("CertifiedInertiaDisplay", "GapDisplay", "MembershipDisplay"),
         "_completion": (
@@ -28,6 +29,7 @@ __getattr__, __dir__, __all__ = attach(
 )
 
 if TYPE_CHECKING:
+    from numopt.plotting._barycenter import BarycenterDisplay
     from numopt.plotting._bilevel import BilevelResultDisplay, FiltersDisplay
     from numopt.plotting._cluster import (
         CertifiedInertiaDisplay,

@@ -10,16 +10,17 @@ from numopt.datasets import make_low_rank
 __all__ = ["alternating", "recovery", "robust"]
 
 SHAPE, RANK = (600, 500), 5
+#: Shape, entries and tolerance where fifteen parts have enough entries each.
+AMPLE = (1500, 1200), 1_200_000, 1e-2
 #: Relative errors below these count as success.
 RECOVERED, CLEANED = 1e-6, 1e-8
 
 
-def solved(seed, **options):
-    """One problem: the result, its entries and its relative error."""
-    fit = options.pop("fit", {})
-    *entries, U, V = make_low_rank(*SHAPE, RANK, random_state=seed, **options)
+def solved(seed, *, shape=SHAPE, fit=None, **options):
+    """One problem: the result, its entries, the truth and the relative error."""
+    *entries, U, V = make_low_rank(*shape, RANK, random_state=seed, **options)
     result = complete(
-        tuple(entries), RANK, shape=SHAPE, random_state=0, warn=False, **fit
+        tuple(entries), RANK, shape=shape, random_state=0, warn=False, **(fit or {})
     )
     truth = U @ V.T
     error = np.linalg.norm(result.to_dense() - truth) / np.linalg.norm(truth)
@@ -72,8 +73,9 @@ def robust(seeds=5, cells=((5.0, 0.1), (8.0, 0.1), (8.0, 0.3))):
         )  # fmt: skip
 
 
-def alternating(seeds=3, n_obs=150_000, tol=1e-3):
+def alternating(seeds=3):
     """Alternating minimisation as its theory has it, and as practice does."""
+    shape, n_obs, tol = AMPLE
     for name, options in {
         "all entries": {},
         "all entries, sketch": {"precond": "sketch"},
@@ -83,11 +85,11 @@ def alternating(seeds=3, n_obs=150_000, tol=1e-3):
         errors, rounds = [], []
         for seed in range(seeds):
             fit = {"method": "altmin_sketch", "tol": tol, **options}
-            result, *_, error = solved(seed, n_obs=n_obs, fit=fit)
+            result, *_, error = solved(seed, shape=shape, n_obs=n_obs, fit=fit)
             errors.append(error)
             rounds.append(result.n_iter)
         yield summary(
-            f"alternating minimisation to {tol:g}, half of {SHAPE[0]} x {SHAPE[1]}, "
-            f"{name}",
-            errors, 10 * tol, **{"median rounds": int(np.median(rounds))},
+            f"alternating minimisation to {tol:g}, {n_obs} of {shape[0]} x "
+            f"{shape[1]}, rank {RANK}, {name}",
+            errors, tol, **{"median rounds": int(np.median(rounds))},
         )  # fmt: skip

@@ -58,6 +58,7 @@ INSTANCES |= {
     "SparseLogisticRegressionCV": _logistic_cv,
 }
 
+# `test_pairs.py` asks the same of pairs, where all of them pass.
 _PAIRS = "X has two columns, row and column numbers; the check feeds three or more"
 
 EXPECTED_FAILURES["MatrixCompletionRegressor"] = dict.fromkeys(

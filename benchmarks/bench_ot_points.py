@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Transport between clouds without a matrix: time against matrices, and memory.
 
-``python -m benchmarks.bench_ot_points N REG`` prints work and peak memory of one solve.
+``python -m benchmarks.bench_ot_points N REG`` prints work and peak memory of one solve,
+on as many threads as ``NUMOPT_NUM_THREADS`` says.
 """
 
 import argparse
 import functools
+import json
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
 
+import numopt
 from benchmarks import peers
 
 TOL = 1e-6
@@ -124,6 +127,29 @@ class Clouds:
         self.solve()
 
 
+def work(n, reg, *, d=2, tol=TOL):
+    """Return what one solve took, as a row of a table."""
+    # compiles what the large solve needs
+    ours(*clouds(1500, d), max(reg, 2e-4), tol)()
+    cpu, wall = time.process_time(), time.perf_counter()
+    X, Y = clouds(n, d)
+    result, grown = peak_memory(ours(X, Y, reg, tol))
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return {
+        "workload": f"clouds {d}-D n {n}, reg {reg:.0e}",
+        "status": result.status,
+        "marginal error": float(f"{result.marginal_error:.1e}"),
+        "full passes": result.n_passes,
+        "Newton steps": result.n_newton,
+        "CG iterations": result.n_cg,
+        "support over all pairs": float(f"{result.nnz / n**2:.2g}"),
+        "memory in MiB": round(grown / 2**20),
+        "memory over that of the matrix": float(f"{grown / (8 * n * n):.2g}"),
+        "threads": numopt.get_num_threads(),
+        "CPU time over wall time": float(f"{cpu / wall:.2g}"),
+    }
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_ot_points")
     parser.add_argument("n", type=int)
@@ -131,20 +157,8 @@ def main(argv=None):
     parser.add_argument("--dimension", type=int, default=2)
     parser.add_argument("--tol", type=float, default=TOL)
     options = parser.parse_args(argv)
-    d, reg, tol = options.dimension, options.reg, options.tol
-    # compiles what the large solve needs
-    ours(*clouds(1500, d), max(reg, 2e-4), tol)()
-    cpu, wall = time.process_time(), time.perf_counter()
-    X, Y = clouds(options.n, d)
-    result, grown = peak_memory(ours(X, Y, reg, tol))
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    entries = options.n**2
-    print(f"marginal error  {result.marginal_error:.1e} ({result.status})")
-    print(f"passes          {result.n_passes} full, {result.n_newton} Newton steps")
-    print(f"iterations      {result.n_cg} of conjugate gradients")
-    print(f"support         {result.nnz} entries, {result.nnz / entries:.2%} of all")
-    print(f"memory          {grown / 2**20:.0f} MiB, {grown / (8 * entries):.2%} of M")
-    print(f"threads busy    {cpu / wall:.2f}")
+    row = work(options.n, options.reg, d=options.dimension, tol=options.tol)
+    print(json.dumps(row))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,13 @@ def load(path):
 
 
 def save(path, rows, **more):
-    """Store a table with the versions it was measured with, and what else there is."""
+    """Store a table with the versions it was measured with, and what else there is.
+
+    Experiments that are stored already stay.
+    """
+    if path.exists():
+        stored = json.loads(path.read_text())
+        more = {k: stored[k] for k in ("experiments",) if k in stored} | more
     report = {
         "machine": f"{platform.machine()}, {platform.system()}",
         "python": platform.python_version(),

@@ -22,6 +22,8 @@ SHAPES = (
     "uniform 30 30 7",
     "gauss 150 75 3",
 )
+#: Instances on which walks are compared.
+NAMED_WALKS = ("gauss 100 50 3", "gauss 400 100 7", "uniform 60 120 1")
 #: Pixels on a side, projections, noise bound.
 TOMOGRAPHY = (
     (32, 6, 1.0),
@@ -174,6 +176,28 @@ def capped(names=("C35/8", "E35/8", "D35/9"), limit=60.0):
         started = time.process_time()
         peer = bench_dmmv.solve_milp(A, b, low, high, w, time_limit=limit)
         yield name, reached, mine, peer, time.process_time() - started
+
+
+def walks(names=NAMED_WALKS, seeds=8):
+    """Yield the violations that walks reach from the rounded relaxation, one round."""
+    from numopt.dmmv import minimize_max_violation
+
+    for name in names:
+        A, b, low, high = instance(name, 0)
+        found = {}
+        for method in ("anneal", "record", "tabu"):
+            found[method] = [
+                minimize_max_violation(
+                    A, b, (low, high), method=method, max_iter=1, random_state=seed
+                ).violation
+                for seed in range(seeds)
+            ]
+        yield {
+            "workload": f"one walk, {name}",
+            "peer": "other walks",
+            "seeds": seeds,
+            "violation": {key: summary(values) for key, values in found.items()},
+        }
 
 
 # ------------------------------------------------------------- layers of few bits

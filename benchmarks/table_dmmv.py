@@ -86,6 +86,7 @@ GROUPS = {"cases": functools.partial(paired_rows, "dmmv")}
 GROUPS |= {one.__name__: one for one in (named, random, targets, capped)}
 GROUPS["quantisation"] = experiments.quantisation
 GROUPS["tomography"] = experiments.tomography
+GROUPS["walks"] = experiments.walks
 GROUPS["smoothness"] = experiments.smoothness
 
 

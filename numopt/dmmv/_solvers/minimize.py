@@ -83,8 +83,9 @@ def minimize_max_violation(
         Start; values off the levels are moved to the nearest with a warning.
     method : str, default="auto"
         "auto" (constructors, then K-best searches and annealing in turn), "round",
-        "babai", "beam", "anneal", "polish", "milp" (HiGHS, proves optimality) or
-        "exhaustive" (up to 2**22 points).
+        "babai", "beam", "anneal", "record" (walk on the maximum itself below a falling
+        bar), "tabu" (the same, recent moves are not taken back), "polish", "milp"
+        (HiGHS, proves optimality) or "exhaustive" (up to 2**22 points).
     lattice : bool or "auto", default="auto"
         Whether moves follow a reduced basis of the lattice ``A k``, k integer. Useful
         for evenly spaced levels that are many, and ill-conditioned columns.

@@ -382,7 +382,8 @@ def quantize_layer(
     beam_width : int, default=64
         Partial codes kept.
     clip_search : bool, default=True
-        Whether grids that clip the largest weights are tried.
+        Whether grids that clip the largest weights are tried; the best by the error on
+        the calibration inputs is taken, output by output (activation-aware scales).
     n_jobs : int, default=None
         Number of threads; None leaves numopt's setting.
 

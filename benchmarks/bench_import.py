@@ -24,20 +24,20 @@ X, y = rng.standard_normal((60, 20)), rng.standard_normal(60)
 """
 #: A first small problem of each family.
 SOLVES = {
-    "ot": "sinkhorn(None, None, X**2, 0.5)",
-    "completion": "complete(np.where(X > 1, np.nan, X), 2)",
-    "coordinate": "bcd_solve(X, y, Quadratic(), L1(0.1))",
-    "sbl": "sbl(X, y)",
-    "cluster": "kmeans_certificate(X, (y > 0).astype(int))",
-    "dmmv": "minimize_max_violation(X[:, :5], y, [-1, 0, 1])",
-    "bilevel": "BilevelRidge([0] * 10 + [1] * 10).fit(X, y)",
+    "ot": "no.sinkhorn(None, None, X**2, 0.5)",
+    "completion": "no.complete(np.where(X > 1, np.nan, X), 2)",
+    "coordinate": "no.bcd_solve(X, y, no.Quadratic(), no.L1(0.1))",
+    "sbl": "no.sbl(X, y)",
+    "cluster": "no.kmeans_certificate(X, (y > 0).astype(int))",
+    "dmmv": "no.minimize_max_violation(X[:, :5], y, [-1, 0, 1])",
+    "bilevel": "no.BilevelRidge([0] * 10 + [1] * 10).fit(X, y)",
 }
 FIRST_CALL = (
     DATA
     + """
 import time
 
-from numopt.{family} import *
+import numopt.{family} as no
 
 start = time.perf_counter()
 {solve}
@@ -115,7 +115,7 @@ def _case(workload, ours):
 
 def _solve(family, **environment):
     """Import a family and solve one small problem."""
-    code = f"{DATA}\nfrom numopt.{family} import *\n{SOLVES[family]}"
+    code = f"{DATA}\nimport numopt.{family} as no\n{SOLVES[family]}"
     python(code, **environment)
 
 

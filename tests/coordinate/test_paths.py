@@ -17,6 +17,7 @@ from numopt.coordinate import (
     lasso_path,
     logistic_path,
 )
+from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._solvers.working_set import solve_auto
 from numopt.exceptions import ConvergenceWarning
 from tests.backends import assert_xp_close
@@ -295,6 +296,39 @@ def test_screened_paths_keep_their_certificates(sparse, weighted):
         # The audit knows all columns: nothing that matters was left out.
         assert gap <= 1e-8 + 1e-12
         assert gap <= path.dual_gaps[k] + 1e-12
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_screened_logistic_paths_keep_their_certificates(sparse, weighted, monkeypatch):
+    X, y = correlated(60, 1500, 0.6, 6, 3, 2)
+    if sparse:
+        X = np.where(np.abs(X) > 1.2, X, 0.0)
+    design = sp.csc_array(X) if sparse else np.asfortranarray(X)
+    y = np.sign(y + 0.3)
+    s = np.random.default_rng(3).uniform(0.5, 2.0, 60) if weighted else None
+    passes, whole = [], LinearData.correlate
+
+    def correlate(self, residual):
+        passes.append(residual.size)
+        return whole(self, residual)
+
+    monkeypatch.setattr(LinearData, "correlate", correlate)
+    options = {"fit_intercept": True, "sample_weight": s}
+    path = logistic_path(design, y, n_alphas=40, eps=0.1, tol=1e-8, **options)
+    assert path.converged
+    # Each strength certifies twice at least; most products were left out.
+    assert len(passes) < 40
+    for k in range(0, 40, 4):
+        gap = dual_gap(
+            *(design, y, path.coefs[:, k], Logistic(), L1(path.alphas[k])),
+            intercept=path.intercepts[k],
+            sample_weight=s,
+        )
+        # A path keeps the best dual point that it met; the audit knows the last.
+        assert gap <= 5e-8
+    single = solve_auto(design, y, Logistic(), L1(path.alphas[-1]), tol=1e-8, **options)
+    assert abs(single.objective - path.history["objective"][-1]) <= 2e-8
 
 
 @pytest.mark.parametrize("ratio", [1.0, 0.7])

@@ -6,6 +6,7 @@ A unit is what enters or leaves a working set: a coordinate, or a group of them.
 
 import abc
 import dataclasses
+import functools
 import itertools
 
 import numpy as np
@@ -54,6 +55,10 @@ class Units(abc.ABC):
     @abc.abstractmethod
     def free(self) -> np.ndarray:
         """Which units are not penalised."""
+
+    def limits(self) -> np.ndarray | None:
+        """Largest slopes of coordinates at 0 where nothing else counts, or None."""
+        return None
 
     @abc.abstractmethod
     def members(self, units: np.ndarray) -> np.ndarray:
@@ -106,7 +111,7 @@ class ScalarUnits(Units):
         """Unit of every coordinate."""
         return np.arange(self.terms.lower.size)
 
-    @property
+    @functools.cached_property
     def simple(self) -> bool:
         """Whether it is a plain weighted L1 norm."""
         terms = self.terms
@@ -138,6 +143,10 @@ class ScalarUnits(Units):
     def free(self) -> np.ndarray:
         """Which coordinates have no L1 term."""
         return np.asarray(np.atleast_2d(self.terms.l1 == 0).any(axis=0))
+
+    def limits(self) -> np.ndarray | None:
+        """The L1 terms of a plain weighted L1 norm."""
+        return self.terms.l1 if self.simple else None
 
     def members(self, units: np.ndarray) -> np.ndarray:
         """Coordinates of some units."""

@@ -31,6 +31,7 @@ from numopt.coordinate._solvers.newton_penalty import (
     Units,
 )
 from numopt.coordinate._solvers.quadratic import FIRST_SIZE, MANY_NEW
+from numopt.coordinate._solvers.screening import Screened
 
 __all__ = ["ModelProblem", "ModelState", "ProxNewtonWorkingSet", "newton_steps"]
 
@@ -95,6 +96,15 @@ class ModelState:
     stalled: int = 0
     #: Share of its threshold from which a unit enters; below 1 by the strong rule.
     entry: float = 1.0
+    #: On a path: which products with the dual candidate are left out.
+    screened: Screened | None = None
+
+    def predict(self) -> np.ndarray:
+        """Predictions from scratch, which removes drift."""
+        z = np.zeros(self.z.shape) + self.intercept
+        if self.index.size:
+            z += self.columns @ self.coef[..., self.index].T
+        return z
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,12 +115,13 @@ class ProxNewtonWorkingSet(Solver[ModelProblem, ModelState]):
 
     def init(self, problem: ModelProblem, warm_start: Any) -> ModelState:
         """Start from a state, from (coefficients, intercept), or the null model."""
+        if isinstance(warm_start, ModelState):
+            resume(problem, warm_start)
+            return warm_start
         data = problem.data
         p = data.shape[1]
         outputs = problem.null.theta.shape[1:]
-        if isinstance(warm_start, ModelState):
-            coef, intercept = warm_start.coef, warm_start.intercept
-        elif warm_start is not None and warm_start[0] is not None:
+        if warm_start is not None and warm_start[0] is not None:
             coef, intercept = warm_start
             coef = np.array(coef)
             if not problem.fit_intercept or intercept is None:
@@ -118,16 +129,12 @@ class ProxNewtonWorkingSet(Solver[ModelProblem, ModelState]):
         else:
             coef, intercept = np.zeros((*outputs, p)), problem.null.intercept
         coef = problem.units.nearest(coef)
-        used = problem.units.free()
-        used[problem.units.owner[np.atleast_2d(coef).any(axis=0)]] = True
-        index = problem.units.members(np.flatnonzero(used))
-        columns = gather(data, index)
-        z = np.zeros((data.shape[0], *outputs)) + intercept
-        if index.size:
-            z += columns @ coef[..., index].T
+        index = needed(problem, coef)
+        columns, z = gather(data, index), np.zeros((data.shape[0], *outputs))
         state = ModelState(
             coef, intercept, z, index, columns, np.zeros(0), CurvedGram()
         )
+        state.z = state.predict()
         certify_state(problem, state)
         return state
 
@@ -136,6 +143,7 @@ class ProxNewtonWorkingSet(Solver[ModelProblem, ModelState]):
         before = state.gap
         entered = grow(problem, state)
         moved = newton_steps(problem, state, entered)
+        state.z = state.predict()
         certify_state(problem, state)
         idle = not entered and (not moved or not state.gap < before)
         state.stalled = state.stalled + 1 if idle else 0
@@ -179,10 +187,49 @@ class ProxNewtonWorkingSet(Solver[ModelProblem, ModelState]):
         )
 
 
-def certify_state(problem: ModelProblem, state: ModelState) -> None:
+def needed(problem: ModelProblem, coef: np.ndarray) -> np.ndarray:
+    """Coordinates of the units that are in use or not penalised."""
+    used = problem.units.free()
+    used[problem.units.owner[np.atleast_2d(coef).any(axis=0)]] = True
+    return problem.units.members(np.flatnonzero(used))
+
+
+def resume(problem: ModelProblem, state: ModelState) -> None:
+    """Go on at the next strength of a path: only the thresholds have changed."""
+    state.dual, state.stalled, state.gram = -np.inf, 0, CurvedGram()
+    state.index = needed(problem, state.coef)
+    state.columns = gather(problem.data, state.index)
+    limits = limits_of(problem)
+    if limits is not None and state.screened is not None:
+        state.correlation = state.screened.demand(limits)
+    elif limits is not None:
+        vector = candidate(problem, state)
+        state.screened = Screened.start(problem.data, vector, state.correlation)
+    certify_state(problem, state, moved=False)
+
+
+def limits_of(problem: ModelProblem) -> np.ndarray | None:
+    """Thresholds of the products with a dual candidate; None without screening."""
+    limits = problem.units.limits()
+    if limits is None or problem.datafit.multi_output or not problem.datafit.has_dual:
+        return None
+    return limits * problem.data.total
+
+
+def candidate(problem: ModelProblem, state: ModelState) -> np.ndarray:
+    """The residual, orthogonal to free columns, times the sample weights."""
+    data, datafit = problem.data, problem.datafit
+    theta = problem.null.feasible(-datafit.gradient(data.y, state.z), datafit)
+    return data.weighted(theta)
+
+
+def certify_state(
+    problem: ModelProblem, state: ModelState, *, moved: bool = True
+) -> None:
     """Update objective, best dual value and relative gap: one pass over the design.
 
-    Without a dual the gap is the relative violation of the optimality conditions.
+    Predictions that have not ``moved`` need none. Without a dual the gap is the
+    relative violation of the optimality conditions.
     """
     data, datafit = problem.data, problem.datafit
     losses = float(data.weighted(datafit.value(data.y, state.z)).sum())
@@ -200,10 +247,25 @@ def certify_state(problem: ModelProblem, state: ModelState) -> None:
         state.gap = worst / problem.steepest
         return
     theta = problem.null.feasible(theta, datafit)
-    state.correlation = data.correlate(data.weighted(theta))
-    dual = problem.units.dual(data, datafit, state.coef, theta, state.correlation)
+    if moved:
+        correlate(problem, state, data.weighted(theta))
+    rho = state.correlation
+    if state.screened is not None:
+        rho = np.abs(rho) + state.screened.slack
+    dual = problem.units.dual(data, datafit, state.coef, theta, rho)
     state.dual = max(state.dual, dual)
     state.gap = (state.primal - state.dual) / problem.null.scale
+
+
+def correlate(problem: ModelProblem, state: ModelState, vector: np.ndarray) -> None:
+    """Update the products of the design with a dual candidate, where they matter."""
+    limits = limits_of(problem)
+    if state.screened is None or limits is None:
+        state.correlation = problem.data.correlate(vector)
+        return
+    inside = np.zeros(limits.size, bool)
+    inside[state.index] = True
+    state.correlation = state.screened.move(vector, limits, inside)
 
 
 def grow(problem: ModelProblem, state: ModelState) -> int:

@@ -72,6 +72,7 @@ CAPABILITIES = {
     "ot.sinkhorn_points": "libraries float32",
     "ot.sinkhorn_unbalanced": "libraries float32",
     "ot.sliced_wasserstein": "libraries",
+    "ot.sliced_wasserstein_kernel": "libraries float32",
     "ot.sparse_ot": "libraries float32",
     "ot.vmf_sliced_wasserstein": "libraries float32",
     "ot.wasserstein_1d": "libraries",

@@ -39,6 +39,7 @@ __getattr__, __dir__, __all__ = attach(
             "sliced_wasserstein",
             "vmf_sliced_wasserstein",
         ),
+        "_solvers.sliced_kernel": ("sliced_wasserstein_kernel",),
         "_solvers.sparse": ("SparseResult", "sparse_ot"),
         "_solvers.unbalanced": ("UnbalancedResult", "sinkhorn_unbalanced"),
         "_estimators": ("OTDAClassifier", "OTKMeans", "SinkhornTransport"),
@@ -77,5 +78,6 @@ if TYPE_CHECKING:
         sliced_wasserstein,
         vmf_sliced_wasserstein,
     )
+    from numopt.ot._solvers.sliced_kernel import sliced_wasserstein_kernel
     from numopt.ot._solvers.sparse import SparseResult, sparse_ot
     from numopt.ot._solvers.unbalanced import UnbalancedResult, sinkhorn_unbalanced

@@ -10,6 +10,7 @@ from scipy.stats import wasserstein_distance
 from numopt.ot import (
     ot_exact,
     sliced_wasserstein,
+    sliced_wasserstein_kernel,
     vmf_sliced_wasserstein,
     wasserstein_1d,
 )
@@ -147,3 +148,30 @@ def test_bad_input(change, match):
     given = {"X": [[0.0], [1.0]], "Y": [[0.5], [2.0]]} | change
     with pytest.raises(ValueError, match=match):
         sliced_wasserstein(**given)
+
+
+def test_kernel_of_clouds(rng):
+    clouds = [rng.standard_normal((n, 3)) + n for n in (5, 8, 8, 3)]
+    options = {"n_projections": 20, "random_state": 3}
+    K = sliced_wasserstein_kernel(clouds, gamma=0.01, **options)
+    for i, X in enumerate(clouds):
+        for j, Y in enumerate(clouds):
+            distance = sliced_wasserstein(X, Y, **options)
+            np.testing.assert_allclose(K[i, j], np.exp(-0.01 * distance**2), atol=1e-12)
+    assert np.linalg.eigvalsh(K)[0] > -1e-12
+    part = sliced_wasserstein_kernel(clouds[:1], clouds[1:], gamma=0.01, **options)
+    np.testing.assert_allclose(part, K[:1, 1:], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("clouds", "error", "words"),
+    [
+        ([], TypeError, "non-empty list"),
+        (np.ones((3, 2)), TypeError, "`clouds` must be a non-empty list"),
+        ([np.ones((3, 2)), np.ones(3)], ValueError, r"clouds\[1\]"),
+        ([np.ones((3, 2)), np.ones((3, 4))], ValueError, "same number of columns"),
+    ],
+)
+def test_kernel_of_what_are_no_clouds(clouds, error, words):
+    with pytest.raises(error, match=words):
+        sliced_wasserstein_kernel(clouds)

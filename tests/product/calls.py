@@ -77,6 +77,12 @@ def _(rng):
     return {**clouds, "n_projections": 8, "random_state": 0}
 
 
+@_call("ot.sliced_wasserstein_kernel")
+def _(rng):
+    clouds = [rng.standard_normal((n, 3)) for n in (9, 7, 5)]
+    return {"clouds": clouds, "n_projections": 8, "random_state": 0}
+
+
 @_call("ot.vmf_sliced_wasserstein")
 def _(rng):
     clouds = {"X": rng.standard_normal((9, 3)), "Y": rng.standard_normal((7, 3))}

@@ -56,9 +56,7 @@ class _Pair:
         V = cupy.ascontiguousarray(V)
         out = cupy.empty((self.n, V.shape[1]), cupy.float64)
         width = cupy.int32(V.shape[1])
-        return self.by_row(
-            "cloud_apply", out, V, self.inv_eps, out, *self.sizes, width
-        )
+        return self.by_row("cloud_apply", out, V, self.inv_eps, out, *self.sizes, width)
 
     def columns(self, phi, weight):
         """Sum of P_ij weight_i over the rows, in slabs."""
@@ -71,7 +69,7 @@ class _Pair:
 
 
 def cloud_pass(*arguments):
-    """Row update and column sums: two sweeps over the pairs, nothing of their number."""
+    """Row update and column sums: two sweeps over the pairs."""
     *coupling, omega = arguments
     pair = _Pair(coupling)
     out = cupy.empty_like(pair.phi)

@@ -16,7 +16,15 @@ from numopt._iterate.stopping import Stop
 from numopt.ot._solvers.line import check_order, line_weights, monotone_plan
 from numopt.typing import Array, Namespace
 
-__all__ = ["SlicedResult", "sliced_wasserstein", "vmf_sliced_wasserstein"]
+__all__ = [
+    "PROJECTIONS",
+    "Clouds",
+    "SlicedResult",
+    "check_clouds",
+    "sliced_wasserstein",
+    "unit_vectors",
+    "vmf_sliced_wasserstein",
+]
 
 PROJECTIONS = ("gaussian", "orthogonal", "sobol")
 
@@ -98,10 +106,10 @@ def sliced_wasserstein(
     p = check_order(p)
     v.check_choice("projection", projection, PROJECTIONS)
     n_projections = v.check_int("n_projections", n_projections, low=1)
-    X, Y, a, b = _check_clouds(X, Y, a, b)
+    X, Y, a, b = check_clouds(X, Y, a, b)
     rng = as_generator(random_state)
-    directions = _directions(rng, n_projections, X.shape[1], projection)
-    clouds = _Clouds(X, Y, a, b, p)
+    directions = unit_vectors(rng, n_projections, X.shape[1], projection)
+    clouds = Clouds(X, Y, a, b, p)
     costs = [clouds.slice(theta)[0] for theta in directions]
     return (sum(costs) / len(costs)) ** (1.0 / p)
 
@@ -219,10 +227,10 @@ def vmf_sliced_wasserstein(
     kappa = v.check_real("kappa", kappa, low=0, allow_inf=True)
     n_projections = v.check_int("n_projections", n_projections, low=1)
     max_iter = v.check_int("max_iter", max_iter, low=1)
-    X, Y, a, b = _check_clouds(X, Y, None, None)
+    X, Y, a, b = check_clouds(X, Y, None, None)
     rng = as_generator(random_state)
     problem = _Slices(X, Y, a, b, p, *_noise(rng, n_projections, X.shape[1], kappa))
-    starts = _directions(rng, n_projections, X.shape[1], "gaussian")
+    starts = unit_vectors(rng, n_projections, X.shape[1], "gaussian")
     fields = iterate(
         _Ascent(),
         problem,
@@ -236,7 +244,7 @@ def vmf_sliced_wasserstein(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Clouds:
+class Clouds:
     """Weighted clouds, and the order of the distance."""
 
     X: Array
@@ -254,7 +262,7 @@ class _Clouds:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Slices(_Clouds):
+class _Slices(Clouds):
     """The noise of directions around a centre: t and its tangent."""
 
     t: np.ndarray
@@ -337,7 +345,7 @@ def _at(problem: _Slices, mu: np.ndarray) -> _State:
     return _State(mu, cost, gradient - (gradient @ mu) * mu)
 
 
-def _check_clouds(X: Any, Y: Any, a: Any, b: Any) -> tuple[Array, Array, Array, Array]:
+def check_clouds(X: Any, Y: Any, a: Any, b: Any) -> tuple[Array, Array, Array, Array]:
     """Validate two weighted clouds of one dimension."""
     xp, (X, Y, a, b) = v.float_arrays(X=X, Y=Y, a=a, b=b)
     for name, cloud in (("X", X), ("Y", Y)):
@@ -353,7 +361,7 @@ def _check_clouds(X: Any, Y: Any, a: Any, b: Any) -> tuple[Array, Array, Array, 
     return X, Y, line_weights("a", a, X, xp), line_weights("b", b, Y, xp)
 
 
-def _directions(rng: np.random.Generator, n: int, d: int, kind: str) -> np.ndarray:
+def unit_vectors(rng: np.random.Generator, n: int, d: int, kind: str) -> np.ndarray:
     """Return n unit vectors in d dimensions."""
     if kind == "orthogonal":
         blocks = rng.standard_normal((-(-n // d), d, d))
@@ -381,7 +389,7 @@ def _noise(
     if math.isinf(kappa) or d == 1:
         return np.ones(1), noise[:1]
     if kappa == 0.0:
-        return _directions(rng, n, d, "gaussian")[:, 0], noise
+        return unit_vectors(rng, n, d, "gaussian")[:, 0], noise
     from scipy.stats import vonmises_fisher
 
     centre = np.eye(d)[0]

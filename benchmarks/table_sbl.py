@@ -94,7 +94,7 @@ def cross_validation():
                 make_pipeline(StandardScaler(), other),
             )
         )
-        note = f"R2 {mine:.3f}, ARDRegression {theirs:.3f}, scaled features {scaled:.3f}"
+        note = f"R2 {mine:.3f}, ARDRegression {theirs:.3f}, scaled {scaled:.3f}"
         yield experiment(f"{workload}, 5 folds", note)
 
 

@@ -122,6 +122,8 @@ def test_bad_input():
     with pytest.raises(ValueError, match="`sinogram` must be of shape"):
         DiscreteTomography().fit(np.ones(4), matrix=np.ones((3, 4)))
     with pytest.raises(ValueError, match="`image_shape` must be"):
+        parallel_beam_matrix(4, [0.0])
+    with pytest.raises(ValueError, match="`image_shape` must be"):
         parallel_beam_matrix((0, 4), [0.0])
     with pytest.raises(ValueError, match="`theta` must be finite"):
         parallel_beam_matrix((4, 4), [np.nan])

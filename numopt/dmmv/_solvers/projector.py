@@ -89,7 +89,7 @@ def parallel_beam_matrix(
     """
     from scipy.sparse import csc_array, diags_array, vstack
 
-    if len(image_shape) != 2:
+    if np.shape(image_shape) != (2,):
         raise ValueError(v.message("image_shape", "a pair of sizes", image_shape))
     rows, columns = (v.check_int("image_shape", size, low=1) for size in image_shape)
     _, (angles,) = v.float_arrays(theta=theta)

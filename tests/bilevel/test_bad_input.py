@@ -147,6 +147,12 @@ def test_data_of_ready_problems():
         bl.RidgeProblem(X, y, X, y, groups=[0, 0, 2, 2, 2])
     with pytest.raises(ValueError, match="`problems` must be"):
         bl.CrossValidated([])
+    with pytest.raises(ValueError, match="`problems` must be BilevelProblem objects"):
+        bl.CrossValidated([READY.lower])
+    with pytest.raises(ValueError, match="`Xv` must be of 5 features"):
+        bl.LogisticProblem(X, y > 0, X[:, 1:], y > 0)
+    with pytest.raises(ValueError, match="`yv` must be finite labels"):
+        bl.LogisticProblem(X, (y > 0) * 1.0, X, np.where(y > 0, np.nan, 0.0))
     with pytest.raises(ValueError, match="full column rank"):
         bl.QuadraticProblem(X, y, 0 * X, X, y)
 
@@ -172,3 +178,35 @@ def test_single_evaluations(run):
         run(READY, READY.theta0, solver="gd")
     with pytest.raises(ValueError, match="`theta` must be finite"):
         run(READY, np.full(5, np.inf))
+
+
+def test_check_problem_arguments():
+    theta, x = READY.theta0, np.zeros((6, 1))
+    assert max(bl.check_problem(READY, theta, x).values()) < 1e-5
+    with pytest.raises(ValueError, match="`problem` must be a BilevelProblem"):
+        bl.check_problem(READY.lower, theta)
+    with pytest.raises(ValueError, match="`x` must be finite"):
+        bl.check_problem(READY, theta, np.full((6, 1), np.nan))
+    lower = Plain(READY.lower)
+    problem = bl.BilevelProblem(lower, READY.upper)
+    lower.strong_convexity = lambda t: 0.0
+    with pytest.raises(ValueError, match="strong_convexity or lipschitz"):
+        bl.check_problem(problem, theta)
+    lower.value_grad = lambda x, t: (np.inf, x)
+    with pytest.raises(ValueError, match="where h and its gradient are finite"):
+        bl.check_problem(problem, theta)
+    del lower.x_init
+    with pytest.raises(ValueError, match="`x` must be given"):
+        bl.check_problem(problem, theta)
+
+
+@pytest.mark.parametrize("bad", [(np.nan, 1.0), (1.0, np.inf)])
+def test_upper_levels_return_nonsense(bad):
+    class Upper:
+        lipschitz = 1.0
+
+        def value_grad(self, x, theta):
+            return bad[0], bad[1] * np.ones_like(x), None
+
+    with pytest.raises(ValueError, match=r"upper\.value_grad returned"):
+        bl.maid(bl.BilevelProblem(READY.lower, Upper()), READY.theta0)

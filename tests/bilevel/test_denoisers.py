@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import numopt.bilevel as bl
+from numopt.exceptions import ConvergenceWarning
 from tests.bilevel.problems import photograph
 
 NOISY, CLEAN = photograph(36, 40)
@@ -103,3 +104,12 @@ def test_bad_options():
         clone(MODEL).predict(NOISY)
     with pytest.raises(ValueError, match=r"\(B, H, W\)"):
         MODEL.predict(np.zeros(5))
+    with pytest.raises(ValueError, match="a pair"):
+        bl.TVDenoiser(smoothing_bounds=(0.1,)).fit(NOISY, CLEAN)
+
+
+def test_limits_warn():
+    model = bl.TVDenoiser(max_iter=1, tol=0.0, theta0=[-8.0, -4.0])
+    with pytest.warns(ConvergenceWarning, match="TVDenoiser"):
+        model.fit(NOISY, CLEAN)
+    assert model.n_iter_ == 1

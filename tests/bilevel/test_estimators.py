@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold
@@ -108,12 +109,14 @@ def test_weights_are_repetition():
     again = [
         (np.flatnonzero(repeated != k), np.flatnonzero(repeated == k)) for k in range(3)
     ]
+    # The minimiser is the same; the ways there are not.
+    options = {"shrinkage": 0.0, "tol": 1e-6}
     for make, target in (
-        (lambda cv: bl.BilevelRidge(groups, cv=cv, shrinkage=0.0), y),
-        (lambda cv: bl.BilevelLogisticRegression(groups, cv=cv, shrinkage=0.0), y > 0),
+        (bl.BilevelRidge, y),
+        (bl.BilevelLogisticRegression, y > 0),
     ):
-        one = make(splits).fit(X, target, sample_weight=weights)
-        two = make(again).fit(X[rows], target[rows])
+        one = make(groups, cv=splits, **options).fit(X, target, sample_weight=weights)
+        two = make(groups, cv=again, **options).fit(X[rows], target[rows])
         np.testing.assert_allclose(one.coef_, two.coef_, rtol=1e-3, atol=1e-5)
 
 
@@ -162,8 +165,8 @@ def test_sparse_input(name):
     X, y, groups = blocks(n=80)
     X[np.abs(X) < 1] = 0.0
     y = y > 0 if "Logistic" in name else y
-    dense = getattr(bl, name)(groups, shrinkage=0.0).fit(X, y)
-    sparse = getattr(bl, name)(groups, shrinkage=0.0).fit(csr_array(X), y)
+    model = getattr(bl, name)(groups, shrinkage=0.0, tol=1e-6)
+    dense, sparse = clone(model).fit(X, y), clone(model).fit(csr_array(X), y)
     np.testing.assert_allclose(sparse.coef_, dense.coef_, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(sparse.predict(csr_array(X)), dense.predict(X))
 
@@ -213,3 +216,68 @@ def test_bad_interval():
     X, y, _ = blocks(n=30)
     with pytest.raises(ValueError, match="`bounds` must be"):
         bl.BilevelRidge(bounds=(1.0, 2.0)).fit(X, y)
+    with pytest.raises(ValueError, match="a pair"):
+        bl.BilevelRidge(bounds=(1.0,)).fit(X, y)
+
+
+def test_without_intercept():
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    X, y, _ = blocks()
+    ridge = bl.BilevelRidge(fit_intercept=False).fit(X, y + 3)
+    peer = Ridge(ridge.alphas_[0], fit_intercept=False).fit(X, y + 3)
+    np.testing.assert_allclose(ridge.coef_, peer.coef_, atol=1e-8)
+    assert ridge.intercept_ == 0.0
+    logistic = bl.BilevelLogisticRegression(fit_intercept=False).fit(X, y > -1)
+    options = {"fit_intercept": False, "tol": 1e-8, "max_iter": 1000}
+    peer = LogisticRegression(C=logistic.C_common_, **options).fit(X, y > -1)
+    np.testing.assert_allclose(logistic.coef_, peer.coef_, rtol=1e-2, atol=1e-3)
+    np.testing.assert_array_equal(logistic.intercept_, [0.0])
+
+
+@pytest.mark.parametrize("name", ["BilevelRidge", "BilevelLogisticRegression"])
+def test_infinite_shrinkage_is_the_common_penalty(name):
+    X, y, groups = blocks()
+    y = y > 0 if "Logistic" in name else y
+    model = getattr(bl, name)(groups, shrinkage=np.inf).fit(X, y)
+    common = getattr(bl, name)().fit(X, y)
+    attribute = "penalties_" if "Logistic" in name else "alphas_"
+    found, expected = getattr(model, attribute), getattr(common, attribute)
+    np.testing.assert_allclose(found, np.full(2, expected[0]), rtol=1e-9)
+    np.testing.assert_allclose(model.coef_, common.coef_, atol=1e-6)
+    assert model.cv_loss_ == model.cv_loss_common_
+    assert model.boundary_.size == 0
+
+
+@pytest.mark.parametrize("cv", [4, None])
+def test_shrinkage_brings_penalties_together(cv):
+    X, y, groups = blocks(n=60)
+    spreads = []
+    for shrinkage in (0.0, 0.1, 10.0):
+        model = bl.BilevelRidge(groups, cv=cv, shrinkage=shrinkage).fit(X, y)
+        spreads.append(np.log(model.alphas_[1] / model.alphas_[0]))
+    assert spreads[0] > spreads[1] > spreads[2] > 0
+    # The loss that is reported is without the pull.
+    assert model.cv_loss_ < model.cv_loss_common_
+
+
+@pytest.mark.parametrize("part", [0, 1])
+@pytest.mark.parametrize("name", ["BilevelRidge", "BilevelLogisticRegression"])
+def test_folds_need_weight(name, part):
+    X, y, _ = blocks(n=30)
+    even = np.flatnonzero(np.arange(30) % 2 == 0)
+    odd = np.setdiff1d(np.arange(30), even)
+    weights = np.ones(30)
+    weights[even[1:]] = 0.0
+    some = even[1:]
+    split = (some, odd) if part == 0 else (odd, some)
+    model = getattr(bl, name)(cv=[split])
+    with pytest.raises(ValueError, match="no row with a positive sample weight"):
+        model.fit(X, y > 0, sample_weight=weights)
+
+
+@pytest.mark.parametrize("name", ["BilevelRidge", "BilevelLogisticRegression"])
+def test_weights_are_not_all_zero(name):
+    X, y, _ = blocks(n=30)
+    with pytest.raises(ValueError, match="non-zero number"):
+        getattr(bl, name)().fit(X, y > 0, sample_weight=np.zeros(30))

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fields of experts and deblurring: brute force, bounds, learned filters."""
 
+import dataclasses
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -9,8 +12,10 @@ from sklearn.exceptions import NotFittedError
 import numopt
 import numopt.bilevel as bl
 from numopt._array.namespace import to_numpy
+from numopt.bilevel._problem.experts import first_filters
 from numopt.bilevel._problem.fidelity import BlurredFidelity, gram_bound
 from numopt.bilevel._problem.images import folded, mirrored
+from numopt.exceptions import ConvergenceWarning
 from tests.bilevel.problems import BLUR, photograph
 
 
@@ -212,3 +217,49 @@ def test_bad_fits():
         bl.FoEDenoiser(2, 3).fit(noisy, clean[1:])
     with pytest.raises(NotFittedError):
         bl.FoEDenoiser().predict(noisy)
+
+
+def test_first_filters():
+    filters = first_filters(11, 3).reshape(11, 9)
+    np.testing.assert_allclose(filters.sum(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose(np.sum(filters**2, axis=1), 1)
+    # Eight cosines span what has mean zero; the others are random.
+    np.testing.assert_allclose(filters[:8] @ filters[:8].T, np.eye(8), atol=1e-12)
+    assert np.linalg.matrix_rank(filters) == 8
+    assert np.abs(filters[8:] @ filters[:8].T).max() < 0.99
+
+
+def test_random_filters_on_all_patches():
+    noisy, clean = photograph(16, 16)
+    options = {"validation_fraction": 0.0, "max_work": 60, "n_patches": 2}
+    models = [
+        bl.FoEDenoiser(3, 3, init=init, patch_size=12, random_state=0, **options).fit(
+            noisy, clean
+        )
+        for init in ("random", "random", "dct")
+    ]
+    np.testing.assert_array_equal(models[0].filters_, models[1].filters_)
+    assert np.abs(models[0].filters_ - models[2].filters_).max() > 1e-2
+    for model in models[1:]:
+        # Nothing is held out: the errors are those of the patches to train on.
+        values = model.result_.history["value"]
+        start, best = 2 * values[0] / 144, 2 * values.min() / 144
+        assert model.validation_error_start_ == pytest.approx(start, rel=0.02)
+        assert model.validation_error_ == pytest.approx(best, rel=0.02)
+
+
+@pytest.mark.parametrize("status", ["max_iter", "callback", "stalled"])
+def test_only_a_stalled_fit_warns(status, monkeypatch):
+    noisy, clean = photograph(14, 14)
+
+    def ends(*args, **options):
+        result = bl.maid(*args, **options)
+        return dataclasses.replace(result, converged=False, status=status)
+
+    monkeypatch.setattr("numopt.bilevel._estimators.experts.maid", ends)
+    model = bl.FoEDenoiser(2, 2, max_work=20, n_patches=2, patch_size=8)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        model.set_params(random_state=0).fit(noisy, clean)
+    told = [one for one in seen if issubclass(one.category, ConvergenceWarning)]
+    assert len(told) == (status == "stalled")

@@ -242,3 +242,75 @@ def test_logistic_on_array_libraries(backend):
     host = bl.maid(desired, desired.theta0, **options)
     result = bl.maid(problem, problem.theta0, **options)
     np.testing.assert_allclose(to_numpy(result.theta), host.theta, rtol=1e-5)
+
+
+def test_limited_memory_in_a_box():
+    X, y = table(n=60, p=3)
+    wrong = np.where(np.arange(60) % 5 == 0, y < 0, y > 0)
+    ready = bl.HyperCleaningProblem(X, wrong, X, y > 0, alpha=0.1)
+    problem = bl.BilevelProblem(ready.lower, ready.upper, bounds=(-1.0, 0.5))
+    assert ready.theta0.size == 60
+    result = bl.maid(problem, ready.theta0, ftol=0.0, max_iter=100, warn=False)
+    assert result.converged
+    assert np.all(np.abs(result.theta + 0.25) <= 0.75)
+    at = np.isin(result.theta, [-1.0, 0.5])
+    assert at.sum() > 5
+    # Optimal in the box: the gradient pushes outward where a bound holds, else is flat.
+    z = bl.hypergradient(problem, result.theta, tol=1e-10).gradient
+    scale = np.abs(bl.hypergradient(problem, ready.theta0, tol=1e-8).gradient).max()
+    free = np.where(result.theta == 0.5, np.maximum(z, 0), np.minimum(z, 0))
+    assert np.abs(np.where(at, free, z)).max() <= 1.1e-3 * max(1.0, scale)
+    other = bl.maid(problem, ready.theta0, method="maid-bb", ftol=0.0, warn=False)
+    assert result.value == pytest.approx(other.value, rel=1e-2)
+
+
+def test_hoag_shortens_a_long_first_step():
+    problem = PROBLEMS["quadratic"]
+    long = bl.hoag(problem, problem.theta0, step0=1e6, eps0=1e-6, warn=False)
+    assert long.n_line_search_failures > 5
+    assert long.history["step"][1] < 1e6
+    values = long.history["value"]
+    assert values[-1] < values[0]
+    short = bl.hoag(problem, problem.theta0, step0=1e-9, max_iter=1, warn=False)
+    assert short.history["step"][1] == pytest.approx(1e-9)
+
+
+def test_hoag_takes_values_of_any_sign():
+    ready = PROBLEMS["quadratic"]
+
+    class Shifted:
+        lipschitz = ready.upper.lipschitz
+
+        def value_grad(self, x, theta):
+            value, grad, direct = ready.upper.value_grad(x, theta)
+            return value - 1e6, grad, direct
+
+    problem = bl.BilevelProblem(ready.lower, Shifted())
+    result = bl.hoag(problem, ready.theta0, warn=False)
+    assert result.n_iter > 3
+    assert result.value < result.history["value"][0]
+
+
+def test_hoag_stalls_where_no_step_keeps_the_first_value():
+    A = np.random.default_rng(0).uniform(size=(20, 2))
+    problem = bl.QuadraticProblem(A, A @ np.ones(2), A, A, A @ np.full(2, 1.03))
+    # The start is taken as it is, of a value far below that at its theta; so short are
+    # the steps that the published allowance for errors does not make up for it.
+    options = {"schedule": [10.0, 1e-8], "step0": 1e-9, "gtol": 0.0, "warn": False}
+    result = bl.hoag(problem, np.zeros(2), x0=np.full(2, 1.001), **options)
+    assert result.status == "stalled"
+    assert "check_problem" in result.message
+    np.testing.assert_array_equal(result.theta, np.zeros(2))
+
+
+@pytest.mark.filterwarnings("ignore:hoag did not converge. residual")
+def test_hoag_that_rises_above_its_start_warns():
+    problem = published_quadratic(0, n=30, m=4)
+    exact = bl.solve_lower(problem, problem.theta_star, tol=1e-10).x
+    best = np.linalg.lstsq(problem.upper.A, problem.upper.b, rcond=None)[0]
+    # A little below the least value of f.
+    x0 = exact + 0.05 * (best - exact)
+    options = {"schedule": [1e9, 1e-8], "gtol": 0.0, "ftol": 0.0, "max_iter": 5}
+    with pytest.warns(ConvergenceWarning, match="rose above its start three times"):
+        result = bl.hoag(problem, problem.theta_star, x0=x0, **options)
+    assert np.all(result.history["value"][1:] > result.history["value"][0])

@@ -9,9 +9,11 @@ import numpy as np
 
 from numopt import _validation as v
 from numopt._array.namespace import array_namespace, device, to_numpy
+from numopt._docstring import fill_docstring
 from numopt._estimator.sklearn_compat import Interval, StrOptions
 from numopt._iterate.stopping import warn_not_converged
 from numopt.bilevel._estimators.images import ImageDenoiser
+from numopt.bilevel._estimators.shared_docs import PARTS
 from numopt.bilevel._problem.images import CleanUpper, noise_level
 from numopt.bilevel._problem.protocols import BilevelProblem
 from numopt.bilevel._problem.tv import TVLower
@@ -29,6 +31,7 @@ FIRST_WEIGHT, FIRST_SMOOTHING = 0.65, 0.05
 FIRST_STEP = 3.5
 
 
+@fill_docstring(**PARTS)
 class TVDenoiser(ImageDenoiser):
     r"""Total variation denoising whose weight and smoothing are learned from pairs.
 
@@ -54,15 +57,11 @@ class TVDenoiser(ImageDenoiser):
         Relative decrease of the training error at which learning stops.
     max_iter : int, default=30
         Bound on outer steps.
-    predict_tol : float, default=1e-3
-        Root mean square distance of a prediction from the exact minimiser, certified.
-    n_jobs : int, default=None
-        Threads; None takes numopt's setting. Results do not depend on it.
+    {predict_tol}
     dtype : str or None, default=None
         "float32" or "float64" to compute in; None learns in float32 and predicts in
         the type of the images.
-    verbose : int, default=0
-        0 silent, 1 progress bar, 2 log lines.
+    {verbose}
 
     Attributes
     ----------

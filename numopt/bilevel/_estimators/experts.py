@@ -9,9 +9,11 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from numopt._array.namespace import array_namespace, device, to_numpy
+from numopt._docstring import fill_docstring
 from numopt._estimator.sklearn_compat import Interval, StrOptions
 from numopt._iterate.stopping import warn_not_converged
 from numopt.bilevel._estimators.images import ImageDenoiser
+from numopt.bilevel._estimators.shared_docs import PARTS
 from numopt.bilevel._problem.experts import (
     ExpertsLower,
     FoEDenoisingProblem,
@@ -36,6 +38,7 @@ SMALL = 0.02
 VALIDATION = 1e-3
 
 
+@fill_docstring(**PARTS)
 class FoEDenoiser(ImageDenoiser):
     r"""Denoising (or deblurring) by fields of experts learned from pairs of images.
 
@@ -68,16 +71,12 @@ class FoEDenoiser(ImageDenoiser):
         Known convolution kernel of odd width that blurred the noisy images.
     tol : float, default=1e-4
         Relative decrease of the training error at which learning stops.
-    predict_tol : float, default=1e-3
-        Root mean square distance of a prediction from the exact minimiser, certified.
-    n_jobs : int, default=None
-        Threads; None takes numopt's setting. Results do not depend on it.
+    {predict_tol}
     dtype : str or None, default=None
         "float32" or "float64" to compute in; None takes that of the images.
     random_state : int, RandomState or None, default=None
         Draws patches and random filters.
-    verbose : int, default=0
-        0 silent, 1 progress bar, 2 log lines.
+    {verbose}
 
     Attributes
     ----------

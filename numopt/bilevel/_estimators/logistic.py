@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Logistic regression with learned penalties per block of features."""
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -10,21 +11,24 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from numopt._docstring import fill_docstring
 from numopt._estimator.sklearn_compat import (
     StrOptions,
     check_sample_weight,
     fit_context,
     validate_data,
 )
+from numopt.bilevel._estimators.shared_docs import PARTS
 from numopt.bilevel._estimators.two_stage import (
     CONSTRAINTS,
     Learner,
     check_interval,
     learn,
+    total_weight,
     warn_boundary,
     warn_if_unconverged,
 )
-from numopt.bilevel._problem.cross_validated import StackedLower, StackedUpper
+from numopt.bilevel._problem.folds import FoldedLower, FoldedUpper
 from numopt.bilevel._problem.groups import check_groups
 from numopt.bilevel._problem.logistic import (
     CrossEntropyUpper,
@@ -40,14 +44,17 @@ from numopt.typing import Array
 
 __all__ = ["BilevelLogisticRegression"]
 
-#: Bounds of the common log-penalty, and where it starts.
-RANGE, START = (-12.0, 6.0), -4.0
+#: Bounds of the common log-penalty.
+RANGE = (-12.0, 6.0)
+#: Where it starts, with the number of rows as a factor: ``C = exp(-1)``.
+START = 1.0
 #: Distance to which the final fit is solved.
 FINAL_TOL = 1e-9
 #: How input is validated.
 OPTIONS: dict[str, Any] = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
 
 
+@fill_docstring(**PARTS)
 class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
     r"""Logistic regression with one penalty per block of features, learned.
 
@@ -59,31 +66,19 @@ class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    groups : array-like, list of index lists, int, "features" or None, default=None
-        Block of each feature (labels 0, 1, ... without gaps, or words in sorted order),
-        the blocks, or the size of consecutive ones; "features" is a penalty each, None
-        one penalty.
+    {groups}
     cv : int, splitter or iterable of splits, default=5
         Folds, stratified for an integer.
-    shrinkage : float or "auto", default="auto"
-        Weight of ``cv_loss_common_ / (2 n_groups) * sum (theta_g - mean)^2`` in the
-        upper level. "auto": none with few blocks (at most a fiftieth of the samples);
-        otherwise the best of 0.01, 0.1, 1 and infinity (common penalty) on rows held
-        out of the folds.
-    bounds : tuple of (low, high), default=(-7.0, 7.0)
-        Bounds of the log-penalties relative to the common one.
+    {shrinkage}
     fit_intercept : bool, default=True
         Whether to fit an intercept, penalised by ``exp(-9)`` only.
     solver : str, default="newton-cg"
         Inner solver, as in ``solve_lower``.
-    tol : float, default=1e-4
-        Relative decrease of the loss at which the outer steps stop.
+    {tol}
     max_iter : int, default=50
         Bound on outer steps of each stage.
-    random_state : int, RandomState instance or None, default=None
-        Rows held out to choose the shrinkage.
-    verbose : int, default=0
-        0 silent, 1 progress bar, 2 log lines.
+    {random_state}
+    {verbose}
 
     Attributes
     ----------
@@ -118,8 +113,9 @@ class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
     Notes
     -----
     The lower level of all folds is solved by Newton's method with preconditioned
-    conjugate gradients, warm-started along the outer steps. Accuracies are estimated
-    from the curvature that conjugate gradients meet (``accuracy="estimate"``).
+    conjugate gradients, warm-started along the outer steps; the folds share their
+    products with ``X`` and the preconditioner. Accuracies are estimated from the
+    curvature that conjugate gradients meet (``accuracy="estimate"``).
     Penalties per feature can over-fit the folds badly, which the shrinkage is for.
 
     References
@@ -222,7 +218,7 @@ class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
             data.loss,
             X.shape[0],
             n_groups,
-            START,
+            START - math.log(X.shape[0]),
             Learner(bounds, RANGE, options),
             self.shrinkage,
             check_random_state(self.random_state),
@@ -230,7 +226,7 @@ class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
         name = type(self).__name__
         warn_if_unconverged(found, name)
         self.boundary_ = warn_boundary(found, bounds, name)
-        W = data.fitted(found.theta)
+        W = data.fitted(found.theta, x0=found.result.x.mean(axis=1))
         self.coef_ = W[: X.shape[1], :].T
         self.intercept_ = W[-1, :] if self.fit_intercept else np.zeros(W.shape[1])
         self.penalties_ = np.exp(found.theta)
@@ -332,38 +328,45 @@ class _Data:
         rows = np.append(labels, n_groups) if intercept else labels
         self.index = np.repeat(rows[:, None], self.Y.shape[1], axis=1)
 
-    def _normalised(self, rows: np.ndarray) -> np.ndarray:
-        weights = self.weights[rows]
-        if not weights.sum() > 0:
-            raise ValueError("a fold has no row with a positive sample weight")
-        return weights / weights.sum()
-
-    def _lower(self, rows: np.ndarray) -> PenaltyLower:
-        weights = self._normalised(rows)
-        return PenaltyLower(
-            self.X[rows], self.Y[rows], self.index, self.n_groups, weights
-        )
-
     def problem(self, splits: Any, rows: np.ndarray | None) -> BilevelProblem:
         """The cross-validated problem on some rows."""
-        lowers, uppers = [], []
-        for train, test in splits:
-            if rows is not None:
-                train, test = np.intersect1d(train, rows), np.intersect1d(test, rows)
-            lowers.append(self._lower(train))
-            weights = self._normalised(test)
-            uppers.append(CrossEntropyUpper(self.X[test], self.Y[test], weights))
-        return BilevelProblem(StackedLower(lowers), StackedUpper(uppers))
+        n = self.X.shape[0]
+        rows = np.arange(n) if rows is None else rows
+        fits, tests = (
+            np.stack(
+                [
+                    _normalised(self.weights * np.bincount(fold[part], None, n), rows)
+                    for fold in splits
+                ],
+                axis=1,
+            )
+            for part in (0, 1)
+        )
+        lower = FoldedLower(self.X[rows], self.Y[rows], self.index, self.n_groups, fits)
+        return BilevelProblem(lower, FoldedUpper(lower, tests))
 
     def loss(self, theta: np.ndarray, train: np.ndarray, test: np.ndarray) -> float:
         """Mean log-loss on rows that took no part in the fit."""
         each, _ = losses(self.X[test] @ self.fitted(theta, train), self.Y[test])
         return float(np.average(each, weights=self.weights[test] + 1e-300))
 
-    def fitted(self, theta: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    def fitted(
+        self,
+        theta: np.ndarray,
+        rows: np.ndarray | None = None,
+        x0: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Coefficients for given log-penalties."""
         if rows is None:
             rows = np.flatnonzero(self.weights > 0)
-        lower = self._lower(rows)
-        problem = BilevelProblem(lower, CrossEntropyUpper(self.X[rows], self.Y[rows]))
-        return solve_lower(problem, theta, tol=FINAL_TOL, warn=False).x
+        weights = _normalised(self.weights, rows)
+        X, Y = self.X[rows], self.Y[rows]
+        lower = PenaltyLower(X, Y, self.index, self.n_groups, weights)
+        problem = BilevelProblem(lower, CrossEntropyUpper(X, Y))
+        return solve_lower(problem, theta, x0=x0, tol=FINAL_TOL, warn=False).x
+
+
+def _normalised(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Weights of some rows, their sum one."""
+    chosen = weights[rows]
+    return chosen / total_weight(chosen)

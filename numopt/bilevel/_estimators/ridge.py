@@ -9,17 +9,20 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from numopt._docstring import fill_docstring
 from numopt._estimator.sklearn_compat import (
     check_sample_weight,
     fit_context,
     validate_data,
 )
+from numopt.bilevel._estimators.shared_docs import PARTS
 from numopt.bilevel._estimators.two_stage import (
     CONSTRAINTS,
     Learner,
     Penalties,
     check_interval,
     learn,
+    total_weight,
     warn_boundary,
     warn_if_unconverged,
 )
@@ -36,6 +39,7 @@ __all__ = ["BilevelRidge"]
 RANGE = 16.0
 
 
+@fill_docstring(**PARTS)
 class BilevelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     r"""Ridge regression with one penalty per block of features, learned.
 
@@ -48,33 +52,21 @@ class BilevelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    groups : array-like, list of index lists, int, "features" or None, default=None
-        Block of each feature (labels 0, 1, ... without gaps, or words in sorted order),
-        the blocks, or the size of consecutive ones; "features" is a penalty each, None
-        one penalty.
+    {groups}
     cv : int, splitter, iterable of splits or None, default=5
         Folds; None is leave-one-out by the hat matrix.
-    shrinkage : float or "auto", default="auto"
-        Weight of ``cv_loss_common_ / (2 n_groups) * sum (log alpha_g - mean)^2`` in the
-        upper level. "auto": none with few blocks (at most a fiftieth of the samples);
-        otherwise the best of 0.01, 0.1, 1 and infinity (common penalty) on rows held
-        out of the folds.
-    bounds : tuple of (low, high), default=(-7.0, 7.0)
-        Bounds of the logarithms of the penalties relative to the common one.
+    {shrinkage}
     fit_intercept : bool, default=True
         Whether to fit an intercept, which is not penalised.
     alpha_per_target : bool, default=False
         Learn separate penalties for every target.
     method : str, default="maid-qn"
         Outer method, as in ``maid``.
-    tol : float, default=1e-4
-        Relative decrease of the loss at which the outer steps stop.
+    {tol}
     max_iter : int, default=100
         Bound on outer steps of each stage.
-    random_state : int, RandomState instance or None, default=None
-        Rows held out to choose the shrinkage.
-    verbose : int, default=0
-        0 silent, 1 progress bar, 2 log lines.
+    {random_state}
+    {verbose}
 
     Attributes
     ----------
@@ -187,10 +179,6 @@ class BilevelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         y = y.astype(np.float64, copy=False).reshape(len(y), -1)
         weights = check_sample_weight(sample_weight, X, dtype=np.float64)
         keep = weights > 0
-        if not keep.any():
-            raise ValueError(
-                "all sample weights are zero; at least one must be positive"
-            )
         labels, n_groups = check_groups(self.groups, X.shape[1])
         data = _Data(X, y, weights, labels, n_groups, self.fit_intercept)
         splits = None
@@ -316,9 +304,7 @@ class _Data:
         if not self.intercept:
             return np.zeros(self.X.shape[1]), np.zeros(self.y.shape[1])
         weights = self.weights[rows]
-        total = weights.sum()
-        if not total > 0:
-            raise ValueError("a fold has no row with a positive sample weight")
+        total = total_weight(weights)
         return weights @ self.X[rows] / total, weights @ self.y[rows] / total
 
     def _lower(self, rows: np.ndarray) -> tuple[RidgeLower, np.ndarray, np.ndarray]:
@@ -337,7 +323,7 @@ class _Data:
                 train, test = np.intersect1d(train, rows), np.intersect1d(test, rows)
             lower, X_mean, y_mean = self._lower(train)
             weights = self.weights[test]
-            root = np.sqrt(weights * len(test) / weights.sum())[:, None]
+            root = np.sqrt(weights * len(test) / total_weight(weights))[:, None]
             X, y = root * (self.X[test] - X_mean), root * (self.y[test] - y_mean)
             lowers.append(lower)
             uppers.append(SquaredErrorUpper(X, y))

@@ -17,7 +17,16 @@ from numopt.bilevel._solvers.maid import METHODS, maid
 from numopt.bilevel._solvers.result import BilevelResult
 from numopt.bilevel._solvers.single import hypergradient
 
-__all__ = ["CONSTRAINTS", "Penalties", "check_interval", "learn", "warn_boundary"]
+__all__ = [
+    "CONSTRAINTS",
+    "Learner",
+    "Penalties",
+    "check_interval",
+    "learn",
+    "total_weight",
+    "warn_boundary",
+    "warn_if_unconverged",
+]
 
 #: Shrinkages that "auto" tries, and the samples per block above which it takes none.
 CANDIDATES, FEW = (1e-2, 1e-1, 1.0), 50
@@ -35,7 +44,7 @@ CONSTRAINTS: dict[str, Any] = {
     "cv": ["cv_object", None],
     "shrinkage": [
         StrOptions({"auto"}),
-        Interval(numbers.Real, 0, None, closed="left"),
+        Interval(numbers.Real, 0, None, closed="both"),
     ],
     "bounds": [tuple, list],
     "fit_intercept": ["boolean"],
@@ -168,6 +177,14 @@ def check_interval(bounds: Any) -> tuple[float, float]:
     if not low < high or not low <= 0 <= high:
         raise ValueError(v.message("bounds", "low <= 0 <= high, low < high", bounds))
     return low, high
+
+
+def total_weight(weights: np.ndarray) -> float:
+    """Sum of the weights of a fold's rows, which is to be positive."""
+    total = float(weights.sum())
+    if not total > 0:
+        raise ValueError("a fold has no row with a positive sample weight")
+    return total
 
 
 def warn_boundary(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Inner products and norms as Python floats, accumulated in double precision."""
+"""Inner products and norms as Python floats, in double precision; memory order."""
 
 import math
 
@@ -9,7 +9,12 @@ from numopt._array.namespace import array_namespace, to_numpy
 from numopt.bilevel._kernels.vectors import wide_dot
 from numopt.typing import Array
 
-__all__ = ["dot", "max_abs", "norm"]
+__all__ = ["contiguous", "dot", "max_abs", "norm"]
+
+
+def contiguous(x: Array) -> Array:
+    """C-contiguous copy where the library has the notion and x is not."""
+    return np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x
 
 
 def dot(a: Array, b: Array) -> float:

@@ -8,8 +8,8 @@ import numpy as np
 from numopt import _validation as v
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt.bilevel._kernels.experts import experts_products
-from numopt.bilevel._problem.arrays import dot
-from numopt.bilevel._problem.images import contiguous, folded, mirrored
+from numopt.bilevel._problem.arrays import contiguous, dot
+from numopt.bilevel._problem.images import folded, mirrored
 from numopt.typing import Array
 
 __all__ = [

@@ -16,7 +16,6 @@ __all__ = [
     "CleanUpper",
     "check_images",
     "check_pair",
-    "contiguous",
     "folded",
     "mirrored",
     "noise_level",
@@ -74,11 +73,6 @@ class CleanUpper:
     def value_grad(self, x: Array, theta: Array) -> tuple[float, Array, None]:
         error = x - self.clean
         return 0.5 * dot(error, error) * self.lipschitz, error * self.lipschitz, None
-
-
-def contiguous(x: Array) -> Array:
-    """C-contiguous copy where the library has the notion and x is not."""
-    return np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x
 
 
 def noise_level(noisy: Array, clean: Array) -> float:

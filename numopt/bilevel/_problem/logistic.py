@@ -2,6 +2,7 @@
 """Logistic regression, two or more classes: penalties per block, weights per label."""
 
 import abc
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -68,10 +69,10 @@ class LogisticLower(abc.ABC):
             X.T.tocsr() if is_sparse(X) else array_namespace(X).matrix_transpose(X)
         )
         self.squares: Any = X.multiply(X).T.tocsr() if is_sparse(X) else None
-        self.shape = (X.shape[1], Y.shape[1])
+        self.shape: tuple[int, ...] = (X.shape[1], Y.shape[1])
         self.binary = Y.shape[1] == 1
         small = not is_sparse(X) and X.shape[1] <= BLOCK_SIZE
-        self.blocks = ClassBlocks(X) if small and not self.binary else None
+        self.blocks: Any = ClassBlocks(X) if small and not self.binary else None
         self._seen: Any = None
         self._state: Any = None
 
@@ -87,22 +88,30 @@ class LogisticLower(abc.ABC):
         xp = array_namespace(self.Y)
         return xp.zeros(self.shape, dtype=self.Y.dtype, device=device(self.Y))
 
-    def _linearised(self, x: Array) -> tuple[Array, Array]:
+    def linearised(self, x: Array) -> tuple[Array, Array]:
         """Losses and ``P - Y`` at x, kept for the products that follow."""
         if self._seen is not x:
-            self._state, self._seen = losses(self.X @ x, self.Y), x
+            self._state, self._seen = losses(self.rows(x), self.Y), x
         return self._state
+
+    def rows(self, x: Array) -> Array:
+        """Logits of the rows."""
+        return self.X @ x
+
+    def columns(self, R: Array, Xt: Any = None) -> Array:
+        """The adjoint of ``rows``, or that with another matrix in place of X."""
+        return (self.Xt if Xt is None else Xt) @ R
 
     def value_grad(self, x: Array, theta: Array) -> tuple[float, Array]:
         xp = array_namespace(x)
-        loss, R = self._linearised(x)
+        loss, R = self.linearised(x)
         s, c = self.weights(theta), self.penalties(theta)
         value = xp.sum(s[:, 0] * loss) + 0.5 * xp.sum(c * x * x)
-        return float(to_numpy(value)), self.Xt @ (s * R) + c * x
+        return float(to_numpy(value)), self.columns(s * R) + c * x
 
     def _curvature(self, x: Array, theta: Array) -> tuple[Array, Array]:
         """Probabilities and the weights of the rows."""
-        _, R = self._linearised(x)
+        _, R = self.linearised(x)
         return R + self.Y, self.weights(theta)
 
     def hessian(self, x: Array, theta: Array) -> Callable[[Array], Array]:
@@ -111,13 +120,13 @@ class LogisticLower(abc.ABC):
         c = self.penalties(theta)
         if self.binary:
             w = s * P * (1 - P)
-            return lambda u: self.Xt @ (w * (self.X @ u)) + c * u
+            return lambda u: self.columns(w * self.rows(u)) + c * u
         sP = s * P
 
         def product(u: Array) -> Array:
-            U = self.X @ u
-            U = U - xp.sum(P * U, axis=1, keepdims=True)
-            return self.Xt @ (sP * U) + c * u
+            U = self.rows(u)
+            U = U - xp.vecdot(P, U)[:, None]
+            return self.columns(sP * U) + c * u
 
         return product
 
@@ -126,20 +135,24 @@ class LogisticLower(abc.ABC):
         P, s = self._curvature(x, theta)
         c, w = self.penalties(theta), s * P * (1 - P)
         if self.blocks is not None:
-            return balanced(self.blocks.inverse(w, c), c)
+            return balanced(self.class_blocks(w, c), c)
         if self.squares is None:
             self.squares = self.Xt * self.Xt
-        diagonal = self.squares @ w + c
+        diagonal = self.columns(w, self.squares) + c
 
         def jacobi(u: Array) -> Array:
             return u / diagonal
 
         return jacobi if self.binary else balanced(jacobi, c)
 
+    def class_blocks(self, w: Array, c: Array) -> Callable[[Array], Array]:
+        """Inverses of the blocks of single classes."""
+        return self.blocks.inverse(w, c)
+
     def forget(self) -> None:
         """Drop the blocks that the preconditioner keeps."""
         if self.blocks is not None:
-            self.blocks = ClassBlocks(self.X)
+            self.blocks.forget()
 
     @property
     def setup_work(self) -> int:
@@ -200,7 +213,7 @@ class PenaltyLower(LogisticLower):
 
     def _by_group(self, each: Array) -> Array:
         xp = array_namespace(each)
-        flat = xp.reshape(each, (each.shape[0] * each.shape[1],))
+        flat = xp.reshape(each, (math.prod(each.shape),))
         return segment_sum(flat, self.index, self.n_groups + 1)[: self.n_groups]
 
     def cross_vjp(self, x: Array, theta: Array, q: Array) -> Array:
@@ -241,7 +254,7 @@ class CleaningLower(LogisticLower):
 
     def cross_vjp(self, x: Array, theta: Array, q: Array) -> Array:
         xp = array_namespace(x)
-        _, R = self._linearised(x)
+        _, R = self.linearised(x)
         each = xp.sum(R * (self.X @ q), axis=1)
         return self._slopes(theta) * xp.astype(each, theta.dtype)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from numopt._array.linalg import inv_posdef
 from numopt._array.namespace import array_namespace, device, to_numpy
+from numopt.bilevel._problem.arrays import contiguous
 from numopt.typing import Array
 
 __all__ = ["ClassBlocks", "balanced"]
@@ -27,30 +28,39 @@ class ClassBlocks:
     The block of class k is ``X^T diag(w_k) X + diag(c_k)`` with the weights
     ``w_ik = s_i p_ik (1 - p_ik)`` and the penalties c. Blocks of nearby weights and
     penalties bound the spectrum as well, hence they are seldom made. ``work`` counts
-    what making them has cost, in Hessian products (4 n p K operations each).
+    what making them has cost, in Hessian products (4 n p K operations each, times the
+    ``n_users`` Hessians that share the blocks and are multiplied at once).
     """
 
-    def __init__(self, X: Array) -> None:
-        self.X = X
+    def __init__(self, X: Array, n_users: int = 1) -> None:
+        self.X, self.n_users = X, n_users
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew."""
         self.work = 0
         self._weights: Any = None
         self._penalties: Any = None
 
     def inverse(self, weights: Array, penalties: Array) -> Map:
-        """``r -> (M_k^{-1} r_k)_k`` for arrays of shape (p, K)."""
+        """``r -> (M_k^{-1} r_k)_k`` for arrays of shape (p, K) or (p, n_users, K)."""
         n, p = self.X.shape
         stale = self._weights is None or _share(weights, self._weights) > WEIGHTS_MOVED
         if stale:
             self._grams = self._gram_matrices(weights)
             self._weights = weights
-            self.work += math.ceil(p / 4)
+            self.work += math.ceil(p / (4 * self.n_users))
         if stale or _moved(penalties, self._penalties) > PENALTIES_MOVED:
             self._inverses = self._inverted(penalties)
             self._penalties = penalties
-            self.work += math.ceil(p * p / (4 * n))
-        xp, inverses = array_namespace(weights), self._inverses
-        turn = xp.matrix_transpose
-        return lambda r: turn((inverses @ turn(r)[:, :, None])[:, :, 0])
+            self.work += math.ceil(p * p / (4 * n * self.n_users))
+        xp, inverses, K = array_namespace(weights), self._inverses, weights.shape[1]
+
+        def apply(r: Array) -> Array:
+            columns = contiguous(xp.permute_dims(xp.reshape(r, (p, -1, K)), (2, 0, 1)))
+            return xp.reshape(xp.permute_dims(inverses @ columns, (1, 2, 0)), r.shape)
+
+        return apply
 
     def _gram_matrices(self, weights: Array) -> list[Array]:
         xp = array_namespace(weights)
@@ -83,12 +93,12 @@ def balanced(inverse: Map, penalties: Array) -> Map:
     all of it elementwise.
     """
     xp = array_namespace(penalties)
-    total = xp.sum(penalties, axis=1, keepdims=True)
+    total = xp.sum(penalties, axis=-1, keepdims=True)
 
     def apply(r: Array) -> Array:
-        shift = xp.sum(r, axis=1, keepdims=True) / total
+        shift = xp.sum(r, axis=-1, keepdims=True) / total
         z = inverse(r - penalties * shift)
-        return z - xp.sum(penalties * z, axis=1, keepdims=True) / total + shift
+        return z - xp.sum(penalties * z, axis=-1, keepdims=True) / total + shift
 
     return apply
 

@@ -15,12 +15,11 @@ from numopt.bilevel._kernels.total_variation import (
     tv_gradient,
     tv_products,
 )
-from numopt.bilevel._problem.arrays import norm
+from numopt.bilevel._problem.arrays import contiguous, norm
 from numopt.bilevel._problem.fidelity import RIDGE, BlurredFidelity
 from numopt.bilevel._problem.images import (
     CleanUpper,
     check_pair,
-    contiguous,
     noise_level,
 )
 from numopt.bilevel._problem.protocols import BilevelProblem

@@ -24,7 +24,7 @@ __all__ = ["SCHEDULES", "Hoag", "hoag"]
 
 SCHEDULES = ("geometric", "quadratic", "cubic")
 #: Constants of the published step-size rule.
-C, GROW, SHRINK, WORSE = 0.25, 0.95, 2.0, 1.2
+C, GROW, SHRINK, WORSE = 0.25, 0.95, 2.0, 0.2
 
 
 @dataclasses.dataclass
@@ -70,7 +70,7 @@ class Hoag(OuterSolver):
                 state.step = 1 / memory["L"]
                 memory["L"] *= GROW
                 break
-            if trial.g >= WORSE * point.g:
+            if trial.g >= point.g + WORSE * abs(point.g):
                 state.n_failures += 1
                 memory["L"] *= SHRINK
                 continue

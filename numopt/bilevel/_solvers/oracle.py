@@ -164,9 +164,13 @@ class Oracle:
         mu, _ = self._constants(theta)
         if precondition is None:
             return norm(r) / self.curvature(theta)
+        return min(norm(r) / mu, norm(precondition(r)) / self.scaled_curvature)
+
+    @property
+    def scaled_curvature(self) -> float:
+        """Least curvature in the metric of the preconditioner, as far as it was met."""
         ritz = self._ritz if math.isfinite(self._ritz) else SCALED_FLOOR
-        scaled = norm(precondition(r)) / max(min(ritz, 1.0), SCALED_FLOOR)
-        return min(norm(r) / mu, scaled)
+        return max(min(ritz, 1.0), SCALED_FLOOR)
 
     # -------------------------------------------------------------- variation
     @property

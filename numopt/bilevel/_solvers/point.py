@@ -182,16 +182,39 @@ class Evaluator:
             point.z = point.gt - self.oracle.cross_vjp(point.x, point.theta, point.q)
         return point.z
 
+    def adjoint_error(self, point: Point) -> float:
+        """Bound (or estimate) of ``||H^-1 s||``, by which q misses the adjoint at x."""
+        assert point.s is not None
+        return self.oracle.distance(point.s, point.theta, point.low.scale)
+
+    def gradient_shares(self, point: Point) -> tuple[float, float]:
+        """What the residuals of the adjoint and of x may change in ``J^T q``.
+
+        ``||J|| ||H^-1 s||`` and ``L_J e ||q||``. With a preconditioner M in place of
+        the inverse the errors are seen themselves, not only their sizes: a direction
+        of hardly any curvature has large ones, to which theta is blind.
+        """
+        oracle, apply = self.oracle, point.low.scale
+        if apply is None:
+            L_J = oracle.cross_bounds(point.x, point.theta)[1]
+            by_x = L_J * point.e * norm(point.q)
+            return oracle.cross_norm_seen * self.adjoint_error(point), by_x
+        x, theta = point.x, point.theta
+        by_q = oracle.cross_vjp(x, theta, apply(point.s))
+        near = oracle.cross_vjp(x - apply(point.low.r), theta, point.q)
+        by_x = norm(near - oracle.cross_vjp(x, theta, point.q))
+        return norm(by_q) / oracle.scaled_curvature, by_x / oracle.scaled_curvature
+
     def gradient_error(self, point: Point) -> float:
         """Bound (or estimate) of the error of the hypergradient.
 
         The exact adjoint differs from q by at most
-        ``k = (L_g e + ||s|| + M e) / mu``, the mixed derivative from J by at most
+        ``k = ||H^-1 s|| + (L_g + M) e / mu``, the mixed derivative from J by at most
         ``L_J e``; hence ``||J|| k + L_J e (||q|| + k)``, plus what g depends on theta.
         """
         oracle = self.oracle
         J, L_J = oracle.cross_bounds(point.x, point.theta)
         mu = oracle.curvature(point.theta)
-        k = ((oracle.L_g + point.variation) * point.e + point.s_norm) / mu
+        k = (oracle.L_g + point.variation) * point.e / mu + self.adjoint_error(point)
         direct = getattr(oracle.upper, "cross_lipschitz", None) or 0.0
         return J * k + L_J * point.e * (norm(point.q) + k) + direct * point.e

@@ -48,8 +48,8 @@ class QuasiNewton(OuterSolver):
     def settle(self, state: OuterState) -> None:
         """Refine until the hypergradient is relatively accurate.
 
-        Its error, about ``||J|| (||s|| + L_g e) / mu + L_J e ||q||``, is to be at most
-        tau ``||z||`` (or a tenth of what ``gtol`` asks for).
+        Its error, about ``||J|| (||H^-1 s|| + L_g e / mu) + L_J e ||q||``, is to be at
+        most tau ``||z||`` (or a tenth of what ``gtol`` asks for).
         """
         if self.oracle.needs_secant:
             # Two iterates far enough apart show how the Hessian varies.
@@ -57,10 +57,12 @@ class QuasiNewton(OuterSolver):
             state.eps = min(state.eps, state.point.e)
         for _ in range(30):
             point = state.point
-            delta, eps = self._wanted(state)
-            if point.s_norm > delta:
+            error, eps = self._wanted(state)
+            by_q, by_x = self.evaluator.gradient_shares(point)
+            eps = min(eps, point.e * error / max(by_x, 1e-300))
+            if by_q > error:
                 before = point.s_norm
-                self.evaluator.solve_adjoint(point, 0.7 * delta)
+                self.evaluator.solve_adjoint(point, 0.7 * before * error / by_q)
                 if not point.s_norm < before:
                     break
             elif point.e > eps:
@@ -73,24 +75,25 @@ class QuasiNewton(OuterSolver):
                 break
 
     def _wanted(self, state: OuterState) -> tuple[float, float]:
-        """Adjoint residual and distance that make the hypergradient accurate."""
+        """Error allowed to the hypergradient, and the distance that the adjoint needs.
+
+        The adjoint moves with x through g and, where that is estimated well, through
+        the Hessian.
+        """
         point, oracle = state.point, self.oracle
         z = self.evaluator.gradient(point)
-        size, length = norm(self.projected(state, point.theta, z)), norm(point.q)
+        size = norm(self.projected(state, point.theta, z))
         error = max(state.tau * size, 0.1 * self.options.gtol * state.z_scale)
-        J, L_J = oracle.cross_norm_seen, oracle.cross_bounds(point.x, point.theta)[1]
-        delta = error * oracle.curvature(point.theta) / max(J, 1e-300)
-        # The adjoint moves with x through g and, where that is estimated well, through
-        # the Hessian.
         moves = oracle.L_g + (point.variation if oracle.by_secants else 0.0)
-        eps = delta / max(moves, 1e-300)
-        return delta, min(eps, error / max(L_J * length, 1e-300))
+        slope = oracle.cross_norm_seen * moves / oracle.curvature(point.theta)
+        return error, error / max(slope, 1e-300)
 
     def _noise(self, point: Point) -> float:
         """Estimated error of the hypergradient."""
         oracle = self.oracle
-        size = point.s_norm + oracle.L_g * point.e
-        return oracle.cross_norm_seen * size / oracle.curvature(point.theta)
+        moved = oracle.L_g * point.e / oracle.curvature(point.theta)
+        by_q, _ = self.evaluator.gradient_shares(point)
+        return by_q + oracle.cross_norm_seen * moved
 
     # --------------------------------------------------------------------- step
     def step(self, problem: BilevelProblem, state: OuterState) -> OuterState:
@@ -157,10 +160,6 @@ class QuasiNewton(OuterSolver):
             if state.low is not None:
                 xp = array_namespace(z)
                 d = xp.where(z == 0, xp.zeros_like(d), d)
-        if not dot(z, d) < -1e-10 * length * norm(d):
-            state.pairs.clear()
-            state.stretch = 1.0
-            d = -(math.sqrt(size) / max(length, 1e-300)) * z
         limit = state.reach * self.options.max_step / max(max_abs(d), 1e-300)
         state.is_capped = limit < state.stretch
         return d * min(state.stretch, limit)
@@ -191,7 +190,9 @@ class QuasiNewton(OuterSolver):
                 t *= min(max(0.5 * pred / (gap + pred), SHRINK[0]), SHRINK[1])
             else:
                 last = (t, trial)
-                if not self._sharpen(state, pred, bounds):
+                # A decrease far below the prediction is to be resolved all the same.
+                scale = min(pred, max(abs(gap), bounds))
+                if not self._sharpen(state, scale, bounds):
                     state.pairs.clear()
                     self.collapse(state, precision=True)
                     return None
@@ -220,9 +221,9 @@ class QuasiNewton(OuterSolver):
         self.evaluator.solve_adjoint(trial, max(wanted, tiny))
         return trial
 
-    def _sharpen(self, state: OuterState, pred: float, bounds: float) -> bool:
-        """Shrink the accuracies in one go; False where rounding forbids it."""
-        factor = min(math.sqrt(KAPPA * pred / bounds), 0.7)
+    def _sharpen(self, state: OuterState, scale: float, bounds: float) -> bool:
+        """Make bounds small beside ``scale``; False where rounding forbids it."""
+        factor = min(math.sqrt(KAPPA * scale / bounds), 0.7)
         point = state.point
         floor = self.oracle.floor(point.x, point.theta)
         if state.eps <= floor and point.e <= floor:
@@ -230,7 +231,7 @@ class QuasiNewton(OuterSolver):
         state.eps = max(factor * min(state.eps, max(point.e, state.eps)), floor)
         old = point.bound
         wanted = factor * point.s_norm
-        if point.bound > KAPPA * pred / 2:
+        if point.bound > KAPPA * scale / 2:
             refined = self.evaluator.refine(point, state.eps)
             self.evaluator.solve_adjoint(refined, wanted)
             state.point = refined

@@ -98,7 +98,7 @@ class BarycenterDisplay:
             clouds = [to_numpy(cloud) for cloud in inputs]
             mean, masses = to_numpy(result.X), to_numpy(result.a)
             return cls(mean, inputs=clouds, masses=masses).plot(ax=ax, **kw)
-        histograms = to_numpy(inputs).T if len(inputs) else ()
+        histograms = list(to_numpy(inputs).T) if len(inputs) else []
         mean = to_numpy(result.barycenter)
         return cls(mean, inputs=histograms, x=x).plot(ax=ax, **kw)
 
@@ -134,7 +134,7 @@ class BarycenterDisplay:
             )
         self.figure_, self.ax_ = figure_and_axes(ax)
         if self.masses is not None:
-            self._plot_clouds(**kw)
+            self._plot_clouds(self.masses, **kw)
         elif self.mean.ndim == 2:
             self.image_ = self.ax_.imshow(self.mean, **{"cmap": "magma_r", **kw})
         else:
@@ -152,13 +152,13 @@ class BarycenterDisplay:
         self.ax_.set_ylabel("mass")
         self.ax_.legend()
 
-    def _plot_clouds(self, **kw: Any) -> None:
+    def _plot_clouds(self, masses: np.ndarray, **kw: Any) -> None:
         """Clouds as dots, those of the mean as large as their mass."""
         self.points_ = [
             self.ax_.scatter(cloud[:, 0], cloud[:, 1], s=6, color="0.7")
             for cloud in self.inputs
         ]
-        area = 30.0 * self.masses / np.mean(self.masses)
+        area = 30.0 * masses / np.mean(masses)
         style = {"s": area, "color": "C0", "label": "barycenter", **kw}
         self.points_.append(self.ax_.scatter(*self.mean.T, **style))
         self.ax_.set_aspect("equal")

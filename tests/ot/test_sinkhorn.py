@@ -385,3 +385,15 @@ def test_round_plan(backend, rng):
     error = np.abs(P.sum(axis=1) - a).sum() + np.abs(P.sum(axis=0) - b).sum()
     assert np.abs(rounded - P).sum() <= 2 * error + 1e-14
     assert np.min(rounded) >= 0
+
+
+def test_error_falls_on_every_level():
+    """Each level of the annealing ends below a hundredth, however it began."""
+    data = make_transport_problem("pts2d", 200)
+    options = {"method": "sinkhorn", "tol": 1e-3}
+    result = sinkhorn(data.a, data.b, data.M, 2e-3, **options)
+    eps, error = result.history["eps"], result.history["marginal_error"]
+    assert np.unique(eps).size > 2
+    for level in np.unique(eps):
+        assert error[eps == level][-1] < 1e-2
+    assert error[-1] <= 1e-3

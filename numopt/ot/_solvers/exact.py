@@ -2,7 +2,7 @@
 """Unregularised transport: the network simplex on entries that matter, certified."""
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -192,7 +192,9 @@ def ot_exact(
     verbose = v.check_int("verbose", verbose, low=0, high=2)
     problem = TransportProblem.from_arrays(a, b, M, 1.0)
     core = on_host(problem)
-    solver = _Programs() if method == "annealing" else _NetworkSimplex()
+    solver: _Certified[Any] = _NetworkSimplex()
+    if method == "annealing":
+        solver = _Programs()
     fields = iterate(
         solver,
         core,
@@ -207,7 +209,7 @@ def ot_exact(
     return ExactResult(method=method, **(fields | _whole(problem, core, fields)))
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class _State:
     """Entries (i, j) as i m + j with their masses, and the dual made feasible.
 
@@ -225,16 +227,55 @@ class _State:
     value: float = np.inf
     dual: float = -np.inf
     stopped: Stop | None = None
-    arcs: Arcs | None = None
-    tree: TransportTree | None = None
 
 
-class _Programs(Solver[CoreProblem, _State]):
-    """Transport programs on growing sets of entries (column generation)."""
+@dataclasses.dataclass(kw_only=True)
+class _TreeState(_State):
+    """The entries as arcs, and the tree of the last program on them."""
+
+    arcs: Arcs
+    tree: TransportTree
+
+
+AnyState = TypeVar("AnyState", bound=_State)
+
+
+class _Certified(Solver[CoreProblem, AnyState]):
+    """A plan with few entries and a dual that is feasible for all."""
 
     name = "ot_exact"
 
-    def init(self, problem: CoreProblem, warm_start: Any) -> _State:
+    def measure(self, problem: CoreProblem, state: AnyState) -> dict[str, Any]:
+        """Return value and relative gap; mass that is not moved counts as a gap."""
+        excess = max(state.value - state.low, 1e-12 * problem.cost_range, 1e-300)
+        gap = state.value - state.dual - ROUNDING * problem.cost_size
+        gap = max(gap, 0.0) / excess
+        return {
+            "objective": state.value,
+            "residual": gap if state.unmet <= 1e-9 else max(gap, 1.0),
+            "n_iter": state.programs,
+            "nnz": state.entries.size,
+        }
+
+    def current(self, state: AnyState) -> np.ndarray:
+        """Return the masses of the entries in the program."""
+        return state.mass
+
+    def stop(self, problem: CoreProblem, state: AnyState) -> Stop | None:
+        """Return why no further program helps."""
+        return state.stopped
+
+    def finish(self, problem: CoreProblem, state: AnyState) -> dict[str, Any]:
+        """Return plan and potentials of the reduced problem."""
+        plan = np.zeros(problem.M.size)
+        plan[state.entries] = state.mass
+        return {"plan": plan.reshape(problem.M.shape), "f": state.f, "g": state.g}
+
+
+class _Programs(_Certified[_TreeState]):
+    """Transport programs on growing sets of entries (column generation)."""
+
+    def init(self, problem: CoreProblem, warm_start: Any) -> _TreeState:
         """Choose the first entries, solve the first program."""
         low = float(problem.M.min())
         entries, plan = _first_plan(problem)
@@ -242,14 +283,21 @@ class _Programs(Solver[CoreProblem, _State]):
         # More than a plan pays for moving the same mass.
         dear = 2.0 if problem.finite else float(sum(problem.M.shape))
         tree = TransportTree(problem.a, problem.b, dear, arcs, plan)
-        state = _State(
-            entries, plan, problem.a, problem.b, low, arcs=arcs, tree=tree, programs=0
+        state = _TreeState(
+            entries=entries,
+            mass=plan,
+            f=problem.a,
+            g=problem.b,
+            low=low,
+            programs=0,
+            arcs=arcs,
+            tree=tree,
         )
         return self._solve(problem, state)
 
-    def step(self, problem: CoreProblem, state: _State) -> _State:
+    def step(self, problem: CoreProblem, state: _TreeState) -> _TreeState:
         """Add the entries that violate the dual, solve again."""
-        if state.violated.size > 0 and state.arcs is not None:
+        if state.violated.size > 0:
             state.entries = np.concatenate([state.entries, state.violated])
             more = _arcs(problem, state.violated, state.low)
             state.arcs = state.arcs.joined(more)
@@ -263,10 +311,8 @@ class _Programs(Solver[CoreProblem, _State]):
         state.stopped = Stop("stalled", reason)
         return state
 
-    def _solve(self, problem: CoreProblem, state: _State) -> _State:
+    def _solve(self, problem: CoreProblem, state: _TreeState) -> _TreeState:
         """Solve the program on the entries and close its dual over all entries."""
-        if state.tree is None or state.arcs is None:
-            raise RuntimeError("there is no tree to go on from")
         unit = problem.cost_range or 1.0
         f, g = state.tree.solve(state.arcs)
         state.f, state.g = unit * f + state.low, unit * g
@@ -274,34 +320,8 @@ class _Programs(Solver[CoreProblem, _State]):
         state.programs += 1
         return _closed(problem, state)
 
-    def measure(self, problem: CoreProblem, state: _State) -> dict[str, Any]:
-        """Return value and relative gap; mass that is not moved counts as a gap."""
-        excess = max(state.value - state.low, 1e-12 * problem.cost_range, 1e-300)
-        gap = state.value - state.dual - ROUNDING * problem.cost_size
-        gap = max(gap, 0.0) / excess
-        return {
-            "objective": state.value,
-            "residual": gap if state.unmet <= 1e-9 else max(gap, 1.0),
-            "n_iter": state.programs,
-            "nnz": state.entries.size,
-        }
 
-    def current(self, state: _State) -> np.ndarray:
-        """Return the masses of the entries in the program."""
-        return state.mass
-
-    def stop(self, problem: CoreProblem, state: _State) -> Stop | None:
-        """Return why no further program helps."""
-        return state.stopped
-
-    def finish(self, problem: CoreProblem, state: _State) -> dict[str, Any]:
-        """Return plan and potentials of the reduced problem."""
-        plan = np.zeros(problem.M.size)
-        plan[state.entries] = state.mass
-        return {"plan": plan.reshape(problem.M.shape), "f": state.f, "g": state.g}
-
-
-class _NetworkSimplex(_Programs):
+class _NetworkSimplex(_Certified[_State]):
     """One call of POT's network simplex, certified in the same way."""
 
     def init(self, problem: CoreProblem, warm_start: Any) -> _State:
@@ -317,7 +337,8 @@ class _NetworkSimplex(_Programs):
         plan[~np.isfinite(problem.M)] = 0.0
         entries = np.flatnonzero(plan)
         low = float(problem.M.min())
-        state = _State(entries, plan.ravel()[entries], log["u"], log["v"], low)
+        mass = plan.ravel()[entries]
+        state = _State(entries=entries, mass=mass, f=log["u"], g=log["v"], low=low)
         return _closed(problem, state)
 
     def step(self, problem: CoreProblem, state: _State) -> _State:
@@ -359,7 +380,7 @@ def _arcs(problem: CoreProblem, entries: np.ndarray, low: float) -> Arcs:
     return Arcs((problem.M.ravel()[entries] - low) / unit, rows, columns)
 
 
-def _closed(problem: CoreProblem, state: _State) -> _State:
+def _closed(problem: CoreProblem, state: AnyState) -> AnyState:
     """Make the dual feasible for all entries, value both sides, find what violates."""
     minima, worst = reduced_minima.for_namespace(numpy_namespace)(
         problem.M, state.f, state.g, VIOLATED * problem.cost_size, ADDED

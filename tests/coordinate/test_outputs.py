@@ -40,6 +40,10 @@ def _reference(X, y, penalty, steps=6000):
     for _ in range(steps):
         slope = Multinomial().gradient(y, X @ v.T).T @ X / n
         new = penalty.prox(v - step * slope, step)
+        if np.abs(new - v).max() <= 1e-13:
+            break
+        if np.sum((v - new) * (new - w)) > 0:
+            t = 1.0
         again = 0.5 * (1 + np.sqrt(1 + 4 * t * t))
         v, w, t = new + (t - 1) / again * (new - w), new, again
     return Multinomial().value(y, X @ w.T).mean() + penalty.value(w), w

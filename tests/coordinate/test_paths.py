@@ -298,8 +298,7 @@ def test_screened_paths_keep_their_certificates(sparse, weighted):
         assert gap <= path.dual_gaps[k] + 1e-12
 
 
-@pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("sparse", "weighted"), [(False, True), (True, False)])
 def test_screened_logistic_paths_keep_their_certificates(sparse, weighted, monkeypatch):
     X, y = correlated(60, 1500, 0.6, 6, 3, 2)
     if sparse:

@@ -116,9 +116,9 @@ def cases():
         yield _case(name, 1e-2, "sinkhorn_log")
     yield _case("pts2d", 1e-2, "sinkhorn_log", n=450)
     yield _case("pts2d", 5e-2, "sinkhorn_log", n=450)
-    for name in ("pts2d", "img32_L1"):
-        make = functools.partial(exact_and_emd, name)
-        yield peers.Case(f"{name}, exact", "emd", "ot", make)
+    for name, n in (("pts2d", None), ("img32_L1", None), ("pts2d", 2000)):
+        make = functools.partial(exact_and_emd, name, n)
+        yield peers.Case(f"{_sized(name, n)}, exact", "emd", "ot", make)
     yield peers.Case("fused pass, n 2000", "NumPy", "numpy", fused_pass)
 
 
@@ -129,15 +129,20 @@ def _case(name, reg, rival, n=None):
         data = problem(name, n)
         return ours(data, reg), peer(rival, data, reg)
 
-    size = "" if n is None else f" n {n}"
-    return peers.Case(f"{name}{size}, reg {reg:.1e}", rival, PEERS[rival][0], make)
+    workload = f"{_sized(name, n)}, reg {reg:.1e}"
+    return peers.Case(workload, rival, PEERS[rival][0], make)
 
 
-def exact_and_emd(name):
+def _sized(name, n):
+    """Return the name of a workload, with its size where it is not the usual one."""
+    return name if n is None else f"{name} n {n}"
+
+
+def exact_and_emd(name, n=None):
     """Return our exact solver and POT's, which attain the same value."""
     from numopt.ot import ot_exact
 
-    data = problem(name)
+    data = problem(name, n)
     solve = functools.partial(ot_exact, data.a, data.b, data.M)
     theirs = _emd(data, None, None)
     np.testing.assert_allclose(solve().value, np.sum(theirs() * data.M), rtol=1e-9)

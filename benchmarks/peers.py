@@ -25,7 +25,7 @@ class Ratio:
     """Time ratio ours/peer over alternating pairs; below 1 is a win.
 
     ``spread`` is half the interquartile range of the pairwise ratios, divided by
-    their median.
+    their median; None for a single pair.
     """
 
     samples: tuple[float, ...]
@@ -40,7 +40,9 @@ class Ratio:
         return low, high
 
     @property
-    def spread(self) -> float:
+    def spread(self) -> float | None:
+        if len(self.samples) < 2:
+            return None
         low, high = self.quartiles
         return 0.5 * (high - low) / self.median
 

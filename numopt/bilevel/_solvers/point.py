@@ -187,23 +187,27 @@ class Evaluator:
         assert point.s is not None
         return self.oracle.distance(point.s, point.theta, point.low.scale)
 
-    def gradient_shares(self, point: Point) -> tuple[float, float]:
-        """What the residuals of the adjoint and of x may change in ``J^T q``.
+    def adjoint_share(self, point: Point) -> float:
+        """What the adjoint's residual may change in ``J^T q``: ``||J|| ||H^-1 s||``.
 
-        ``||J|| ||H^-1 s||`` and ``L_J e ||q||``. With a preconditioner M in place of
-        the inverse the errors are seen themselves, not only their sizes: a direction
-        of hardly any curvature has large ones, to which theta is blind.
+        With a preconditioner M in place of the inverse the error is seen itself, not
+        only its size: it is large where there is hardly any curvature, to which theta
+        is blind.
         """
         oracle, apply = self.oracle, point.low.scale
         if apply is None:
-            L_J = oracle.cross_bounds(point.x, point.theta)[1]
-            by_x = L_J * point.e * norm(point.q)
-            return oracle.cross_norm_seen * self.adjoint_error(point), by_x
-        x, theta = point.x, point.theta
-        by_q = oracle.cross_vjp(x, theta, apply(point.s))
-        near = oracle.cross_vjp(x - apply(point.low.r), theta, point.q)
-        by_x = norm(near - oracle.cross_vjp(x, theta, point.q))
-        return norm(by_q) / oracle.scaled_curvature, by_x / oracle.scaled_curvature
+            return oracle.cross_norm_seen * self.adjoint_error(point)
+        moved = oracle.cross_vjp(point.x, point.theta, apply(point.s))
+        return norm(moved) / oracle.scaled_curvature
+
+    def solution_share(self, point: Point) -> float:
+        """What the error of x may change in J: ``L_J e ||q||``, or seen as above."""
+        oracle, apply = self.oracle, point.low.scale
+        x, theta, q = point.x, point.theta, point.q
+        if apply is None:
+            return oracle.cross_bounds(x, theta)[1] * point.e * norm(q)
+        near = oracle.cross_vjp(x - apply(point.low.r), theta, q)
+        return norm(near - oracle.cross_vjp(x, theta, q)) / oracle.scaled_curvature
 
     def gradient_error(self, point: Point) -> float:
         """Bound (or estimate) of the error of the hypergradient.

@@ -58,7 +58,8 @@ class QuasiNewton(OuterSolver):
         for _ in range(30):
             point = state.point
             error, eps = self._wanted(state)
-            by_q, by_x = self.evaluator.gradient_shares(point)
+            by_q = self.evaluator.adjoint_share(point)
+            by_x = self.evaluator.solution_share(point)
             eps = min(eps, point.e * error / max(by_x, 1e-300))
             if by_q > error:
                 before = point.s_norm
@@ -92,7 +93,7 @@ class QuasiNewton(OuterSolver):
         """Estimated error of the hypergradient."""
         oracle = self.oracle
         moved = oracle.L_g * point.e / oracle.curvature(point.theta)
-        by_q, _ = self.evaluator.gradient_shares(point)
+        by_q = self.evaluator.adjoint_share(point)
         return by_q + oracle.cross_norm_seen * moved
 
     # --------------------------------------------------------------------- step

@@ -207,6 +207,26 @@ def test_literal_sns_reproduces_the_published_count():
     np.testing.assert_allclose(result.plan, plan, atol=1e-9)
 
 
+def test_literal_ssns_converges_without_sweeps():
+    data = make_transport_problem("pts2d", 150)
+    options = {"method": "ssns", "tol": 1e-8, "max_iter": 400}
+    result = sinkhorn(data.a, data.b, data.M, 1e-3, **options)
+    assert result.converged
+    assert result.n_newton <= 60
+    assert result.nnz < 0.3 * data.M.size
+    plan = sinkhorn(data.a, data.b, data.M, 1e-3, tol=1e-10).plan
+    np.testing.assert_allclose(result.plan, plan, atol=1e-8)
+
+
+def test_groups_that_exchange_nothing_do_not_stop_newton():
+    # At reg=1e-4 the sums of a plan are wrong by more than 1e-12 of them.
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        X, Y, a = rng.random((60, 2)), rng.random((60, 2)), rng.dirichlet(np.ones(60))
+        M = ((X[:, None] - Y) ** 2).sum(axis=-1)
+        assert sinkhorn(a, None, M, 1e-4, tol=1e-9).converged
+
+
 def test_local_quadratic_convergence(rng):
     a, b, M = _random(rng, 60, 50)
     result = sinkhorn(a, b, M, 0.05, method="newton", tol=1e-13, warn=False)

@@ -19,6 +19,8 @@ __all__ = [
 SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
 #: The logarithm of an empty point: finite, so that differences are, exp gives 0.
 LOG_ZERO = -1e30
+#: Part of the mass that all weights which count as zero may have together.
+NEGLIGIBLE = 1e-16
 
 
 def check_weights(
@@ -51,11 +53,16 @@ def equal_masses(
 
 
 def kept_points(w: Array, xp: Namespace) -> Array | None:
-    """Indices of positive weights, None when that is all of them."""
+    """Indices of the weights that matter, None when that is all of them.
+
+    Weights that all together are below the rounding of the sum count as zero: Newton
+    systems with them are singular in floating point.
+    """
     host = to_numpy(w)
-    if host.min() > 0:
+    least = NEGLIGIBLE * float(host.sum()) / host.size
+    if host.min() > least:
         return None
-    return xp.asarray(host.nonzero()[0], device=device(w))
+    return xp.asarray((host > least).nonzero()[0], device=device(w))
 
 
 def log_weights(w: Array, xp: Namespace) -> Array:

@@ -109,7 +109,11 @@ def run(
         if fields["status"] != "max_iter" or options.max_iter <= AUTO_SWEEPS:
             return "sinkhorn", fields
         start = fields["f"], fields["g"]
-        return "newton", iterated("newton", start, options.max_iter - AUTO_SWEEPS)
+        swept = fields["n_iter"]
+        fields = iterated("newton", start, options.max_iter - swept)
+        fields["n_iter"] += swept
+        fields["history"]["n_iter"] = fields["history"]["n_iter"] + swept
+        return "newton", fields
 
 
 def core_start(

@@ -26,7 +26,7 @@ from numopt.ot._solvers.histograms import histogram_rounds
 from numopt.ot._solvers.kernel_domain import kernel_domain_rounds
 from numopt.ot._solvers.log_domain import log_domain_rounds
 from numopt.ot._solvers.result import HistogramsResult, SinkhornResult
-from numopt.ot._solvers.sns import sns_rounds
+from numopt.ot._solvers.sns import sns_rounds, ssns_rounds
 from numopt.ot._solvers.state import Rounds, host
 from numopt.typing import Array, Callback, Namespace
 
@@ -38,6 +38,7 @@ _ALGORITHMS: dict[str, Rounds] = {
     "sinkhorn": log_domain_rounds,
     "sinkhorn_stabilized": kernel_domain_rounds,
     "sns": sns_rounds,
+    "ssns": ssns_rounds,
 }
 
 METHODS = ("auto", *_ALGORITHMS)
@@ -93,7 +94,8 @@ def sinkhorn(
         - "newton_direct": the same with a dense Cholesky factorisation, for small m;
         - "sinkhorn": log-domain Sinkhorn with over-relaxation and annealing;
         - "sinkhorn_stabilized": scaling on a stored kernel with absorption;
-        - "sns": Sinkhorn-Newton-Sparse as published, for comparison;
+        - "sns" and "ssns": Sinkhorn-Newton-Sparse (Tang et al. 2024) and the safe and
+          sparse Newton method (Tang & Qiu 2024), for comparison;
         - "auto": "newton" where ``tol <= 1e-4`` or ``reg`` is below 2% of the range
           of the cost, otherwise 50 sweeps of "sinkhorn", then "newton" if needed.
     tol : float, default=1e-9

@@ -141,6 +141,46 @@ def test_indices(rows, cols, values, text):
         complete(data, 1, shape=(4, 3))
 
 
+@pytest.mark.parametrize(
+    ("X", "options", "text"),
+    [
+        ("entries", {"shape": (30, 25, 1)}, r"`shape` must be a pair \(m, n\)"),
+        ("entries", {"shape": 30}, r"`shape` must be a pair \(m, n\)"),
+        ("values", {}, r"`values` must be 1-D"),
+        ("entries", {"weights": [[1.0]]}, "`weights` must be 1-D"),
+        ("entries", {"weights": 0.0}, "`weights` must be positive somewhere"),
+        ("words", {}, "`rows` must be integers, got dtype bool"),
+    ],
+)
+def test_triplets(X, options, text):
+    rows, cols, values = _triplets()
+    if options.get("weights") == 0.0:
+        options = {"weights": np.zeros(values.size)}
+    rows = rows > 1 if X == "words" else rows
+    values = values[:, None] if X == "values" else values
+    error = TypeError if X == "words" else ValueError
+    with pytest.raises(error, match=text):
+        complete((rows, cols, values), 2, **options)
+
+
+def test_places_and_new_rows_of_a_model():
+    model = complete(np.outer([1.0, 2.0, 3.0], [1.0, 1.0]), 1)
+    for rows, cols, text in (
+        ([0, 1], [0], r"`cols` must be of shape \(2,\)"),
+        ([[0, 1]], [0], "`rows` must be a vector of integers"),
+        ([0], [0.0], "`cols` must be a vector of integers"),
+        ([-1], [0], r"`rows` must be indices in 0\.\.2, got -1"),
+        ([0], [2], r"`cols` must be indices in 0\.\.1, got 2"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            model.predict(rows, cols)
+    assert model.predict(np.zeros(0, int), np.zeros(0, int)).shape == (0,)
+    with pytest.raises(ValueError, match="`return_std` must be False unless"):
+        model.predict([0], [0], return_std=True)
+    with pytest.raises(ValueError, match="`X_new` must be of 2 columns"):
+        model.fold_in(np.ones((1, 3)))
+
+
 def test_integral_float_indices_are_taken():
     rows, cols, values = _triplets()
     plain = complete((rows, cols, values), 2, random_state=0)
@@ -199,6 +239,19 @@ def test_too_few_observations_warn_and_return():
         ({"n_restarts": -1}, "`n_restarts` must be"),
         ({"validation_fraction": 1.0}, "`validation_fraction` must be"),
         ({"nonnegative": True, "bias": "both", "alpha": 1.0}, "`bias` must be"),
+        ({"clip_incoherence": 0.5}, "`clip_incoherence` must be"),
+        ({"loss": "l1", "method": "als"}, "`loss` must be 'squared' for method 'als'"),
+        ({"method": "subgradient"}, "`loss` must be 'l1' or 'huber' for method"),
+        ({"loss": "l1", "bias": "row"}, "`bias` must be 'none' for this"),
+        ({"method": "scaled_gd", "bias": "row"}, "`bias` must be 'none' for this"),
+        ({"loss": "l1", "alpha": 1.0}, "`alpha` must be 0 for this"),
+        ({"method": "gauss_newton", "alpha": 1.0}, "`alpha` must be 0 for this"),
+        ({"loss": "huber", "method": "subgradient"}, "`loss` must be 'l1' for method"),
+        (
+            {"method": "soft_impute", "alpha": 1.0, "alpha_scaling": "count"},
+            "`alpha_scaling` must be 'constant'",
+        ),
+        ({"method": "scaled_gd", "nonnegative": True}, "`method` must be 'als' with"),
     ],
 )
 def test_options(options, text):
@@ -368,6 +421,12 @@ def test_helpers_refuse_by_name():
         completion_path(X, [-1.0], 2)
     with pytest.raises(ValueError, match="`y_pred` must be"):
         heldout_rmse(np.ones(3), np.ones(4))
+    with pytest.raises(ValueError, match=r"`groups` must be of shape \(3,\)"):
+        heldout_rmse(np.ones(3), np.ones(3), groups=[0, 1])
+    with pytest.raises(ValueError, match="`y_true` must be a non-empty vector"):
+        heldout_rmse(np.ones(0), np.ones(0))
+    with pytest.raises(ValueError, match="`method` must be 'als' or 'auto'"):
+        weighted_low_rank(np.ones((3, 2)), np.ones((3, 2)), 1, method="closed")
     with pytest.raises(ValueError, match="`confidence` must be"):
         heldout_rmse(np.ones(3), np.ones(3), confidence=1.0)
     with pytest.raises(ValueError, match="`Q` must be"):

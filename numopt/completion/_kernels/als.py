@@ -171,7 +171,10 @@ def _solve_exactly(system: Array, right: Array, damping: Array) -> Array:
     eye = xp.eye(d, dtype=system.dtype, device=device(system))
     diagonal = xp.sum(system * eye, axis=-1)
     level = xp.mean(diagonal + damping, axis=-1, keepdims=True)
-    floor = FLOOR_EPS * float(xp.finfo(system.dtype).eps) * level
+    limits = xp.finfo(system.dtype)
+    # Without any data and penalty the level is 0.
+    least = xp.full_like(level, float(limits.smallest_normal))
+    floor = xp.maximum(FLOOR_EPS * float(limits.eps) * level, least)
     damped = system + eye * (damping + floor)[..., None]
     return xp.linalg.solve(damped, right[..., None])[..., 0]
 

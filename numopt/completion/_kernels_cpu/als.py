@@ -35,7 +35,7 @@ def _primal(G, width, d, damping, total, floor, x):
     """Solve the d x d normal equations in the Gram matrix; return the minimum."""
     for c in range(d):
         total += G[c * width + c]
-    level = floor * total
+    level = max(floor * total, np.finfo(x.dtype).tiny)
     for c in range(d):
         G[c * width + c] += damping[c] + level
     return solve_in_place(G, width, d, level, x)

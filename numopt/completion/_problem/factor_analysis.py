@@ -8,9 +8,9 @@ where only some entries of each row x are seen.
 
 import dataclasses
 import math
-from typing import Any, Self
+from typing import Self
 
-from numopt._array.namespace import array_namespace, device, to_numpy
+from numopt._array.namespace import array_namespace, device
 from numopt.completion._kernels.factor_analysis import packed_pairs, score_posterior
 from numopt.typing import Array, Namespace
 
@@ -128,14 +128,6 @@ class FactorModel:
         )
         return Scores(mean, moment, nll)
 
-    def negative_log_likelihood(self, table: IncompleteTable) -> float:
-        """Return -log p(entries seen), in the scaled units."""
-        parts = [
-            float(to_numpy(self.scores(table.rows(lo, hi)).nll))
-            for lo, hi in table.chunks(self.W.shape[1])
-        ]
-        return math.fsum(parts)
-
     def expected(self, mean: Array) -> Array:
         """Expected rows given mean scores, in scaled units."""
         xp = array_namespace(mean)
@@ -153,16 +145,3 @@ class FactorModel:
         twice = 1 + xp.astype(i != j, self.W.dtype)
         spread = covariance @ xp.matrix_transpose(self.packed_products() * twice)
         return self.psi + xp.maximum(spread, xp.zeros_like(spread))
-
-    def rotated(self) -> "FactorModel":
-        """Return the same model with orthogonal loadings, largest first."""
-        xp = array_namespace(self.W)
-        A, s, _ = xp.linalg.svd(self.W, full_matrices=False)
-        return dataclasses.replace(self, W=A * s)
-
-    def astype(self, dtype: Any) -> "FactorModel":
-        """Return the model in another dtype."""
-        xp = array_namespace(self.W)
-        return FactorModel(
-            *(xp.astype(a, dtype, copy=False) for a in (self.W, self.b, self.psi))
-        )

@@ -230,8 +230,6 @@ def rebalance(P: Array, Q: Array) -> tuple[Array, Array]:
     middle, _ = _powers(root @ B @ root)
     mean = inverse_root @ middle @ inverse_root
     T, inverse = _powers(mean)
-    if not bool(to_numpy(xp.all(xp.isfinite(T)) & xp.all(xp.isfinite(inverse)))):
-        return P, Q
     return (
         xp.concat([U @ T, P[:, -1:]], axis=1),
         xp.concat([V @ inverse, Q[:, -1:]], axis=1),
@@ -243,7 +241,8 @@ def _powers(A: Array) -> tuple[Array, Array]:
     xp = array_namespace(A)
     value, vector = xp.linalg.eigh(A)
     top = xp.max(value)
-    floor = 1e-6 * xp.where(top > 0, top, xp.ones_like(top))
+    least = float(xp.finfo(A.dtype).smallest_normal)
+    floor = xp.where(top > 0, 1e-6 * top + least, 1e-6 * xp.ones_like(top))
     value = xp.sqrt(xp.where(value > floor, value, floor * xp.ones_like(value)))
     return (vector * value) @ vector.T, (vector / value) @ vector.T
 

@@ -10,7 +10,6 @@ from numopt.completion._problem import Observations
 from numopt.typing import Array
 
 __all__ = [
-    "balance",
     "join",
     "relative_residual",
     "residuals",
@@ -69,15 +68,6 @@ def _whiten(X: Array) -> tuple[Array, Array] | None:
     return X @ xp.astype(W / root, X.dtype), xp.astype((W * root).T, X.dtype)
 
 
-def _core(U: Array, V: Array) -> tuple[Array, ...]:
-    """Bases of both factors and the decomposition between them."""
-    xp = array_namespace(U)
-    Qu, Ru = thin_qr(U)
-    Qv, Rv = thin_qr(V)
-    A, s, Bt = xp.linalg.svd(Ru @ Rv.T, full_matrices=False)
-    return Qu, Qv, A, s, Bt
-
-
 def singular_values(U: Array, V: Array) -> Array:
     """Singular values of U V^T, (k,), descending."""
     xp = array_namespace(U)
@@ -87,19 +77,6 @@ def singular_values(U: Array, V: Array) -> Array:
     if s.shape[0] < k:
         s = xp.concat([s, xp.zeros_like(U[0, : k - s.shape[0]])])
     return s
-
-
-def balance(U: Array, V: Array) -> tuple[Array, Array]:
-    """Rescale to U = A s^1/2, V = B s^1/2 of the SVD of U V^T.
-
-    Among the factors of a product these have the least |U|^2 + |V|^2.
-    """
-    xp = array_namespace(U)
-    if min(U.shape[0], V.shape[0]) < U.shape[1]:
-        return U, V
-    Qu, Qv, A, s, Bt = _core(U, V)
-    root = xp.sqrt(s)
-    return (Qu @ A) * root, (Qv @ Bt.T) * root
 
 
 #: Entries squared at a time, so that no second copy of the data is made.

@@ -123,7 +123,7 @@ def damped_step(
         qa, qb = T.adjoint(T.forward(pa, pb))
         qa, qb = qa + damping * pa, qb + damping * pb
         curvature = _dot(pa, pb, qa, qb)
-        if not curvature > 0:
+        if not curvature > 0:  # pragma: no cover - underflow
             break
         step = rr / curvature
         A, B = A + step * pa, B + step * pb

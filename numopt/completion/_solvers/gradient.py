@@ -173,7 +173,8 @@ class SubGM(Solver[Observations, _State]):
             U, V = warm_start[0][:, :-1], warm_start[1][:, :-1]
         else:
             A, s, B = _spectral(problem, xp.sign(values), self.rank, self.random_state)
-            root = xp.sqrt(SMALL_START * s / xp.max(s))
+            top = xp.max(s)
+            root = xp.sqrt(SMALL_START * s / xp.where(top > 0, top, xp.ones_like(top)))
             U, V = A * root, B * root
         r = residuals(problem, join(U), join(V))
         return _State(U, V, r, self._loss(problem, r), step=SUB_STEP)
@@ -191,10 +192,10 @@ class SubGM(Solver[Observations, _State]):
         if problem.weighted:
             signs = signs * problem.by_row.weights
         gu, gv = gradients(problem, signs, state.U, state.V)
-        top = float(to_numpy(xp.sum(gu * state.U) ** 2))
         scale = math.sqrt(float(to_numpy(xp.sum(state.U**2) + xp.sum(state.V**2))) / 2)
         size = math.sqrt(float(to_numpy(xp.sum(gu * gu) + xp.sum(gv * gv))))
-        if size == 0.0 or not math.isfinite(top):
+        if size == 0.0:
+            # Every entry is met, or nothing leads away from zero factors.
             state.residual = 0.0
             return state
         length = state.step * max(scale, 1e-300) / size
@@ -222,7 +223,7 @@ class SubGM(Solver[Observations, _State]):
         }
 
     def stop(self, problem: Observations, state: _State) -> Stop | None:
-        """Nothing of its own."""
+        """Stop when the loss overflows."""
         if not math.isfinite(state.objective):
             return Stop("diverged", "the loss is not finite")
         return None

@@ -34,6 +34,7 @@ VALUE_ERRORS = [
     ((A, B, [[0.0], [1.0], [2.0]]), {}, "`levels` must be a list of 2 level sets"),
     ((A, B, [[0.0], []]), {}, r"`levels\[1\]` must be a non-empty"),
     ((A, B, (2, 1)), {}, "`levels` must be lo <= hi"),
+    ((A, B, (0, 2**53)), {}, r"`levels` must be at most 2\*\*52 in size"),
     ((A, B, (0, 1.5)), {}, "`levels` must be integers"),
     ((A, B, (0, 1, 2)), {}, r"`levels` must be a pair"),
     ((A, B, (0, [1, 1, 1])), {}, "`levels` must be scalars or arrays"),
@@ -66,6 +67,7 @@ def test_wrong_values(args, options, match):
 TYPE_ERRORS = [
     (A + 1j, "complex128"),
     (A > 2, "bool"),
+    (sp.csc_array(A + 1j), "complex128"),
     (A.astype(object), "object"),
     (np.array([["a", "b"]]), "real numbers"),
 ]
@@ -74,7 +76,7 @@ TYPE_ERRORS = [
 @pytest.mark.parametrize(("matrix", "match"), TYPE_ERRORS)
 def test_wrong_kinds(matrix, match):
     with pytest.raises(TypeError, match=match):
-        minimize_max_violation(matrix, B[: len(matrix)], (0, 1))
+        minimize_max_violation(matrix, B[: matrix.shape[0]], (0, 1))
 
 
 def test_arrays_of_other_libraries_are_sent_to_the_batch():

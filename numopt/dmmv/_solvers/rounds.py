@@ -48,9 +48,7 @@ def count_points(core: Core) -> float:
 
 
 def relax(search: Search, options: Options) -> None:
-    """Find the relaxed point and its bound once."""
-    if search.relaxation is not None:
-        return
+    """Find the relaxed point and its bound."""
     core = search.core
     size = core.At.size if isinstance(core.At, np.ndarray) else core.At.nnz
     by_lp = options.bound == "lp" or (options.bound == "auto" and size <= LARGEST_LP)

@@ -245,10 +245,11 @@ class Run:
         """Search at one gain, exchange, and report."""
         fields, search = self._search(gain, None)
         half = np.asarray(fields["x"])
-        assert search.relaxation is not None
         core = search.core
+        # Where all points were tried, there was no need for a relaxation.
+        relaxed = search.relaxation or lp_relaxation(core)
         real = core.problem.levels.values(core.centre.astype(np.float64))
-        real[core.columns] += search.relaxation.x
+        real[core.columns] += relaxed.x
         for _ in range(EXCHANGES):
             if not self.spec.exchange(half, gain, fields["violation"]):
                 break

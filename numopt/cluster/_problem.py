@@ -310,7 +310,7 @@ class KMeansProblem:
         if inertia <= lower_bound:
             return 0.0
         if inertia == 0:
-            return 0.0 if self.rows is not None else math.inf
+            return math.inf
         return (inertia - lower_bound) / abs(inertia)
 
 

@@ -32,6 +32,8 @@ LABELS = np.arange(12) % 3
         (np.array([[1.0, np.inf]]), ValueError, "X contains NaN or infinity"),
         (np.array([[1.0, 1e200]]), ValueError, "rescale the data"),
         (sp.csr_array([[np.nan, 1.0]]), ValueError, "X contains NaN or infinity"),
+        (sp.csr_array([[1j, 1.0]]), ValueError, "Complex data not supported"),
+        (sp.csr_array((0, 2)), ValueError, r"`X` must be non-empty, got shape \(0, 2"),
     ],
 )
 def test_data(data, error, text):
@@ -113,6 +115,8 @@ def test_asymmetric_similarity():
     G[0, 1] = 1e-6
     with pytest.raises(ValueError, match="symmetric"):
         kmeans_sdp(G, 2, affinity="precomputed")
+    with pytest.raises(TypeError, match="dense similarity, got a sparse matrix"):
+        kmeans_sdp(sp.csr_array(np.eye(4)), 2, affinity="precomputed")
 
 
 @pytest.mark.parametrize(
@@ -149,6 +153,8 @@ def test_likelihood_options():
     for options in ({"covariance_type": "round"}, {"solver": "x"}, {"init": "x"}):
         with pytest.raises(ValueError, match=next(iter(options))):
             ila_sdp(X, 2, **options)
+    with pytest.raises(ValueError, match="labels of 2 clusters, got 12 labels"):
+        ila_sdp(X, 2, init=np.arange(12))
     with pytest.raises(ValueError, match="weights"):
         la_sdp(X, np.stack([np.eye(2)] * 2), weights=[1.0, -1.0])
     with pytest.raises(TypeError, match="sparse"):

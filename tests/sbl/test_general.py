@@ -383,6 +383,8 @@ GOOD = {"A": np.eye(4)[:, :3], "y": np.arange(4.0)}
         ({"method": "newton"}, ValueError, "'auto', 'fast', 'mm'"),
         ({"sparsity_prior": "flat"}, ValueError, "'beta', 'none'"),
         ({"sparsity_prior": -1}, ValueError, "`sparsity_prior` must be"),
+        ({"sparsity_prior": None}, ValueError, "'none' or a number, got None"),
+        ({"A": sp.eye_array(4), "y": np.ones((4, 1, 1))}, ValueError, "1-D or 2-D"),
         ({"gamma0": np.ones(4)}, ValueError, "`gamma0` must be of shape"),
         ({"callback": 3}, TypeError, "`callback` must be callable"),
         ({"A": sp.eye_array(4), "method": "mm"}, TypeError, "needs a dense `A`"),

@@ -482,6 +482,8 @@ GOOD = {"factors": [np.eye(3), np.ones((2, 4))], "y": np.arange(6.0)}
         ({"max_iter": 0}, ValueError, "`max_iter` must be"),
         ({"method": "omp"}, ValueError, "'auto', 'mm', 'svd', 'am'"),
         ({"select": "aic"}, ValueError, "'bic', 'none'"),
+        ({"select": None}, ValueError, "'bic', 'none' or a number"),
+        ({"select": -1.0}, ValueError, "`select` must be"),
         ({"n_starts": 4}, ValueError, "`n_starts` must be"),
         ({"batched": True}, ValueError, "`y` must be a stack of problems"),
         (

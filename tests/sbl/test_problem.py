@@ -47,6 +47,7 @@ def test_log_evidence_on_every_library(backend):
         ({"noise_var": 0.0}, ValueError, "`noise_var` must be"),
         ({"A": np.full((3, 2), np.nan)}, ValueError, "`A` must be finite"),
         ({"A": "text"}, TypeError, "`A` must be an array of numbers"),
+        ({"A": [[1.0, 2.0], [3.0]]}, ValueError, "`A` must be a rectangular array"),
     ],
 )
 def test_bad_input(change, error, match):

@@ -125,6 +125,7 @@ class ClippedDual:
             distances[a] = np.inf
             near[a, np.argsort(distances, kind="stable")[:NEAREST_PAIRS]] = True
         near |= near.T
+        np.fill_diagonal(near, False)  # with few clusters all are near, itself too
         return [np.flatnonzero(near[a]) for a in range(K)]
 
     def _scatter_norm(self, labels: np.ndarray) -> float:
@@ -173,8 +174,6 @@ class ClippedDual:
         for a, others in enumerate(self._others):
             part = slice(column, column + len(others))
             column += len(others)
-            if not len(others):
-                continue
             if isinstance(self._rows, DenseRows):
                 rows = self._rows.part(int(self.starts[a]), int(self.starts[a + 1]))
                 found = self._dense_moments(rows.X, a, lambda_)

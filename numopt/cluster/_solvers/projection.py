@@ -35,8 +35,6 @@ def fantope_weights(w: np.ndarray, trace: float) -> tuple[float, np.ndarray]:
     i = int(np.searchsorted(-totals, -trace, side="left"))
     if i == 0:
         theta = float(points[0])
-    elif i >= points.size:
-        theta = float(points[-1])
     else:
         drop = totals[i - 1] - totals[i]
         share = (totals[i - 1] - trace) / drop if drop > 0 else 1.0

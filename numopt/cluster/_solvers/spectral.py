@@ -76,8 +76,6 @@ def eigenvalue_sum(
     caller's slack. The dense sum is the fallback when no factor exists. ``overwrite``
     lets NumPy work in the memory of A.
     """
-    if count == 0:
-        return 0.0
     xp, n = array_namespace(A), A.shape[0]
     # The ones vector is an eigenvector of J A J that does not count: sent far down.
     entries = xp.reshape(A, (-1,))

@@ -70,7 +70,7 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     weights = check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
-    if not np.any(weights > 0):
+    if not np.any(weights > 0):  # pragma: no cover - new scikit-learn refuses it first
         raise ValueError("`sample_weight` must have a positive entry, got zeros only")
     return weights
 

@@ -213,16 +213,14 @@ class BatchSolver(Solver[SBLProblem, BatchState]):
     def step(self, problem: SBLProblem, state: BatchState) -> BatchState:
         """One M-step, pruning, and the moments at the new point."""
         xp = array_namespace(state.Y)
-        if state.gamma.shape[0] == 0:
-            state.noise = self._noise(state, problem.rows)
-            state.now = moments(
-                state.A, state.Y, state.gamma, state.noise, None, problem.rows
-            )
-            state.move = 0.0
-            return state
-        gamma = self._variances(state)
-        top = _host(xp.max(gamma))
-        state.move = _host(xp.max(xp.abs(gamma - state.gamma))) / max(top, 1e-300)
+        gamma, top, state.move = state.gamma, 0.0, 0.0
+        if gamma.shape[
+            0
+        ]:  # a start may hold no atom: the noise is learned all the same
+            gamma = self._variances(state)
+            top = _host(xp.max(gamma))
+            change = _host(xp.max(xp.abs(gamma - state.gamma)))
+            state.move = change / max(top, 1e-300)
         noise = self._noise(state, problem.rows)
         state.move = max(state.move, abs(math.log(noise / state.noise)))
         state.noise = noise

@@ -166,9 +166,6 @@ class CofemSolver(Solver[SBLProblem, CofemState]):
 
     def step(self, problem: SBLProblem, state: CofemState) -> CofemState:
         """Majorisation step, pruning, then the posterior again."""
-        if state.gamma.size == 0:
-            state.move = 0.0
-            return state
         tiny = np.finfo(float).tiny
         ratio = state.power / np.maximum(state.shrink, tiny)
         gamma = state.gamma * np.sqrt(ratio)
@@ -202,6 +199,9 @@ class CofemSolver(Solver[SBLProblem, CofemState]):
 
     def _solve(self, problem: SBLProblem, state: CofemState) -> None:
         """Posterior mean and variances of the current hyper-parameters."""
+        if state.keep.size == 0:
+            # Nothing is left that could explain the data: all of them is noise.
+            state.noise, state.move = self.noise_var or state.mean_square, 0.0
         if not self._few(problem, state):
             self._solve_by_products(problem, state)
         elif self.penalty == 0:
@@ -275,7 +275,7 @@ class CofemSolver(Solver[SBLProblem, CofemState]):
         keep, gamma = state.keep[order], state.gamma[order]
         A = columns_of(problem.A, keep, problem.Y.dtype)
         small = in_double(dataclasses.replace(problem, A=A))
-        if self.penalty == 0:
+        if self.penalty == 0 or keep.size == 0:
             fields = self._posterior(small, gamma, state.noise)
         else:
             fields = self._select(small, problem.shape[1])

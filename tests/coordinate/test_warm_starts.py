@@ -28,6 +28,24 @@ from numopt.coordinate._solvers import columns, stored
 TOL = 1e-9
 
 
+@pytest.mark.parametrize("level", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "penalty", [L1(0.05), GroupL2(0.05, groups=[0, 0, 1, 2, 2])], ids=["L1", "GroupL2"]
+)
+@pytest.mark.parametrize("datafit", [Quadratic(), Logistic()], ids=["squares", "logit"])
+def test_start_on_a_column_without_information(datafit, penalty, level):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 5))
+    X[:, 2] = level
+    y = X[:, 0] + rng.standard_normal(30)
+    y = y if isinstance(datafit, Quadratic) else (y > 0).astype(float)
+    start = np.full(5, 0.5)
+    result = bcd_solve(X, y, datafit, penalty, coef_init=start, fit_intercept=True)
+    assert result.converged
+    assert result.coef[2] == pytest.approx(0.0, abs=1e-6)
+    np.testing.assert_array_equal(start, 0.5)
+
+
 @pytest.fixture(scope="module")
 def data():
     """Twenty coefficients of both signs, in groups of four."""

@@ -105,6 +105,18 @@ class LinearData:
         self.copy_columns(index, columns)
         return columns.T
 
+    def without_empty(self, coef: np.ndarray, *, centred: bool = False) -> np.ndarray:
+        """Coefficients (p,) or (K, p) with 0 where the column is, after centring.
+
+        The data say nothing about them, so that descent would leave a start as it is.
+        """
+        used = np.flatnonzero(np.any(np.atleast_2d(coef) != 0, axis=0))
+        columns = self.dense_columns(used)
+        level = columns[:1] if centred else 0.0
+        kept = np.array(coef)
+        kept[..., used[np.all(columns == level, axis=0)]] = 0.0
+        return kept
+
     def like_design(self, values: Any) -> Any:
         """Return host values in the library, precision and place of the design."""
         if not isinstance(self.X, DeviceDesign) or np.ndim(values) == 0:

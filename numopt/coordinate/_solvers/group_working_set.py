@@ -110,6 +110,9 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
             sparse = np.bincount(problem.owner, problem.groups.l1) == 0
             wanted = (problem.groups.weights == 0) & sparse
             if warm_start is not None:
+                warm_start = problem.data.without_empty(
+                    warm_start, centred=problem.fit_intercept
+                )
                 warm_start = problem.groups.nearest(warm_start)
                 wanted[problem.owner[np.flatnonzero(warm_start)]] = True
             self._extend(problem, state, np.flatnonzero(wanted))

@@ -123,7 +123,7 @@ class ProxNewtonWorkingSet(Solver[ModelProblem, ModelState]):
         outputs = problem.null.theta.shape[1:]
         if warm_start is not None and warm_start[0] is not None:
             coef, intercept = warm_start
-            coef = np.array(coef)
+            coef = data.without_empty(coef)
             if not problem.fit_intercept or intercept is None:
                 intercept = problem.null.intercept
         else:

@@ -143,6 +143,10 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         else:
             cache = GramCache(problem.data, center=problem.fit_intercept)
             state = QuadraticState(cache, problem.target, problem.start)
+            if warm_start is not None:
+                warm_start = problem.data.without_empty(
+                    warm_start, centred=problem.fit_intercept
+                )
             used = _initial_columns(problem, warm_start)
             if used.size:
                 cache.extend(used, problem.start[used])

@@ -135,44 +135,36 @@ def random_instances(seeds=5, seconds=1.0):
             yield compare(name, seed, seconds)
 
 
-def targets(names=("A35/8", "C35/8", "E35/8", "D35/9"), time_limit=120.0):
-    """Yield the time of our search over HiGHS', which stops at our violation."""
+def _timed(name):
+    """A filter's program, the violation that our search reaches, and its time."""
     from numopt.dmmv import minimize_max_violation
 
+    A, b, w, low, high = program = bench_dmmv.filter_problem(name)
+    rounds = 2 if name == "D35/9" else 1
+
+    def ours():
+        return minimize_max_violation(
+            A, b, (low, high), weights=w, max_iter=rounds
+        ).violation
+
+    reached = ours()
+    started = time.process_time()
+    ours()
+    return program, reached, time.process_time() - started
+
+
+def targets(names=("A35/8", "C35/8", "E35/8", "D35/9"), time_limit=120.0):
+    """Yield the time of our search over HiGHS', which stops at our violation."""
     for name in names:
-        A, b, w, low, high = bench_dmmv.filter_problem(name)
-        rounds = 2 if name == "D35/9" else 1
-
-        def ours(A=A, b=b, w=w, low=low, high=high, rounds=rounds):
-            return minimize_max_violation(
-                A, b, (low, high), weights=w, max_iter=rounds
-            ).violation
-
-        reached = ours()
-        started = time.process_time()
-        ours()
-        mine = time.process_time() - started
+        (A, b, w, low, high), reached, mine = _timed(name)
         theirs = solve_to_target(A, b, low, high, w, reached, time_limit)
         yield name, reached, mine, theirs
 
 
 def capped(names=("C35/8", "E35/8", "D35/9"), limit=60.0):
     """Yield our time, and that of the program with its proof, up to a limit."""
-    from numopt.dmmv import minimize_max_violation
-
     for name in names:
-        A, b, w, low, high = bench_dmmv.filter_problem(name)
-        rounds = 2 if name == "D35/9" else 1
-
-        def ours(A=A, b=b, w=w, low=low, high=high, rounds=rounds):
-            return minimize_max_violation(
-                A, b, (low, high), weights=w, max_iter=rounds
-            ).violation
-
-        reached = ours()
-        started = time.process_time()
-        ours()
-        mine = time.process_time() - started
+        (A, b, w, low, high), reached, mine = _timed(name)
         started = time.process_time()
         peer = bench_dmmv.solve_milp(A, b, low, high, w, time_limit=limit)
         yield name, reached, mine, peer, time.process_time() - started

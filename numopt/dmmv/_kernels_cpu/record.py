@@ -6,7 +6,7 @@ import numpy as np
 from numopt._kernels.jit import jit_exact
 from numopt.dmmv._kernels_cpu.search import (
     KILLERS,
-    _inward,
+    _draw,
     _legal,
     _maximum,
     _next,
@@ -64,18 +64,7 @@ def _record_walk(D, moves, table, k_low, k_high, lower, upper, k, y, hot, cold, 
     T, made = hot, 1
     for _ in range(steps):
         T *= cooling
-        d = int(_next(state) * directions)
-        amount = 1 if _next(state) < 0.5 else -1
-        e, other = -1, 0
-        if _next(state) < 0.5 and directions > 1:
-            e = int(_next(state) * (directions - 1))
-            e += e >= d
-            other = 1 if _next(state) < 0.5 else -1
-        if unit:
-            # At an end of its range a variable has one way to go.
-            amount = _inward(k, k_low, k_high, d, amount)
-            if e >= 0:
-                other = _inward(k, k_low, k_high, e, other)
+        d, amount, e, other = _draw(k, k_low, k_high, directions, unit, state)
         a, b = float(amount), float(other)
         if uneven:
             a = _value_change(table, k_low, k, d, amount)

@@ -233,6 +233,24 @@ def _inward(k, k_low, k_high, j, amount):
 
 
 @jit_exact
+def _draw(k, k_low, k_high, directions, unit, state):
+    """A direction and its amount, in half of the cases a second one (else -1, 0)."""
+    d = int(_next(state) * directions)
+    amount = 1 if _next(state) < 0.5 else -1
+    e, other = -1, 0
+    if _next(state) < 0.5 and directions > 1:
+        e = int(_next(state) * (directions - 1))
+        e += e >= d
+        other = 1 if _next(state) < 0.5 else -1
+    if unit:
+        # At an end of its range a variable has one way to go.
+        amount = _inward(k, k_low, k_high, d, amount)
+        if e >= 0:
+            other = _inward(k, k_low, k_high, e, other)
+    return d, amount, e, other
+
+
+@jit_exact
 def _anneal(D, moves, table, k_low, k_high, lower, upper, k, y, exponent, hot, cold,
             steps, state, best):  # fmt: skip
     m = y.shape[0]
@@ -252,18 +270,7 @@ def _anneal(D, moves, table, k_low, k_high, lower, upper, k, y, exponent, hot, c
     unit = _unit(moves)
     for _ in range(steps):
         T *= cooling
-        d = int(_next(state) * directions)
-        amount = 1 if _next(state) < 0.5 else -1
-        e, other = -1, 0
-        if _next(state) < 0.5 and directions > 1:
-            e = int(_next(state) * (directions - 1))
-            e += e >= d
-            other = 1 if _next(state) < 0.5 else -1
-        if unit:
-            # At an end of its range a variable has one way to go.
-            amount = _inward(k, k_low, k_high, d, amount)
-            if e >= 0:
-                other = _inward(k, k_low, k_high, e, other)
+        d, amount, e, other = _draw(k, k_low, k_high, directions, unit, state)
         a, b = float(amount), float(other)
         if uneven:
             a = _value_change(table, k_low, k, d, amount)

@@ -68,8 +68,8 @@ class Solver(abc.ABC, Generic[P, S]):
         return None
 
     def restore(self, state: S, snapshot: Any) -> S:
-        """Return the state of a snapshot; a solver that takes some says how."""
-        raise NotImplementedError
+        """Return the state of a snapshot; a solver that takes some overrides it."""
+        raise NotImplementedError(f"{self.name} takes snapshots it cannot restore")
 
 
 class Monitor:

@@ -191,6 +191,7 @@ def test_bad_groups(name, groups, words):
     "groups",
     [
         15,
+        np.int64(15),
         [range(15), range(15, 30), range(30, 45)],
         list("a" * 15 + "b" * 15 + "c" * 15),
     ],

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Blocks of features that share a penalty."""
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,9 @@ def check_groups(groups: Any, n_features: int) -> tuple[np.ndarray, int]:
     labels = np.empty(n_features, np.int64)
     for g, part in enumerate(parts):
         labels[part] = g
-    is_labels = not isinstance(groups, int) and not any(np.ndim(g) for g in groups)
+    is_labels = not isinstance(groups, numbers.Integral) and not any(
+        np.ndim(g) for g in groups
+    )
     if is_labels and to_numpy(groups).dtype.kind in "iuf":
         _check_numbering(to_numpy(groups), parts)
     return labels, len(parts)

@@ -12,6 +12,7 @@ from numopt.dmmv._kernels_cpu.search import (
     _next,
     _unit,
     _value_change,
+    seeded,
 )
 
 __all__ = ["record_walk"]
@@ -105,7 +106,7 @@ def record_walk(D, moves, table, k_low, k_high, lower, upper, k, y, hot, cold, t
     """Walk below a bar above the best maximum so far; see ``_kernels``."""
     k, y = k.copy(), y.copy()
     best = np.empty_like(k)
-    state = np.array([2 * seed + 1], np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    state = seeded(seed)
     V = _record_walk(D, moves, table, k_low, k_high, lower, upper, k, y, hot, cold,
                      tabu, steps, state, best)  # fmt: skip
     return best, np.array(V)

@@ -309,12 +309,17 @@ def _anneal(D, moves, table, k_low, k_high, lower, upper, k, y, exponent, hot, c
     return best_V
 
 
+def seeded(seed):
+    """State of the generator of random numbers."""
+    return np.array([2 * seed + 1], np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+
+
 def anneal(D, moves, table, k_low, k_high, lower, upper, k, y, exponent, hot, cold,
            steps, seed):  # fmt: skip
     """Annealed search on the dense residual; see ``_kernels``."""
     k, y = k.copy(), y.copy()
     best = np.empty_like(k)
-    state = np.array([2 * seed + 1], np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    state = seeded(seed)
     V = _anneal(D, moves, table, k_low, k_high, lower, upper, k, y, exponent, hot,
                 cold, steps, state, best)  # fmt: skip
     return best, np.array(V)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from numopt._kernels.jit import jit_exact
-from numopt.dmmv._kernels_cpu.search import _next
+from numopt.dmmv._kernels_cpu.search import _next, seeded
 
 __all__ = ["anneal_sparse", "polish_sparse"]
 
@@ -132,7 +132,7 @@ def anneal_sparse(indptr, indices, data, table, k_low, k_high, lower, upper, k,
     k = k.copy()
     y = _response(indptr, indices, data, table, k_low, k, lower.shape[0])
     best = np.empty_like(k)
-    state = np.array([2 * seed + 1], np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    state = seeded(seed)
     _walk(indptr, indices, data, table, k_low, k_high, lower, upper, k, y, edge_start,
           edge_end, float(strength), float(tau), exponent, float(hot), float(cold),
           steps, state, best)  # fmt: skip

@@ -7,6 +7,7 @@ of N = prod_k n_k pixels (N of them when the cost is a distance) instead of N^2.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Self
@@ -22,6 +23,7 @@ from numopt.ot._kernels.lines import (
     line_products,
     line_weights,
 )
+from numopt.ot._problem.axis_sums import ScaledSums, axis_kernels, axis_products
 from numopt.ot._problem.balanced import CoreProblem, core_weights
 from numopt.ot._problem.cost import Cost
 from numopt.ot._problem.weights import (
@@ -48,6 +50,8 @@ __all__ = [
 LARGEST_LOG = 700.0
 #: Weights along lines, both ways, up to which Hessian products store them.
 LARGEST_STORED = 12_000_000
+#: Longest axis whose kernel is stored, and kernels of how many eps are kept.
+LONGEST_KERNEL, KEPT_KERNELS = 512, 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -175,6 +179,9 @@ class GridCost(Cost):
         self.grid = grid
         self._sides = (rows, columns)
         self._places = tuple(_places(kept, grid.size) for kept in self._sides)
+        self._kernels: dict[float, list[Array]] = {}
+        # From the first eps on whose sums left the range of float64.
+        self._out_of_range = math.inf
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -204,7 +211,31 @@ class GridCost(Cost):
 
     def logsums(self, x: Array, side: int, inv_eps: float) -> Array:
         """Logarithms of sums of exp(x - M / eps) over one side, at the other's."""
+        scaled = self.scaled_sums(x, side, inv_eps)
+        if scaled is not None:
+            return scaled.logarithms
         return self.gather(self.stages(x, side, inv_eps)[-1], 1 - side)
+
+    def scaled_sums(self, x: Array, side: int, inv_eps: float) -> ScaledSums | None:
+        """Return the same sums by products of matrices, or None out of their range."""
+        grid = self.grid
+        if inv_eps >= self._out_of_range or max(grid.shape) > LONGEST_KERNEL:
+            return None
+        if inv_eps not in self._kernels:
+            if len(self._kernels) == KEPT_KERNELS:
+                self._kernels.clear()
+            units = grid.units(inv_eps)
+            self._kernels[inv_eps] = axis_kernels(grid.shape, units, grid.power, x)
+        kernels = self._kernels[inv_eps]
+
+        def product(values: Array) -> Array:
+            sums = axis_products(kernels, self.spread(values, side, 0.0))
+            return self.gather(sums, 1 - side)
+
+        made = ScaledSums.make(x, product)
+        if made is None:
+            self._out_of_range = inv_eps
+        return made
 
     def fused_pass(
         self, gamma: Array, phi: Array, log_a: Array, inv_eps: float
@@ -253,10 +284,13 @@ class GridPlan:
     ) -> None:
         self.cost, self._inv_eps = cost, inv_eps
         self._potentials = phi, gamma
-        self._stages = (
-            cost.stages(phi, 0, inv_eps),
-            cost.stages(gamma, 1, inv_eps),
-        )
+
+    @functools.cached_property
+    def _stages(self) -> tuple[list[Array], list[Array]]:
+        """Transforms of both potentials in the log domain."""
+        phi, gamma = self._potentials
+        cost, inv_eps = self.cost, self._inv_eps
+        return cost.stages(phi, 0, inv_eps), cost.stages(gamma, 1, inv_eps)
 
     def average(self, values: Array, side: int) -> Array:
         """Conditional means of values on one side (the whole grid), at all pixels."""
@@ -275,10 +309,15 @@ class GridPlan:
     def normal_average(self) -> Callable[[Array], Array]:
         """Return ``diag(1/c) P^T diag(1/a) P`` as a map of values at kept columns.
 
-        Weights that fit are stored in float32. Constants stay as they are.
+        Out of the range of products of matrices, weights that fit are stored in
+        float32. Constants stay as they are.
         """
         cost, grid = self.cost, self.cost.grid
-        gamma = self._potentials[1]
+        phi, gamma = self._potentials
+        inner = cost.scaled_sums(gamma, 1, self._inv_eps)
+        outer = cost.scaled_sums(phi, 0, self._inv_eps)
+        if inner is not None and outer is not None:
+            return lambda x: outer.average(inner.average(x))
         xp = array_namespace(gamma)
         if 2 * grid.size * sum(grid.shape) > LARGEST_STORED:
 
@@ -356,8 +395,7 @@ class GridProblem:
 
 def grid_cost(problem: CoreProblem) -> GridCost:
     """Return the cost of a problem on a grid."""
-    if not isinstance(problem.cost, GridCost):
-        raise TypeError("the problem is not one on a grid")
+    assert isinstance(problem.cost, GridCost)
     return problem.cost
 
 

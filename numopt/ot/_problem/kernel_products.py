@@ -3,7 +3,8 @@
 
 from collections.abc import Callable
 
-from numopt._array.namespace import array_namespace, device
+from numopt._array.namespace import array_namespace
+from numopt.ot._problem.axis_sums import axis_kernels
 from numopt.ot._problem.cost import Cost, DenseCost
 from numopt.ot._problem.grid import GridCost
 from numopt.typing import Array
@@ -101,11 +102,7 @@ class KernelProducts:
 def _separable(cost: GridCost, inv_eps: float, like: Array) -> Callable[[Array], Array]:
     """Products along the axes of a grid, one after the other."""
     xp, grid = array_namespace(like), cost.grid
-    kernels = []
-    for n, unit in zip(grid.shape, grid.units(inv_eps), strict=True):
-        x = xp.arange(n, dtype=like.dtype, device=device(like))
-        distance = xp.abs(x[:, None] - x[None, :])
-        kernels.append(xp.exp(-unit * distance**grid.power))
+    kernels = axis_kernels(grid.shape, grid.units(inv_eps), grid.power, like)
 
     def product(x: Array) -> Array:
         values = xp.reshape(x, (x.shape[0], *grid.shape))

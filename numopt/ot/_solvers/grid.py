@@ -385,12 +385,14 @@ def sinkhorn_grid(
     Notes
     -----
     exp(-M / reg) is a product over the axes, so a pass over all pairs of N pixels is
-    one transform along each axis, O(N sum n_k) operations in the log domain; only
-    pairs below rounding are skipped. For ``p=1`` a two-sided recursion makes it O(N)
-    (Liao et al. 2022). Newton steps use the same transforms as averaging operators,
-    which need no positive right-hand side. Memory is a few arrays of N numbers per
-    axis. Arithmetic is in float64; the answer has the dtype of the input. CuPy and
-    torch arrays run array expressions.
+    one transform along each axis, O(N sum n_k) operations. While float64 holds the
+    exponentials (potentials up to about 590 ``reg`` apart) it is a product with the
+    kernel of each axis. Beyond, or on axes of more than 512 pixels, it is in the log
+    domain: only pairs below rounding are skipped there, and for ``p=1`` a two-sided
+    recursion makes it O(N) (Liao et al. 2022). Newton steps use the same transforms
+    as averaging operators, which need no positive right-hand side. Memory is a few
+    arrays of N numbers per axis. Arithmetic is in float64; the answer has the dtype of
+    the input. CuPy and torch arrays run array expressions.
 
     References
     ----------

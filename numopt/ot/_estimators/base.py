@@ -36,7 +36,7 @@ def check_weights(name: str, weight: Any, X: Array) -> Array | None:
     xp, (weight, _) = v.float_arrays(weight=weight, X=X)
     v.check_shape(name, weight, (X.shape[0],), why="(one a sample)")
     _, high = v.check_values(name, weight, nonnegative=True)
-    if high == 0:
+    if high == 0:  # pragma: no cover - new scikit-learn refuses it first
         raise ValueError(v.message(name, "positive somewhere", "all zeros"))
     return weight / xp.sum(weight)
 

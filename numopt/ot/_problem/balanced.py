@@ -149,8 +149,7 @@ class CoreProblem:
     @property
     def M(self) -> Array:
         """The stored cost, for algorithms that need it."""
-        if not isinstance(self.cost, DenseCost):
-            raise TypeError("this cost is not stored as a matrix")
+        assert isinstance(self.cost, DenseCost)
         return self.cost.M
 
     def with_histograms(self, b: Array) -> "CoreProblem":

@@ -307,6 +307,7 @@ class _Programs(_Certified[_TreeState]):
                 "`M` must leave a plan with the given marginals: infeasible support, "
                 f"{state.unmet:.3g} of the mass has no finite cost"
             )
+        # Rounding of the tree's sums can leave a gap that no entry explains.
         reason = "no entry violates the dual any more; the gap is round-off"
         state.stopped = Stop("stalled", reason)
         return state

@@ -38,9 +38,7 @@ def histogram_rounds(
         yield
         last = state.eps <= problem.eps
         tol = options.tol if last else LEVEL_TOL
-        if state.error < tol:
-            if last:
-                return
+        if not last and state.error < tol:
             state.move_to(problem, next_eps(state.eps, problem.eps, options.scaling))
             state.full_pass(problem)
         state.gamma = state.gamma + log_ratio(problem, state.c)

@@ -34,8 +34,6 @@ def log_domain_rounds(
     while True:
         state.stage = "sinkhorn"
         yield from _level(problem, state)
-        if state.eps <= problem.eps:
-            return
         state.move_to(problem, next_eps(state.eps, problem.eps, options.scaling))
 
 

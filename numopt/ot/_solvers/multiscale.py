@@ -38,8 +38,7 @@ def _start_coarse(
 ) -> None:
     """Solve for centroids down to the eps that resolves nodes, and extend."""
     cost = problem.cost
-    if not isinstance(cost, CloudCost):
-        raise TypeError("only clouds have coarser ones")
+    assert isinstance(cost, CloudCost)
     if namespace_key(problem.xp) != "numpy" or min(cost.shape) <= COARSEST:
         return
     pair = cost.coupling

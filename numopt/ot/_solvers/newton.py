@@ -119,7 +119,7 @@ def _newton_step(
     oracle.state.n_cg += n_cg
     slope = host(xp.sum(rhs * d))
     # NaN, infinity and ascent in the wrong direction all fail this.
-    if not 0.0 < slope < math.inf:
+    if not 0.0 < slope < math.inf:  # pragma: no cover - rounding
         return None
     d = d - xp.sum(problem.b * d)
     return _line_search(oracle, point, d, slope)

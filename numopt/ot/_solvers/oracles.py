@@ -206,7 +206,7 @@ class SupportOracle:
             return None
         state.gamma, state.phi, _ = fill_columns(wide, state.gamma, state.phi)
         radius = wide.margin(state.gamma, state.phi)
-        if radius < MARGIN:
+        if radius < MARGIN:  # pragma: no cover - rounding
             return None
         return wide._filtered(min(tau, radius), radius)
 

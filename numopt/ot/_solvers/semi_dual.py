@@ -130,7 +130,8 @@ class SemiDualSolver(Solver[P, SemiDualState], Generic[P]):
         direction, n_cg = self.direction(problem, eps, point)
         state.n_newton += 1
         state.n_cg += n_cg
-        if not 0.0 < host(xp.sum(point.gradient * direction)) < math.inf:
+        slope = host(xp.sum(point.gradient * direction))
+        if not 0.0 < slope < math.inf:  # pragma: no cover - rounding
             return False
         t = min(1.0, LONGEST * eps / max(host(xp.max(xp.abs(direction))), 1e-300))
         noise = 1e-13 * (abs(point.value) + eps)

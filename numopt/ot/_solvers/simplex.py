@@ -74,7 +74,7 @@ class TransportTree:
             arcs.cost, arcs.rows, arcs.columns, self.left_over, TOL, most, self.n,
             self.parent, self.arc, self.flow,
         )  # fmt: skip
-        if pivots >= most:
+        if pivots >= most:  # pragma: no cover - a safeguard
             raise RuntimeError(f"the network simplex did not end in {most} pivots")
         return potentials[: self.n], potentials[self.n :]
 

@@ -307,7 +307,7 @@ class _Ascent(Solver[_Slices, _State]):
     def step(self, problem: _Slices, state: _State) -> _State:
         """Move until the cost rises."""
         length = np.linalg.norm(state.tangent)
-        if length == 0.0:
+        if length == 0.0:  # pragma: no cover - converged before
             return state
         circle = state.tangent / length
         step = state.step

@@ -139,7 +139,7 @@ def _newton_step(problem: CoreProblem, state: TransportState, kept: int) -> bool
     state.n_cg += step.n_iter
     d = step.x
     slope = float(gradient @ d)
-    if not 0.0 < slope < math.inf:
+    if not 0.0 < slope < math.inf:  # pragma: no cover - rounding
         return False
     value = _negative_dual(problem, state, d[:n], d[n:])
     found = backtrack(value, value(0.0), -slope)

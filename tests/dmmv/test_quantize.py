@@ -2,6 +2,7 @@
 """Layers of few bits: GPTQ as the case K = 1, objectives, grids, batches."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from numopt._array.namespace import to_numpy
@@ -253,3 +254,12 @@ def test_batch_bad_input():
         minimize_max_violation_batch(A, B, (0, 1), scale=np.zeros(4))
     with pytest.raises(ValueError, match="`method` must be one of"):
         minimize_max_violation_batch(A, B, (0, 1), method="anneal")
+
+
+def test_codes_keep_the_names_of_the_outputs():
+    W = pd.DataFrame(
+        np.random.default_rng(0).standard_normal((8, 2)), columns=["u", "v"]
+    )
+    codes = MinMaxQuantizer(bits=3).set_output(transform="pandas").fit_transform(W)
+    assert list(codes.columns) == ["u", "v"]
+    assert codes.to_numpy().max() <= 7

@@ -90,6 +90,8 @@ def test_data_frames(clouds):
     np.testing.assert_allclose(model.transform(X), model.transform(X.copy()))
     with pytest.raises(ValueError, match="feature names"):
         model.transform(X[["b", "g", "r"]])
+    moved = model.set_output(transform="pandas").transform(X)
+    assert list(moved.columns) == ["r", "g", "b"]
 
 
 def test_many_points_are_mapped_in_chunks(clouds, monkeypatch):

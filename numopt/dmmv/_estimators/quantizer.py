@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from numopt import _validation as v
@@ -22,7 +22,7 @@ from numopt.typing import Array
 __all__ = ["MinMaxQuantizer"]
 
 
-class MinMaxQuantizer(TransformerMixin, BaseEstimator):
+class MinMaxQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Round the weights of a linear layer to few bits, guided by calibration inputs.
 
     The rows of the training array are the inputs of the layer and its columns the

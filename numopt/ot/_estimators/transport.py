@@ -4,7 +4,7 @@
 from numbers import Real
 from typing import Any, Self, cast
 
-from sklearn.base import TransformerMixin
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from numopt._array.namespace import array_namespace
@@ -34,7 +34,7 @@ SCORE_REG = 0.05
 CHUNK = 4_000_000
 
 
-class SinkhornTransport(TransformerMixin, ArrayEstimator):
+class SinkhornTransport(OneToOneFeatureMixin, TransformerMixin, ArrayEstimator):
     r"""Map one cloud of points onto another by entropic optimal transport.
 
     A new point goes to the mean of the target under its conditional distribution,

@@ -27,7 +27,7 @@ from numopt.typing import Array
 __all__ = ["Cloud", "CloudCost", "Coupling"]
 
 #: Most points of a node of the tree, and nodes of a leaf: a few registers of columns.
-NODE, NODES = 16, 4
+NODE, NODES = 4, 16
 #: A pass leaves out at most this fraction of tol, and rounding's; float32 passes more.
 DROPPED, ROUNDING, ROUNDING_SINGLE = 1e-2, 1e-17, 1e-9
 

@@ -21,7 +21,7 @@ __all__ = ["multiscale_rounds"]
 #: Clouds of up to this many points have no coarser one.
 COARSEST = 512
 #: Nodes are resolved by an eps of at least this many times their mean squared radii.
-RESOLVED = 4.0
+RESOLVED = 0.5
 
 
 def multiscale_rounds(

@@ -150,7 +150,7 @@ def sinkhorn_points(
     Costs are computed from coordinates inside every pass. Both clouds are ordered by
     recursive median splits; a pass leaves out pairs of leaves whose boxes are so far
     apart that all of them together hold at most ``0.02 tol`` of the mass, which the
-    marginal error includes. The annealing begins on the centroids of nodes of about 16
+    marginal error includes. The annealing begins on the centroids of nodes of about 4
     points (recursively), goes on to all points where ``reg`` resolves the nodes, and
     truncates where at most 5% of the pairs matter. Passes of the coarse clouds are not
     counted. In more than a few dimensions leaves overlap, and passes cost O(n m d).

@@ -144,3 +144,21 @@ def test_shift_of_safe_newton_grows_where_steps_disappoint():
     cost = np.random.default_rng(1).random((10, 8))
     result = sinkhorn(None, None, cost, 1e-4, method="ssns", max_iter=300)
     assert result.converged
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-40, 1e40, 1e100])
+@pytest.mark.parametrize("method", ["newton", "sinkhorn"])
+@pytest.mark.filterwarnings("error")
+def test_costs_in_any_unit(method, scale):
+    expected = sinkhorn(A, B, M, 1e-2, method=method).value
+    found = sinkhorn(A, B, scale * M, scale * 1e-2, method=method).value
+    np.testing.assert_allclose(found / scale, expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e100])
+@pytest.mark.filterwarnings("error")
+def test_clouds_in_any_unit(scale):
+    X, Y = M[:, :2], M[:20, 2:4]
+    expected = sinkhorn_points(X, Y, 1e-2).value
+    found = sinkhorn_points(scale * X, scale * Y, 1e-2 * scale**2).value
+    np.testing.assert_allclose(found / scale**2, expected, rtol=1e-5)

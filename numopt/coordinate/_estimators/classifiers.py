@@ -50,7 +50,7 @@ class LinearClassifier(ClassifierMixin, LinearEstimator):
         if self.classes_.size < 2:
             raise ValueError(
                 "`y` must be of at least two classes, got one class: "
-                f"{self.classes_[0]!r}"
+                f"{self.classes_[0]}"
             )
         return codes
 

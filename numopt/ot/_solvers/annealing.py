@@ -14,11 +14,11 @@ from numopt._iterate.stopping import Stop
 from numopt.ot._problem import CoreProblem
 from numopt.ot._solvers.newton import KEEP, Point, evaluate, solve_level
 from numopt.ot._solvers.oracles import (
-    SINGLE_RANGE,
     CertifiedOracle,
     DenseOracle,
     SupportOracle,
     fill_columns,
+    fits_single,
 )
 from numopt.ot._solvers.state import (
     LEVEL_TOL,
@@ -162,9 +162,8 @@ class Annealer:
         if old is not None:
             self.oracle = old.narrow(tau)
         if self.oracle is None:
-            dense = DenseOracle(
-                problem, state, single=self._single(), direct=self.direct
-            )
+            single = not self.direct and fits_single(problem, state.eps)
+            dense = DenseOracle(problem, state, single=single, direct=self.direct)
             gamma, phi, c = fill_columns(dense, state.gamma, state.phi)
             state.gamma, state.phi = gamma, phi
             point = Point(gamma, phi, c, problem.residual(c))
@@ -181,12 +180,6 @@ class Annealer:
                 state.nnz = problem.cost.entries
                 return dense, point
         return self.oracle, evaluate(self.oracle, state.gamma, state.phi)
-
-    def _single(self) -> bool:
-        """Whether float32 exponents are good enough away from the certificate."""
-        return (
-            self.problem.cost_size / self.state.eps <= SINGLE_RANGE and not self.direct
-        )
 
     def _store(self, point: Point, word: str, *, certified: bool) -> None:
         state = self.state

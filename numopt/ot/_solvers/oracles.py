@@ -49,6 +49,8 @@ LOST = 1e-20
 #: max |M| / eps up to which float32 exponents are good enough for a Hessian, and the
 #: entries from which its smaller plan is worth it.
 SINGLE_RANGE, SINGLE_SIZE = 2e4, 250_000
+#: Smallest and largest eps whose costs and inverse float32 holds.
+SINGLE_LEAST, SINGLE_MOST = 1e-30, 1e30
 
 
 class Support(NamedTuple):
@@ -63,6 +65,12 @@ class Support(NamedTuple):
     def nnz(self) -> int:
         """Number of entries in use."""
         return int(np.sum(self.stop - self.start))
+
+
+def fits_single(problem: CoreProblem, eps: float) -> bool:
+    """Whether exponents are good enough in float32, away from the certificate."""
+    near = problem.cost_size <= SINGLE_RANGE * eps
+    return near and SINGLE_LEAST < eps < SINGLE_MOST
 
 
 class DenseOracle:
@@ -86,10 +94,8 @@ class DenseOracle:
     ) -> None:
         self.problem, self.state, self.eps = problem, state, state.eps
         self.certified = not single
-        self.exact = (
-            problem.cost_size / state.eps > SINGLE_RANGE
-            or problem.cost.entries < SINGLE_SIZE
-        )
+        large = problem.cost.entries >= SINGLE_SIZE
+        self.exact = not (large and fits_single(problem, state.eps))
         self._direct = direct
 
     def evaluate(self, gamma: Array, phi: Array) -> tuple[Array, Array]:

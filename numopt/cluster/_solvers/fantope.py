@@ -13,6 +13,7 @@ from numopt._iterate.stopping import Stop
 from numopt.cluster import _kernels
 from numopt.cluster._problem import KMeansProblem, membership_columns
 from numopt.cluster._solvers.acceleration import MatrixExtrapolation
+from numopt.cluster._solvers.coalescing import MultiplierChange, coalescing_change
 from numopt.cluster._solvers.dual import ClippedDual, DualBound
 from numopt.cluster._solvers.projection import SMALL_ORDER, FantopeProjection
 from numopt.cluster._solvers.rounding import round_partition
@@ -20,6 +21,7 @@ from numopt.cluster._solvers.spectral import (
     EPS,
     RitzPairs,
     eigenvalue_sum,
+    proof_loss,
     ritz_numbers,
 )
 from numopt.typing import Array
@@ -40,6 +42,11 @@ BOUND_DEGREE = 6
 BOUND_ROUNDS = 5
 BOUND_RESIDUALS = (1e-5, 1e-3)
 BOUND_SHARE = 0.1
+#: Up to this order a dense eigensolver takes over where residuals after fewer filters
+#: would cost more than this share of the gain.
+DENSE_PROOF = 600
+DENSE_ROUNDS = 1
+LARGEST_LOSS = 0.1
 #: Iterates remembered for extrapolation, by the order of the matrices: half an n x n
 #: matrix each.
 MEMORY = {1000: 8, 10**9: 3}
@@ -67,7 +74,8 @@ class FantopeState:
 
     ``A = |V| + G/(rho scale)`` is what the next step projects; None after a bound, for
     which its memory was lent. V, the image before it (``last``) and A are in single
-    precision at first. ``best`` is the V of the best bound, with its weight.
+    precision at first. ``best`` is the V of the best bound, with its weight
+    and the change of the multiplier.
     """
 
     G: Array
@@ -84,7 +92,7 @@ class FantopeState:
     labels: np.ndarray
     inertia: float
     bound: DualBound
-    best: tuple[Array, float] | None = None
+    best: tuple[Array, float, MultiplierChange | None] | None = None
     pairs: RitzPairs | None = None
     primal: float = math.inf
     dual: float = math.inf
@@ -97,6 +105,21 @@ class FantopeState:
     def weight(self) -> float:
         """What turns the scaled multiplier into the matrix B >= 0."""
         return self.rho * self.scale
+
+
+@dataclasses.dataclass
+class _Multiplier:
+    """``A = G + B``: ``1^T A 1/n``, ``||A||_F^2``, pairs of J A J, and how B came."""
+
+    A: Array
+    mean: float
+    square: float
+    pairs: Any = None
+    change: MultiplierChange | None = None
+
+    def top(self, count: int) -> float:
+        """An estimate of the upper bound UB(B) from below."""
+        return self.mean + float(np.sum(ritz_numbers(self.pairs)[0][:count]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,46 +268,93 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         A, rows, sums = state.take_dual(state.V, state.G, state.weight)
         inner, square = to_numpy(sums).tolist()
         state.primal_value = problem.total - inner
-        mean = float(xp.sum(rows)) / n
-        pairs = self._bound_pairs(problem, state, A)
-        top = mean + eigenvalue_sum(A, K - 1, pairs, overwrite=True)
-        slack = 4 * n * EPS * (abs(problem.total) + math.sqrt(square))
-        value = problem.total - top - slack
+        found = _Multiplier(A, float(xp.sum(rows)) / n, square)
+        del A
+        if n > SMALL_ORDER and 4 * state.projection.P.shape[1] < n:
+            found = self._coalesced(problem, state, found)
+            # Ritz values are at most the eigenvalues: a worse bound needs no proof.
+            hope = problem.total - found.top(K - 1) - state.bound.value
+            if hope <= 0:
+                return
+            self._prepare_proof(problem, found, hope)
+        top = eigenvalue_sum(found.A, K - 1, found.pairs, overwrite=True)
+        slack = 4 * n * EPS * (abs(problem.total) + math.sqrt(found.square))
+        value = problem.total - found.mean - top - slack
         if value > state.bound.value:
             state.bound = DualBound(value, slack, math.nan)
             state.best = None
-            state.best = xp.asarray(state.V, copy=True), state.weight
+            V = xp.asarray(state.V, copy=True)
+            state.best = V, state.weight, found.change
+
+    def _coalesced(
+        self, problem: KMeansProblem, state: FantopeState, plain: _Multiplier
+    ) -> _Multiplier:
+        """The multiplier or its change, whichever promises the better bound."""
+        plain.pairs = self._bound_pairs(problem, state, plain.A, state.pairs)
+        state.pairs = plain.pairs
+        weights = state.projection.f
+        change = coalescing_change(plain.A, state.G, plain.pairs, weights)
+        if change is None:
+            return plain
+        total, square = change.apply(plain.A, state.G)
+        pairs = self._bound_pairs(problem, state, plain.A, plain.pairs)
+        moved = _Multiplier(plain.A, total / problem.n, square, pairs, change)
+        if moved.top(self.n_clusters - 1) < plain.top(self.n_clusters - 1):
+            state.pairs = pairs
+            return moved
+        plain.A = None  # it holds the change
+        plain.A, _, _ = state.take_dual(state.V, state.G, state.weight)
+        return plain
+
+    def _prepare_proof(
+        self, problem: KMeansProblem, found: _Multiplier, hope: float
+    ) -> None:
+        """Bring the pairs to double precision, or leave the proof to LAPACK."""
+        pairs, count = found.pairs, self.n_clusters - 1
+        if (
+            problem.n <= DENSE_PROOF
+            and proof_loss(found.pairs, count) > LARGEST_LOSS * hope
+        ):
+            found.pairs = None
+        elif pairs[1].dtype != found.A.dtype:
+            # The proof needs vectors that are orthonormal in double precision.
+            P = problem.xp.astype(pairs[1], found.A.dtype)
+            found.pairs = self._ritz(problem, found.A, P)
+
+    def _ritz(self, problem: KMeansProblem, A: Array, P: Array) -> RitzPairs:
+        """Ritz pairs on the columns as they are."""
+        ritz = _kernels.filtered_ritz.for_namespace(problem.xp)
+        pairs: RitzPairs = ritz(A, P, 0.0, 0.0, 0.0, 0)
+        return pairs
 
     def _bound_pairs(
-        self, problem: KMeansProblem, state: FantopeState, A: Array
-    ) -> RitzPairs | None:
+        self,
+        problem: KMeansProblem,
+        state: FantopeState,
+        A: Array,
+        pairs: RitzPairs | None,
+    ) -> RitzPairs:
         """Approximate leading pairs of J(G + B)J for the proof of the bound."""
         start = state.projection.P
-        if problem.n <= SMALL_ORDER or 4 * start.shape[1] >= problem.n:
-            return None
         ritz = _kernels.filtered_ritz.for_namespace(problem.xp)
         working = problem.xp.astype(A, state.V.dtype, copy=False)
-        pairs = state.pairs
         if (
             pairs is None
             or pairs[1].shape[1] != start.shape[1]
             or pairs[1].dtype != working.dtype
         ):
-            pairs = ritz(working, start, 0.0, 0.0, 0.0, 0)
+            pairs = self._ritz(problem, working, start)
+        leading = max(self.n_clusters - 1, state.projection.rank)
         low, high = BOUND_RESIDUALS
         accuracy = min(max(BOUND_SHARE * state.dual, low), high)
-        for _ in range(BOUND_ROUNDS):
+        for _ in range(BOUND_ROUNDS if problem.n > DENSE_PROOF else DENSE_ROUNDS):
             values = ritz_numbers(pairs)[0]
             top, cut = float(values[0]), float(values[-1])
             pairs = ritz(working, pairs[1], -abs(top), cut, top, BOUND_DEGREE)
-            errors = ritz_numbers(pairs)[1][: self.n_clusters - 1]
+            errors = ritz_numbers(pairs)[1][:leading]
             if float(np.linalg.norm(errors)) <= accuracy * abs(top):
                 break
-        state.pairs = pairs
-        if working.dtype == A.dtype:
-            return pairs
-        # The proof needs vectors that are orthonormal in double precision.
-        return ritz(A, problem.xp.astype(pairs[1], A.dtype), 0.0, 0.0, 0.0, 0)
+        return pairs
 
     def _round(self, problem: KMeansProblem, state: FantopeState) -> None:
         """Take the partition that Z rounds to when it is better."""
@@ -323,10 +393,12 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         state.V = state.last = state.A = state.best = None
         state.extrapolation.differences = None
         if best is not None:
-            V, weight = best
-            B = xp.astype(V, xp.float64) * (-0.5 * weight)
-            B = xp.maximum(B, xp.zeros((1, 1), dtype=B.dtype, device=device(B)))
-            B = B + xp.matrix_transpose(B)
+            V, weight, change = best
+            B, _, _ = state.take_dual(V, state.G, weight)
+            if change is not None:
+                change.apply(B, state.G)
+            B -= state.G
+            B = (B + xp.matrix_transpose(B)) / 2
             state.bound = dataclasses.replace(state.bound, dual=B)
         return {"state": state}
 

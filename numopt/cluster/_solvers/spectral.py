@@ -15,6 +15,7 @@ __all__ = [
     "eigenvalue_sum",
     "leading_pairs",
     "leading_values",
+    "proof_loss",
     "ritz_numbers",
 ]
 
@@ -91,6 +92,11 @@ def eigenvalue_sum(
     return float(np.sum(leading_values(C, min(count, n - 1))))
 
 
+def proof_loss(pairs: RitzPairs, count: int) -> float:
+    """What the residuals of Ritz pairs cost the bound of `eigenvalue_sum`."""
+    return count * _threshold(*ritz_numbers(pairs), count, 1e-300)[1]
+
+
 def _proved_sum(
     C: Array, count: int, pairs: RitzPairs, size: float
 ) -> tuple[float | None, Array]:
@@ -129,21 +135,20 @@ def _difference(L: Array, C: Array) -> Array:
 def _threshold(
     values: np.ndarray, errors: np.ndarray, count: int, tiny: float
 ) -> tuple[float, float]:
-    """Where to cut the spectrum: leading eigenvalues that coalesce stay together.
+    """Where to cut the spectrum, and the shift that the cut needs.
 
-    A cut below the j-th value costs the sum of the values beyond ``count`` above it,
-    and a shift for what the residuals of the first j can add to the rest:
-    error^2 / distance.
+    A cut below the j-th value needs a shift for what the residuals of the first j can
+    add to the rest: error^2 / distance. Leading eigenvalues that coalesce stay together
+    so that the distance is large.
     """
-    best, found = np.inf, (0.0, 0.0)
+    best, threshold = np.inf, 0.0
     for j in range(count, values.size):
         t = 0.5 * (values[j - 1] + values[j])
         error = float(np.linalg.norm(errors[:j]))
         shift = max(4 * error**2 / max(values[j - 1] - t, error, tiny), tiny)
-        cost = float(np.sum(np.maximum(values[count:j] - t, 0.0))) + count * shift
-        if cost < best:
-            best, found = cost, (float(t), float(shift))
-    return found
+        if shift < best:
+            best, threshold = float(shift), float(t)
+    return threshold, best
 
 
 def _positive_definite(S: Array, shift: float) -> bool:

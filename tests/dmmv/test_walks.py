@@ -24,7 +24,7 @@ METHODS = ("auto", "round", "babai", "beam", "anneal", "record", "tabu", "polish
 
 def sparse_problem(m=30, n=40):
     rng = np.random.default_rng(0)
-    A = sp.random_array((m, n), density=0.15, rng=rng, format="csc")
+    A = sp.random_array((m, n), density=0.15, random_state=rng, format="csc")
     return A, A @ rng.integers(0, 2, n) + rng.uniform(-0.05, 0.05, m)
 
 

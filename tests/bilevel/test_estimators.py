@@ -31,6 +31,18 @@ def test_ridge_of_one_group_is_ridge_cv():
     np.testing.assert_allclose(ours.coef_, peer.coef_, rtol=0.05, atol=1e-3)
 
 
+@pytest.mark.parametrize(("x_unit", "y_unit"), [(1e-3, 1e6), (1e6, 1e-6), (1e-20, 1)])
+def test_units_of_the_data_do_not_matter(x_unit, y_unit):
+    rng = np.random.default_rng(0)
+    X = rng.random((60, 8))
+    y = X[:, 0] + 2 * X[:, 1] + 0.1 * rng.standard_normal(60)
+    options = {"groups": [[0, 1, 2, 3], [4, 5, 6, 7]], "random_state": 0}
+    expected = bl.BilevelRidge(**options).fit(X, y)
+    found = bl.BilevelRidge(**options).fit(x_unit * X, y_unit * y)
+    np.testing.assert_allclose(found.alphas_ / x_unit**2, expected.alphas_, rtol=1e-3)
+    np.testing.assert_allclose(found.cv_loss_ / y_unit**2, expected.cv_loss_, rtol=1e-6)
+
+
 def test_leave_one_out_is_ridge_cv():
     X, y, groups = blocks()
     ours = bl.BilevelRidge(cv=None, tol=1e-7).fit(X, y)
@@ -280,5 +292,5 @@ def test_folds_need_weight(name, part):
 @pytest.mark.parametrize("name", ["BilevelRidge", "BilevelLogisticRegression"])
 def test_weights_are_not_all_zero(name):
     X, y, _ = blocks(n=30)
-    with pytest.raises(ValueError, match="non-zero number|positive sample weight"):
+    with pytest.raises(ValueError, match=r"non-zero number|positive sample weight"):
         getattr(bl, name)().fit(X, y > 0, sample_weight=np.zeros(30))

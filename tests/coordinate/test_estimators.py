@@ -364,3 +364,12 @@ def test_plain_arrays_are_checked(bad, data):
         Lasso().fit(X, np.where(np.arange(80) == 5, bad, y))
     with pytest.raises(ValueError, match="inconsistent numbers"):
         Lasso().fit(X, y[:-1])
+
+
+@pytest.mark.parametrize("unit", [1e-10, 1e-40, 1e40])
+def test_grids_of_strengths_follow_the_units_of_the_data(data, unit):
+    X, y = data
+    expected = LassoCV(n_alphas=20).fit(X, y)
+    found = LassoCV(n_alphas=20).fit(unit * X, unit * y)
+    np.testing.assert_allclose(found.alphas_ / unit**2, expected.alphas_, rtol=1e-10)
+    np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-5)

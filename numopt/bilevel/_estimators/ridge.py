@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Ridge regression with learned penalties per block of features (banded ridge)."""
 
+import copy
+import dataclasses
 from typing import Any, Self
 
 import numpy as np
@@ -86,7 +88,8 @@ class BilevelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     form_ : str
         "primal" or "dual" (p > n), of the final fit.
     result_ : BilevelResult or list of them
-        The last stage (one per target with ``alpha_per_target``).
+        The last stage (one per target with ``alpha_per_target``), of targets divided by
+        the root mean square that a typical penalty leaves of them.
     n_iter_ : int
         Outer steps of the last stage.
     n_features_in_ : int
@@ -194,13 +197,15 @@ class BilevelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return self
 
     def _learn(self, data: "_Data", splits: Any) -> Penalties:
-        """Both stages on some targets."""
+        """Both stages on some targets, in units of what a typical penalty leaves."""
         start = data.typical
+        unit = data.unit()
+        data = data.scaled(1.0 / unit)
         options = {
             "method": self.method,
             "accuracy": "estimate",
             "ftol": self.tol,
-            "gtol": min(1e-3, 10 * self.tol),
+            "gtol": self.tol,
             "max_iter": self.max_iter,
             "verbose": self.verbose,
             "warn": False,
@@ -208,7 +213,7 @@ class BilevelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         learner = Learner(
             check_interval(self.bounds), (start - RANGE, start + RANGE), options
         )
-        return learn(
+        found = learn(
             lambda rows: data.problem(splits, rows),
             data.loss,
             len(data.X),
@@ -217,6 +222,11 @@ class BilevelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             learner,
             self.shrinkage,
             check_random_state(self.random_state),
+        )
+        return dataclasses.replace(
+            found,
+            loss=unit**2 * found.loss,
+            loss_common=unit**2 * found.loss_common,
         )
 
     def _set_fitted(
@@ -285,20 +295,29 @@ class _Data:
         self.labels, self.n_groups, self.intercept = labels, n_groups, intercept
         centred = X - self._means(np.arange(len(X)))[0]
         size = float(weights @ np.sum(centred**2, axis=1)) / X.shape[1]
-        self.typical = float(np.log(max(size, 1e-12)))
+        self.typical = float(np.log(size)) if size > 1e-300 else 0.0
 
     def of(self, target: slice) -> "_Data":
         """The same rows with some of the targets."""
-        if target == slice(None):
-            return self
-        return _Data(
-            self.X,
-            self.y[:, target],
-            self.weights,
-            self.labels,
-            self.n_groups,
-            self.intercept,
-        )
+        return self._with(self.y[:, target])
+
+    def scaled(self, factor: float) -> "_Data":
+        """The same rows with targets in other units."""
+        return self._with(factor * self.y)
+
+    def _with(self, y: np.ndarray) -> "_Data":
+        other = copy.copy(self)
+        other.y = y
+        return other
+
+    def unit(self) -> float:
+        """Root mean square that the typical penalty leaves; 1 for constant targets."""
+        coef, intercept = self.fitted(np.full(self.n_groups, self.typical))
+        used = self.weights > 0
+        left = (self.y - self.X @ coef - intercept)[used]
+        rounding = 1e-14 * float(np.max(np.abs(self.y[used])))
+        size = float(np.sqrt(np.mean(left**2)))
+        return size if size > rounding else 1.0
 
     def _means(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if not self.intercept:

@@ -80,7 +80,7 @@ class CrossValidated(LinearEstimator, abc.ABC):
 
 def geometric_grid(top: float, eps: float, n_alphas: int) -> np.ndarray:
     """Decreasing grid from the largest useful strength to ``eps`` times it."""
-    if top <= np.finfo(float).resolution:
+    if top * eps < np.finfo(float).tiny:
         # Nothing to select (a constant target): any positive strength is the same.
         return np.full(n_alphas, np.finfo(float).resolution)
     grid = np.geomspace(top, top * eps, n_alphas)

@@ -70,6 +70,9 @@ class PathRegressorCV(CrossValidated, LinearRegressor):
             sample_weight=weights,
             fit_intercept=self.fit_intercept,
         )
+        used = y if weights is None else y[weights > 0]
+        if self.fit_intercept and used.min() == used.max():
+            top = 0.0  # where rounding of the mean would leave a little
         self.alphas_ = geometric_grid(top, self.eps, self.n_alphas)
 
     def _score_fold(self, X: Any, y: np.ndarray, fold: Fold) -> dict[str, np.ndarray]:

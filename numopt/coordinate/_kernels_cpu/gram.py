@@ -32,6 +32,9 @@ DEPTH = 5
 PASS_WORK, NEWTON_WORK = 8.0, 2.5
 
 
+#: A Newton step replaces a cycle of so many times its price: it saves further ones.
+SWIFT = 2.0
+
 #: Descent between two tries of Newton, in units of a new factor.
 RIPE = 0.3
 
@@ -334,7 +337,7 @@ def solve_gram(
         k = find_support(w, lam, lower, upper, diagonal, support)
         cost = NEWTON_WORK * k * k + price(support, k, meta[0], inside)
         # Where the factor is nearly there, a Newton step replaces the cycle.
-        swift = trusted and 0 < k <= U.shape[0] and cost <= 1.0 * DEPTH * k * m
+        swift = trusted and 0 < k <= U.shape[0] and cost <= SWIFT * DEPTH * k * m
         if k > 0 and moves > 0 and not swift:
             last, more = _cycle(
                 G, diagonal, support, k, w, q, c, lam, lower, upper, points, history
@@ -356,7 +359,7 @@ def solve_gram(
             ripe = newton_work <= balance * descent_work
         if k == 0 or k > U.shape[0] or not (ripe or swift):
             continue
-        credit = newton_work + 3.0 * DEPTH * k * m if swift else 0.0
+        credit = newton_work + 3.0 * SWIFT * DEPTH * k * m if swift else 0.0
         tried = descent_work
         copy(start, w)
         copy(slopes, q)

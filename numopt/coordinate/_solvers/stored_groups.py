@@ -20,6 +20,8 @@ __all__ = ["StoredGroups", "largest_eigenvalues"]
 CYCLE = 6
 #: Time of a multiply-add of descent relative to one in a matrix product.
 RATE = 15.0
+#: The same of a Newton step: its small systems and updates are slower than products.
+NEWTON = 5.0
 #: So many cycles without a gap below this share of the best are the limit of rounding.
 PATIENCE, PROGRESS = 20, 0.95
 #: Newton steps in a row.
@@ -104,20 +106,21 @@ class StoredGroups:
             part = smooth_part(self.starts, w, q, *terms)
             if part is None:
                 break
-            cost += self._cost(part, r.size, wide)
-            if cost > allowed:
+            price = self._cost(part, r.size, wide)
+            if cost + price > allowed:
                 break
+            cost += price
             t = self._step(matrix, part, w, r, q, wide)
             if t < 1.0:
                 break
         return cost
 
     def _cost(self, part: SmoothPart, n: int, wide: bool) -> float:
-        """Multiply-adds of a Newton step."""
+        """Time of a Newton step, in multiply-adds of a matrix product."""
         k = part.support.size
         if wide and k > n and part.bend.min() > 0:
-            return float(n * n * (k + n))
-        return float(k * k * (k / 3.0 + (n if wide else 1)))
+            return NEWTON * n * n * (k + n)
+        return NEWTON * k * k * (k / 3.0 + (n if wide else 1))
 
     def _step(
         self,

@@ -310,7 +310,7 @@ def denoising_work(
     problem = TVDenoisingProblem(noisy, clean)
     best = maid(problem, problem.theta0, max_step=1.0, gtol=1e-7, ftol=1e-9, warn=False)
     result = maid(
-        problem, np.array([-5.0, -5.0]), method=method, solver="lbfgs", max_step=2.0,
+        problem, np.array([-5.0, -5.0]), method=method, solver="lbfgs", max_step=1.0,
         tau=0.3, gtol=0.0, ftol=0.0, max_work=4000, max_iter=3000, warn=False,
         f_target=(1 + gap) * best.value,
     )  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 
 import numopt.bilevel as bl
 from numopt._array.namespace import to_numpy
-from numopt.bilevel._solvers.directions import rank_one
+from numopt.bilevel._solvers.directions import rank_one, two_loop
 from numopt.exceptions import ConvergenceWarning
 from tests.bilevel.problems import Plain, published_quadratic, ready_problems, table
 
@@ -66,13 +66,53 @@ def test_rank_one_matrix_reproduces_quadratics():
     z = rng.normal(size=6)
     newton = -np.linalg.solve(H, z)
     scale = np.linalg.norm(newton)
-    np.testing.assert_allclose(rank_one(z, pairs), newton, atol=1e-6 * scale)
+    np.testing.assert_allclose(
+        rank_one(z, pairs, radius=1.0), newton, atol=1e-6 * scale
+    )
     # Fewer pairs, an indefinite H, or a box: still descent, within the free components.
     pairs = [(s, y) for s, y in pairs if s @ y > 0][:3]
     z[[1, 4]] = 0.0
-    direction = rank_one(z, [*pairs, (pairs[0][0], -pairs[0][1])])
+    direction = rank_one(z, [*pairs, (pairs[0][0], -pairs[0][1])], radius=1.0)
     assert z @ direction < 0
     np.testing.assert_array_equal(direction[[1, 4]], 0)
+
+
+def test_directions_without_pairs_get_a_step_of_their_own():
+    # f is steep in the first component and flat in the others, of which nothing is
+    # known: the curvature of the first would make their steps tiny.
+    s = np.array([1.0, 0.0, 0.0])
+    z = np.array([2.0, 0.03, -0.04])
+    direction = rank_one(z, [(s, 100.0 * s)], radius=0.5)
+    np.testing.assert_allclose(direction, [-0.02, -0.3, 0.4], atol=1e-12)
+    # They are as short as the curvature says where hardly anything is left along them.
+    z = np.array([100.0, 0.03, -0.04])
+    direction = rank_one(z, [(s, 100.0 * s)], radius=0.5)
+    assert np.abs(direction[1:]).max() < 1e-3
+
+
+def test_diagonal_metric_keeps_the_secant_equation():
+    rng = np.random.default_rng(0)
+    scale = rng.uniform(0.1, 10.0, size=8)
+    H = np.diag(1 / scale)
+    pairs = [(s, H @ s) for s in rng.normal(size=(3, 8))]
+    np.testing.assert_allclose(two_loop(pairs[-1][1], pairs, scale), -pairs[-1][0])
+    # The metric of the Hessian itself needs no pair but for its multiple.
+    z = rng.normal(size=8)
+    expected = -scale * z
+    np.testing.assert_allclose(two_loop(z, pairs[:1], 3 * scale), expected)
+
+
+def test_target_is_certified_without_another_step():
+    problem = PROBLEMS["ridge"]
+    start = bl.hypergradient(problem, problem.theta0, tol=1e-9).value
+    best = bl.maid(problem, problem.theta0, gtol=1e-8, ftol=0.0, warn=False).value
+    for share in (0.5, 0.1, 0.01):
+        target = best + share * (start - best)
+        result = bl.maid(problem, problem.theta0, f_target=target, eps0=0.5, warn=False)
+        assert result.converged
+        assert result.value + result.value_bound <= target
+        below = result.history["value"][:-1] < target - 0.9 * (start - best) * share
+        assert not below.any()
 
 
 def test_published_method_needs_far_more():

@@ -65,35 +65,35 @@ def test_shifts_of_all_logits_are_solved_exactly():
 
 def test_blocks_are_kept_while_they_are_near(backend):
     rng = np.random.default_rng(2)
-    X, r = rng.normal(size=(30, 4)), rng.normal(size=(4, 3))
-    w, c = rng.uniform(0.1, 1.0, size=(30, 3)), rng.uniform(0.1, 1.0, size=(4, 3))
+    X, r = rng.normal(size=(30, 12)), rng.normal(size=(12, 3))
+    w, c = rng.uniform(0.1, 1.0, size=(30, 3)), rng.uniform(0.1, 1.0, size=(12, 3))
     blocks = ClassBlocks(backend.asarray(X))
-    apply = blocks.inverse(backend.asarray(w), backend.asarray(c))
-    expected = np.stack(
-        [
-            np.linalg.solve((X.T * w[:, k]) @ X + np.diag(c[:, k]), r[:, k])
-            for k in range(3)
-        ],
-        axis=1,
-    )
-    found = to_numpy(apply(backend.asarray(r)))
-    np.testing.assert_allclose(found, expected, atol=1e-10)
-    first = blocks.work
+
+    def solved(w, c):
+        apply = blocks.inverse(backend.asarray(w), backend.asarray(c))
+        return to_numpy(apply(backend.asarray(r)))
+
+    def exact(w, c):
+        hessians = ((X.T * w[:, k]) @ X + np.diag(c[:, k]) for k in range(3))
+        columns = [np.linalg.solve(H, r[:, k]) for k, H in enumerate(hessians)]
+        return np.stack(columns, axis=1)
+
+    np.testing.assert_allclose(solved(w, c), exact(w, c), atol=1e-10)
+    first, grams = blocks.work, blocks._grams
     assert first > 0
-    near = to_numpy(
-        blocks.inverse(backend.asarray(1.1 * w), backend.asarray(1.1 * c))(
-            backend.asarray(r)
-        )
-    )
+    # A factor of a whole class costs nothing and is exact.
+    factors = np.array([0.5, 1.0, 3.0])
+    scaled = solved(factors * w, factors * c)
     assert blocks.work == first
-    np.testing.assert_allclose(near, expected, atol=1e-10)
-    far = to_numpy(
-        blocks.inverse(backend.asarray(2 * w), backend.asarray(2 * c))(
-            backend.asarray(r)
-        )
-    )
-    assert blocks.work > first
-    np.testing.assert_allclose(far, 0.5 * expected, atol=1e-10)
+    np.testing.assert_allclose(scaled, exact(factors * w, factors * c), atol=1e-10)
+    # Other weights are taken for the old ones until these have been used enough.
+    other = rng.uniform(0.1, 1.0, size=w.shape)
+    solved(other, c)
+    assert blocks._grams is grams
+    for _ in range(20):
+        found = solved(other, c)
+    assert blocks._grams is not grams
+    np.testing.assert_allclose(found, exact(other, c), atol=1e-10)
 
 
 def test_balancing_of_the_exact_inverse_changes_nothing():

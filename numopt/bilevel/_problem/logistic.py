@@ -189,6 +189,8 @@ class LogisticLower(abc.ABC):
 class PenaltyLower(LogisticLower):
     """Theta are the logarithms of the penalties of blocks."""
 
+    logarithmic = True
+
     def __init__(
         self, X: Any, Y: Array, index: np.ndarray, n_groups: int, weights: Array
     ) -> None:

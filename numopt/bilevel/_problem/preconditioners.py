@@ -18,6 +18,8 @@ Map = Callable[[Array], Array]
 
 #: Gram matrices are made anew when the weights of the rows have moved by this share.
 WEIGHTS_MOVED = 0.25
+#: ... and products with the old ones have cost this many times as much.
+RENT = 2
 #: Inverses are made anew when a log-penalty has moved by this much.
 PENALTIES_MOVED = 0.3
 
@@ -27,9 +29,10 @@ class ClassBlocks:
 
     The block of class k is ``X^T diag(w_k) X + diag(c_k)`` with the weights
     ``w_ik = s_i p_ik (1 - p_ik)`` and the penalties c. Blocks of nearby weights and
-    penalties bound the spectrum as well, hence they are seldom made. ``work`` counts
-    what making them has cost, in Hessian products (4 n p K operations each, times the
-    ``n_users`` Hessians that share the blocks and are multiplied at once).
+    penalties bound the spectrum as well, hence they are seldom made, and never before
+    the old ones have been used for twice their price. ``work`` counts what making them
+    has cost, in Hessian products (4 n p K operations each, times the ``n_users``
+    Hessians that share the blocks and are multiplied at once).
     """
 
     def __init__(self, X: Array, n_users: int = 1) -> None:
@@ -38,27 +41,38 @@ class ClassBlocks:
 
     def forget(self) -> None:
         """Start anew."""
-        self.work = 0
+        self.work = self._n_used = 0
         self._weights: Any = None
         self._penalties: Any = None
 
     def inverse(self, weights: Array, penalties: Array) -> Map:
         """``r -> (M_k^{-1} r_k)_k`` for arrays of shape (p, K) or (p, n_users, K)."""
         n, p = self.X.shape
-        stale = self._weights is None or _share(weights, self._weights) > WEIGHTS_MOVED
+        xp, K = array_namespace(weights), weights.shape[1]
+        cost = math.ceil(p / (4 * self.n_users))
+        stale = self._weights is None
+        if not stale:
+            # What all rows of a class have in common is a factor of its block.
+            scale = xp.sum(weights, axis=0) / xp.sum(self._weights, axis=0)
+            moved = _share(weights, scale * self._weights)
+            stale = moved > WEIGHTS_MOVED and self._n_used >= RENT * cost
         if stale:
             self._grams = self._gram_matrices(weights)
-            self._weights = weights
-            self.work += math.ceil(p / (4 * self.n_users))
-        if stale or _moved(penalties, self._penalties) > PENALTIES_MOVED:
-            self._inverses = self._inverted(penalties)
-            self._penalties = penalties
+            self._weights, self._n_used = weights, 0
+            self.work += cost
+            scale = xp.ones_like(weights[0, :])
+        shifted = penalties / scale
+        if stale or _moved(shifted, self._penalties) > PENALTIES_MOVED:
+            self._inverses = self._inverted(shifted)
+            self._penalties = shifted
             self.work += math.ceil(p * p / (4 * n * self.n_users))
-        xp, inverses, K = array_namespace(weights), self._inverses, weights.shape[1]
+        inverses = self._inverses
 
         def apply(r: Array) -> Array:
+            self._n_used += 1
             columns = contiguous(xp.permute_dims(xp.reshape(r, (p, -1, K)), (2, 0, 1)))
-            return xp.reshape(xp.permute_dims(inverses @ columns, (1, 2, 0)), r.shape)
+            solved = xp.permute_dims(inverses @ columns, (1, 2, 0)) / scale
+            return xp.reshape(solved, r.shape)
 
         return apply
 

@@ -15,6 +15,10 @@ Pair = tuple[Array, Array]
 ROUNDED = 1e-8
 #: Directions not seen yet get this share of the curvature seen last.
 UNSEEN = 0.5
+#: ... or that of a longer step, unless this is all that z has along them.
+NEGLIGIBLE = 1e-2
+#: Steps are independent down to this relative singular value.
+DEPENDENT = 1e-2
 #: Curvatures below this share of the largest one are taken for it.
 FLAT = 1e-12
 
@@ -27,8 +31,11 @@ def clean_pair(s: Array, y: Array, noise: float) -> bool:
     return dot(s, y) > 1e-8 * norm(s) * norm(y) and norm(y) > 2 * noise
 
 
-def two_loop(z: Array, pairs: list[Pair]) -> Array:
-    """``-B z`` with the L-BFGS matrix B of the pairs (Nocedal 1980)."""
+def two_loop(z: Array, pairs: list[Pair], scale: Array | None = None) -> Array:
+    """``-B z`` with the L-BFGS matrix B of the pairs (Nocedal 1980).
+
+    B starts from a multiple of ``diag(scale)``, by default of the identity.
+    """
     q = z
     stack = []
     for s, y in reversed(pairs):
@@ -37,7 +44,8 @@ def two_loop(z: Array, pairs: list[Pair]) -> Array:
         stack.append((s, y, rho, a))
         q = q - a * y
     s, y = pairs[-1]
-    q = q * (dot(s, y) / dot(y, y))
+    scaled = y if scale is None else scale * y
+    q = (dot(s, y) / dot(y, scaled)) * (q if scale is None else scale * q)
     for s, y, rho, a in reversed(stack):
         q = q + (a - rho * dot(y, q)) * s
     return -q
@@ -49,13 +57,23 @@ def barzilai_borwein(z: Array, pairs: list[Pair]) -> Array:
     return -(dot(s, s) / dot(s, y)) * z
 
 
-def rank_one(z: Array, pairs: list[Pair]) -> Array:
+def _outside(z: Array, S: Array) -> Array:
+    """The part of z that is orthogonal to the columns of S."""
+    xp = array_namespace(z)
+    U, sizes, _ = xp.linalg.svd(S, full_matrices=False)
+    U = U * xp.astype(sizes > DEPENDENT * xp.max(sizes), U.dtype)[None, :]
+    return z - U @ (xp.matrix_transpose(U) @ z)
+
+
+def rank_one(z: Array, pairs: list[Pair], *, radius: float) -> Array:
     """``-|B|^{-1} z`` with the symmetric rank-one matrix B of all pairs.
 
     Where f is quadratic B reproduces every pair, whatever the steps were (Conn, Gould &
     Toint 1991), so that d independent steps tell all its curvatures; products of many
     gradients cannot. B may be indefinite: its eigenvalues enter by their sizes, hence
     the direction descends. Components that are zero in z stay: a box binds there.
+    Along directions without pairs the curvature is at most that of a step of length
+    ``radius``: hyper-parameters of unlike effects differ much in their curvatures.
     """
     xp = array_namespace(z)
     shape, size = z.shape, math.prod(z.shape)
@@ -63,6 +81,9 @@ def rank_one(z: Array, pairs: list[Pair]) -> Array:
     z = xp.reshape(z, (size,))
     s, y = flat[-1]
     start = UNSEEN * dot(s, y) / dot(s, s)
+    unseen = norm(_outside(z, xp.stack([s for s, _ in flat], axis=1)))
+    if unseen > NEGLIGIBLE * norm(z):
+        start = min(start, unseen / radius)
     eye = xp.eye(size, dtype=z.dtype, device=device(z))
     B = start * eye
     for s, y in flat:

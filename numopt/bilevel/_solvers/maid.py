@@ -104,8 +104,8 @@ def maid(
     max_work : int, default=None
         Bound on lower gradients plus Hessian products, looked at between steps.
     max_step : float, default=4.0
-        Largest change of a component of theta in one step, doubled whenever a step of
-        that length brings half of its linear prediction; 1.0 suits imaging.
+        Largest change of a component of theta in one step, doubled while steps of that
+        length bring half of their linear prediction; 1.0 suits imaging.
     memory : int, default=10
         Curvature pairs kept; up to 50 hyper-parameters as many as there are.
     rho, rho_up : float, default=0.5 and 10/9

@@ -65,6 +65,9 @@ class OuterState:
     low: Array | None
     high: Array | None
     tau: float
+    #: Changes of the hypergradient per adjoint residual and per distance of x, as seen.
+    per_residual: float = float("inf")
+    per_distance: float = float("inf")
     stretch: float = 1.0
     reach: float = 1.0
     is_capped: bool = False

@@ -30,6 +30,21 @@ SHORTEST = 1e-7
 SMALL = 50
 #: A capped step that brings this share of the linear prediction was too short.
 STRAIGHT = 0.5
+#: An effect on the hypergradient is taken for this many times the one seen last.
+SAFETY = 1.5
+#: Share of an effect seen earlier that is still believed.
+MEMORY = 0.5
+#: Root mean square step along directions that no curvature is known of.
+RADIUS = 0.7
+#: Least entry of the diagonal metric, relative to the root mean square.
+LEAST = 0.3
+#: A target is certified at once when the accuracy lacks no more than this factor.
+CLOSE = 0.03
+
+
+def _updated(old: float, seen: float) -> float:
+    """The effect seen now, or half of an earlier one where that is larger."""
+    return seen if math.isinf(old) else max(seen, MEMORY * old)
 
 
 @dataclasses.dataclass
@@ -49,52 +64,67 @@ class QuasiNewton(OuterSolver):
         """Refine until the hypergradient is relatively accurate.
 
         Its error, about ``||J|| (||H^-1 s|| + L_g e / mu) + L_J e ||q||``, is to be at
-        most tau ``||z||`` (or a tenth of what ``gtol`` asks for).
+        most tau ``||z||`` (or a tenth of what ``gtol`` asks for). These norms are those
+        of the worst case; how far the hypergradient has moved while s and e shrank
+        tells what they do here. The value's bound, which the line search trusts, knows
+        nothing of such estimates.
         """
         if self.oracle.needs_secant:
             # Two iterates far enough apart show how the Hessian varies.
             state.point = self.evaluator.refine(state.point, 0.02 * state.point.e)
             state.eps = min(state.eps, state.point.e)
+        start: tuple[Array, float] | None = None
         for _ in range(30):
             point = state.point
-            error, eps = self._wanted(state)
-            by_q = self.evaluator.adjoint_share(point)
-            by_x = self.evaluator.solution_share(point)
-            eps = min(eps, point.e * error / max(by_x, 1e-300))
+            z = self.evaluator.gradient(point)
+            error = self._allowed(state, z)
+            by_q, by_x = self._by_adjoint(state, point), self._by_solution(state, point)
             if by_q > error:
                 before = point.s_norm
                 self.evaluator.solve_adjoint(point, 0.7 * before * error / by_q)
                 if not point.s_norm < before:
                     break
-            elif point.e > eps:
-                refined = self.evaluator.refine(point, 0.7 * eps)
+                moved = norm(self.evaluator.gradient(point) - z)
+                state.per_residual = _updated(state.per_residual, moved / before)
+            elif by_x > error:
+                start = (z, point.e) if start is None else start
+                eps = 0.7 * point.e * error / by_x
+                refined = self.evaluator.refine(point, eps)
                 if not refined.e < point.e:
                     break
                 state.point = refined
-                state.eps = min(state.eps, 0.7 * eps * self.options.nu_up)
+                state.eps = min(state.eps, eps * self.options.nu_up)
             else:
                 break
+        if start is not None:
+            moved = norm(self.evaluator.gradient(state.point) - start[0])
+            state.per_distance = _updated(state.per_distance, moved / start[1])
 
-    def _wanted(self, state: OuterState) -> tuple[float, float]:
-        """Error allowed to the hypergradient, and the distance that the adjoint needs.
+    def _allowed(self, state: OuterState, z: Array) -> float:
+        """Error allowed to the hypergradient."""
+        size = norm(self.projected(state, state.point.theta, z))
+        return max(state.tau * size, 0.1 * self.options.gtol * state.z_scale)
+
+    def _by_adjoint(self, state: OuterState, point: Point) -> float:
+        """Error of the hypergradient by the adjoint's residual: bounded, or as seen."""
+        seen = SAFETY * state.per_residual * point.s_norm
+        return min(self.evaluator.adjoint_share(point), seen)
+
+    def _by_solution(self, state: OuterState, point: Point) -> float:
+        """Error of the hypergradient by the distance of x: bounded, or as seen.
 
         The adjoint moves with x through g and, where that is estimated well, through
-        the Hessian.
+        the Hessian; the mixed derivative moves with x too.
         """
-        point, oracle = state.point, self.oracle
-        z = self.evaluator.gradient(point)
-        size = norm(self.projected(state, point.theta, z))
-        error = max(state.tau * size, 0.1 * self.options.gtol * state.z_scale)
+        oracle = self.oracle
         moves = oracle.L_g + (point.variation if oracle.by_secants else 0.0)
         slope = oracle.cross_norm_seen * moves / oracle.curvature(point.theta)
-        return error, error / max(slope, 1e-300)
+        bounded = max(slope * point.e, self.evaluator.solution_share(point))
+        return min(bounded, SAFETY * state.per_distance * point.e)
 
-    def _noise(self, point: Point) -> float:
+    def _noise(self, state: OuterState, point: Point) -> float:
         """Estimated error of the hypergradient."""
-        oracle = self.oracle
-        moved = oracle.L_g * point.e / oracle.curvature(point.theta)
-        by_q = self.evaluator.adjoint_share(point)
-        return by_q + oracle.cross_norm_seen * moved
+        return self._by_adjoint(state, point) + self._by_solution(state, point)
 
     # --------------------------------------------------------------------- step
     def step(self, problem: BilevelProblem, state: OuterState) -> OuterState:
@@ -106,25 +136,42 @@ class QuasiNewton(OuterSolver):
         if found is None:
             return state
         old, z_old = state.point, self.evaluator.gradient(state.point)
-        noise = self._noise(old)
+        noise = self._noise(state, old)
         state.n_collapses = 0
         self.accept(state, found)
+        self._certify_target(state)
         if self.reached(state):
             return state
         self.settle(state)
         state.upper_end = state.point.value + state.point.bound
         s = state.point.theta - old.theta
         y = self.evaluator.gradient(state.point) - z_old
-        if clean_pair(s, y, noise + self._noise(state.point)):
+        if clean_pair(s, y, noise + self._noise(state, state.point)):
             state.pairs.append((s, y))
             del state.pairs[: -self._memory(s)]
             state.stretch = 1.0
-        elif norm(y) <= 2 * (noise + self._noise(state.point)):
+        elif norm(y) <= 2 * (noise + self._noise(state, state.point)):
             # The curvature drowned in the errors of the gradients: smaller errors and
             # a longer step bring it up.
             state.tau *= 0.2
             state.stretch *= 4.0
         return state
+
+    def _certify_target(self, state: OuterState) -> None:
+        """Refine where the value has passed the target and only its bound has not."""
+        point, target = state.point, self.options.f_target
+        if target is None or not point.value < target < point.value + point.bound:
+            return
+        share = 0.5 * (target - point.value) / point.bound
+        factor = math.sqrt(share)
+        if factor < CLOSE:
+            return
+        refined = self.evaluator.refine(point, factor * point.e)
+        if refined.bound > 2 * share * point.bound:
+            self.evaluator.solve_adjoint(refined, factor * refined.s_norm)
+        if refined.bound < point.bound:
+            state.point = refined
+            state.upper_end = refined.value + refined.bound
 
     def _is_flat(self, state: OuterState, direction: Array) -> bool:
         """Stop where a flat step would be followed by another, as far as one sees."""
@@ -155,9 +202,9 @@ class QuasiNewton(OuterSolver):
         elif self.spectral:
             d = barzilai_borwein(z, state.pairs)
         elif size <= SMALL:
-            d = rank_one(z, state.pairs)
+            d = rank_one(z, state.pairs, radius=RADIUS * math.sqrt(size))
         else:
-            d = two_loop(z, state.pairs)
+            d = two_loop(z, state.pairs, self._scale(z))
             if state.low is not None:
                 xp = array_namespace(z)
                 d = xp.where(z == 0, xp.zeros_like(d), d)
@@ -165,9 +212,21 @@ class QuasiNewton(OuterSolver):
         state.is_capped = limit < state.stretch
         return d * min(state.stretch, limit)
 
+    def _scale(self, z: Array) -> Array | None:
+        """Diagonal metric of logarithms of penalties, None for other parameters.
+
+        Where a penalty c is tiny f is affine in c, where it is huge in 1/c: in both
+        tails the second derivative in log c is the size of the first.
+        """
+        if not getattr(self.oracle.lower, "logarithmic", False):
+            return None
+        xp = array_namespace(z)
+        typical = norm(z) / math.sqrt(math.prod(z.shape))
+        return 1 / (xp.abs(z) + max(LEAST * typical, 1e-300))
+
     def _search(self, state: OuterState, direction: Array) -> Point | None:
         """Line search with triage; None after a collapse."""
-        t = 1.0
+        t, share = 1.0, 1.0
         last: tuple[float, Point] | None = None
         for _ in range(3 * self.options.max_bt):
             point = state.point
@@ -176,27 +235,29 @@ class QuasiNewton(OuterSolver):
             pred = -dot(self.evaluator.gradient(point), move)
             if not pred > 0 or norm(move) == 0.0 or t < SHORTEST:
                 break
-            trial = self._trial(state, theta, pred, last, t)
+            trial = self._trial(state, theta, share * pred, last, t)
             gap = trial.value - point.value
             bounds = trial.bound + point.bound
             if gap + bounds <= -self.options.lam * pred:
                 state.step = t
                 self._relax(state, clean=last is None)
-                if state.is_capped and last is None and gap <= -STRAIGHT * pred:
+                if not state.is_capped:
+                    state.reach = 1.0
+                elif last is None and gap <= -STRAIGHT * pred:
                     state.reach *= 2.0
                 return trial
             state.n_failures += 1
+            last = (t, trial)
             if gap - bounds > -self.options.lam * pred:
-                last = (t, trial)
                 t *= min(max(0.5 * pred / (gap + pred), SHRINK[0]), SHRINK[1])
-            else:
-                last = (t, trial)
-                # A decrease far below the prediction is to be resolved all the same.
-                scale = min(pred, max(abs(gap), bounds))
-                if not self._sharpen(state, scale, bounds):
-                    state.pairs.clear()
-                    self.collapse(state, precision=True)
-                    return None
+                continue
+            # A decrease far below the prediction is to be resolved all the same.
+            share = min(share, max(abs(gap), 0.1 * bounds) / pred)
+            scale = min(pred, max(abs(gap), bounds))
+            if not self._sharpen(state, scale, bounds):
+                state.pairs.clear()
+                self.collapse(state, precision=True)
+                return None
         state.pairs.clear()
         self.collapse(state, precision=False)
         state.eps *= 0.1
@@ -206,19 +267,29 @@ class QuasiNewton(OuterSolver):
         self,
         state: OuterState,
         theta: Array,
-        pred: float,
+        scale: float,
         last: tuple[float, Point] | None,
         t: float,
     ) -> Point:
-        """Corrected value at a trial point, the adjoint as good as the test needs."""
+        """Corrected value at a trial point, with bounds small beside ``scale``.
+
+        A point that has failed for its accuracy is refined, and shows where to start
+        at a shorter step.
+        """
         point = state.point
-        x = point.x
-        if last is not None:
-            t_last, failed = last
-            x = x + (t / t_last) * (failed.x - x)
-        trial = self.evaluator.trial(theta, x, point.q, state.eps)
+        if last is not None and last[0] == t:
+            trial = self.evaluator.refine(last[1], state.eps)
+        else:
+            x = point.x
+            if last is not None:
+                t_last, failed = last
+                x = x + (t / t_last) * (failed.x - x)
+            # The remainder of the value is about (L_g + M) e^2 / 2.
+            remainder = max(self.oracle.L_g + point.variation, 1e-300)
+            eps = min(state.eps, math.sqrt(KAPPA * scale / remainder))
+            trial = self.evaluator.trial(theta, x, point.q, eps)
         tiny = 1e-15 * norm(trial.gx)
-        wanted = KAPPA * pred / max(trial.e, 1e-300)
+        wanted = KAPPA * scale / max(trial.e, 1e-300)
         self.evaluator.solve_adjoint(trial, max(wanted, tiny))
         return trial
 
@@ -234,7 +305,8 @@ class QuasiNewton(OuterSolver):
         wanted = factor * point.s_norm
         if point.bound > KAPPA * scale / 2:
             refined = self.evaluator.refine(point, state.eps)
-            self.evaluator.solve_adjoint(refined, wanted)
+            if refined.s_norm * refined.e > KAPPA * scale / 4:
+                self.evaluator.solve_adjoint(refined, wanted)
             state.point = refined
             state.upper_end = refined.value + refined.bound
         return state.point.bound < old or state.eps > floor

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from sklearn.cluster import KMeans
 
 from numopt._array.namespace import array_namespace, to_numpy
+from numopt._iterate.loop import iterate
 from numopt.cluster import (
     SDPKMeans,
     kmeans_certificate,
@@ -15,6 +16,8 @@ from numopt.cluster import (
     misclustering_error,
     nlr_kmeans,
 )
+from numopt.cluster._problem import KMeansProblem
+from numopt.cluster._solvers.nlr import LowRankSolver
 from numopt.cluster._solvers.projection import fantope_weights
 from numopt.datasets import make_spherical_mixture
 from numopt.exceptions import ConvergenceWarning
@@ -297,6 +300,22 @@ def test_low_rank_factors():
     result = nlr_kmeans(X, 3, random_state=0, warn=False)
     np.testing.assert_array_equal(result.labels, truth)
     assert result.certificate.optimal
+
+
+def test_low_rank_factors_from_random_starts_alone(rng):
+    """The first step from noise is too long for any entry to stay positive."""
+    X, _ = make_spherical_mixture(300, 4, 6, distance=9.0, random_state=0)
+    problem = KMeansProblem.from_data(X)
+    scale, root = problem.spectral_norm() ** 0.5, 300**0.5
+    solver = LowRankSolver(4, problem.data, scale, root)
+    noise = rng.random((300, 8))
+    fields = iterate(solver, problem, tol=1e-4, max_iter=2000, warm_start=noise)
+    factor = fields["factor"]
+    assert fields["converged"]
+    assert factor.min() >= 0
+    assert np.linalg.norm(factor) == pytest.approx(2.0)
+    sums = factor @ factor.sum(axis=0)
+    assert np.sqrt(np.mean((sums - 1) ** 2)) <= 1e-2
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def nlr_kmeans(
         Columns of U; None means ``2 * n_clusters``.
     tol : float, default=1e-4
         Change of U and violation of the row sums at which a start has converged; it
-        also ends when the leading column of every row has not changed for 100 steps.
+        also ends when the leading column of every row has not changed for 50 steps.
     max_iter : int, default=5000
         Steps of each start.
     n_init : int, default=4

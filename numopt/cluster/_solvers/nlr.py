@@ -23,7 +23,7 @@ LARGEST_PENALTY = 400.0
 STUCK_STEPS = 5
 #: Rounding needs the leading columns only: they have settled when so many checks in a
 #: row leave them as they are, with row sums this near to one.
-SETTLED_CHECKS = 10
+SETTLED_CHECKS = 5
 SETTLED_ROWS = 1e-2
 
 
@@ -70,11 +70,12 @@ class LowRankSolver(Solver[KMeansProblem, LowRankState]):
         """A bound on the curvature of the augmented Lagrangian."""
         return 2 + 3 * beta * self.root_n**2
 
-    def _sphere(self, xp: Any, V: Array) -> Array:
-        """Projection on {U >= 0, ||U||_F^2 = K}."""
-        V = xp.maximum(V, xp.zeros_like(V))
+    def _sphere(self, xp: Any, V: Array) -> Any:
+        """Projection on {U >= 0, ||U||_F^2 = K}; None when no entry is positive."""
+        zero = xp.zeros((1, 1), dtype=V.dtype, device=device(V))
+        V = xp.maximum(V, zero)
         norm = float(xp.linalg.matrix_norm(V))
-        return V * (math.sqrt(self.n_clusters) / norm) if norm > 0 else V
+        return V * (math.sqrt(self.n_clusters) / norm) if norm > 0 else None
 
     def _model(self, U: Array, y: Array, beta: float) -> tuple[float, Array, Array]:
         """Augmented Lagrangian, its gradient and the residual U U^T 1 - 1."""
@@ -86,8 +87,10 @@ class LowRankSolver(Solver[KMeansProblem, LowRankState]):
         products = self.rows.times(xp.matrix_transpose(inner)) / self.scale
         value = float(-xp.sum(inner * inner) + xp.sum(f * (y + 0.5 * beta * f)))
         row = z @ U
-        gradient = -2 * products + z[:, None] * sums[None, :] + row[None, :]
-        return value, gradient, f
+        products *= -2
+        products += row[None, :]
+        products += z[:, None] * sums[None, :]
+        return value, products, f
 
     def step(self, problem: KMeansProblem, state: LowRankState) -> LowRankState:
         """One monotone projected step; the multiplier follows when it settles."""
@@ -96,6 +99,10 @@ class LowRankSolver(Solver[KMeansProblem, LowRankState]):
         t = min(max(state.t, 0.1 / bound), 20 / bound)
         while True:
             U = self._sphere(xp, state.U - t * state.gradient)
+            if U is None:
+                # So long a step leaves nothing of U; a short one does.
+                t /= 3
+                continue
             value, gradient, f = self._model(U, state.y, state.beta)
             if value <= state.value or t < 1e-4 / bound:
                 break

@@ -6,15 +6,17 @@ import numpy as np
 from numopt._kernels.jit import jit_kernel
 from numopt._kernels.threads import run_blocks
 from numopt.completion._kernels_cpu.lines import (
+    AHEAD,
     balanced_blocks,
     chunk_rows,
     gather,
     gram,
     line_gram,
+    packed_factors,
     padded_width,
     solve_in_place,
 )
-from numopt.completion._kernels_cpu.vector import normal_pass, padded
+from numopt.completion._kernels_cpu.vector import add_squares, normal_pass
 
 __all__ = ["cg_lines", "ridge_lines"]
 
@@ -74,14 +76,14 @@ def _dual(rows, n, width, d, damping, total, floor, columns, K, z, x):
 
 @jit_kernel
 def _exact(
-    bounds, indptr, indices, values, weights, other, ridge, bias_ridge, k, d,
+    bounds, indptr, indices, values, weights, other, shifts, ridge, bias_ridge, k, d,
     floor, out, out_loss, lo, hi,
 ):  # fmt: skip
     """Exact solves of some blocks of lines."""
     width = padded_width(d)
     chunk = chunk_rows(width, other.itemsize)
     short = min(chunk, d // 2)
-    rows = np.empty(chunk * width, other.dtype)
+    rows = np.zeros(chunk * width, other.dtype)
     G = np.empty(width * width, other.dtype)
     columns = np.empty(d * padded_width(short), other.dtype)
     x = np.empty(width, other.dtype)
@@ -95,14 +97,17 @@ def _exact(
             continue
         total = _damping(ridge[i], bias_ridge[i], k, d, damping)
         if n <= short:
-            gather(other, indices, values, weights, begin, n, width, k, d, rows)
+            gather(
+                other, shifts, indices, values, weights, begin, n, width, k, d, rows,
+                AHEAD,
+            )  # fmt: skip
             out_loss[i] = _dual(
                 rows, n, width, d, damping, total, floor, columns, G, z, x
             )
         else:
             asked = line_gram(
-                other, indices, values, weights, begin, end, width, chunk, k, d,
-                rows, G, asked,
+                other, shifts, indices, values, weights, begin, end, width, chunk,
+                k, d, rows, G, asked,
             )  # fmt: skip
             out_loss[i] = _primal(G, width, d, damping, total, floor, x)
         for c in range(d):
@@ -123,18 +128,13 @@ def _apply(rows, n, width, p, out):
 
 
 @jit_kernel
-def _add_squares(rows, n, width, d, out):
+def _add_squares(rows, n, width, out):
     """Add the squares of each column to ``out``, four rows at a time."""
     whole = n & ~3
     for e in range(0, whole, 4):
-        first = e * width
-        for c in range(d):
-            p, q = rows[first + c], rows[first + width + c]
-            r, s = rows[first + 2 * width + c], rows[first + 3 * width + c]
-            out[c] += (p * p + q * q) + (r * r + s * s)
+        add_squares(rows, e, 4, width, out)
     for e in range(whole, n):
-        for c in range(d):
-            out[c] += rows[e * width + c] * rows[e * width + c]
+        add_squares(rows, e, 1, width, out)
 
 
 @jit_kernel
@@ -150,7 +150,7 @@ def _cg_line(rows, n, width, d, damping, x, work, steps):
     for c in range(d):
         p[c] = -x[c]
         diagonal[c] = damping[c]
-    _add_squares(rows, n, width, d, diagonal)
+    _add_squares(rows, n, width, diagonal)
     loss = _apply(rows, n, width, p, r)
     p[d] = 0
     rz = x.dtype.type(0)
@@ -186,7 +186,7 @@ def _cg_line(rows, n, width, d, damping, x, work, steps):
 
 @jit_kernel
 def _by_cg(
-    bounds, indptr, indices, values, weights, other, ridge, bias_ridge, k, d,
+    bounds, indptr, indices, values, weights, other, shifts, ridge, bias_ridge, k, d,
     steps, start, out, out_loss, lo, hi,
 ):  # fmt: skip
     """Conjugate gradient steps of some blocks of lines."""
@@ -194,7 +194,7 @@ def _by_cg(
     longest = 0
     for i in range(bounds[lo], bounds[hi]):
         longest = max(longest, indptr[i + 1] - indptr[i])
-    rows = np.empty(longest * width, other.dtype)
+    rows = np.zeros(longest * width, other.dtype)
     work = np.empty((5, width), other.dtype)
     damping = np.empty(d, other.dtype)
     x = np.empty(d, other.dtype)
@@ -202,7 +202,10 @@ def _by_cg(
         n = indptr[i + 1] - indptr[i]
         if n == 0:
             continue
-        gather(other, indices, values, weights, indptr[i], n, width, k, d, rows)
+        gather(
+            other, shifts, indices, values, weights, indptr[i], n, width, k, d, rows,
+            AHEAD,
+        )  # fmt: skip
         _damping(ridge[i], bias_ridge[i], k, d, damping)
         for c in range(d):
             x[c] = start[i, c]
@@ -216,12 +219,10 @@ def _run(
     extra, *, per_line, work,
 ):  # fmt: skip
     """Run a body over blocks of lines of equal work."""
-    n, columns = other.shape
+    columns = other.shape[1]
     lines = indptr.shape[0] - 1
     k = columns - 1
     d = k + 1 if with_bias else k
-    wide = np.zeros((n, padded(d + 1)), other.dtype)
-    wide[:, :columns] = other
     out = np.zeros((lines, columns), other.dtype)
     loss = np.zeros(lines)
     if lines == 0:
@@ -231,7 +232,7 @@ def _run(
         body,
         bounds.shape[0] - 1,
         (
-            bounds, indptr, indices, values, weights, wide.reshape(-1), ridge,
+            bounds, indptr, indices, values, weights, *packed_factors(other), ridge,
             bias_ridge, k, d, *extra, out, loss,
         ),
         work=work,

@@ -11,6 +11,7 @@ from numopt.completion._kernels_cpu.lines import (
     balanced_blocks,
     chunk_rows,
     line_gram,
+    packed_factors,
     padded_width,
 )
 from numopt.completion._kernels_cpu.vector import axpy, padded, prefetch
@@ -59,13 +60,13 @@ def _solve(S, h, lane, d, precision, noise, mean, cov):
 
 @jit_kernel
 def _posterior(
-    bounds, indptr, indices, values, weights, flat, cov, packed, precision, noise,
-    k, d, out_mean, out_cov, out_loss, lo, hi,
+    bounds, indptr, indices, values, weights, flat, shifts, cov, packed, precision,
+    noise, k, d, out_mean, out_cov, out_loss, lo, hi,
 ):  # fmt: skip
     """Posteriors of some blocks of lines, several side by side."""
     width = padded_width(d)
     chunk = chunk_rows(width, flat.itemsize)
-    rows = np.empty(chunk * width, flat.dtype)
+    rows = np.zeros(chunk * width, flat.dtype)
     G = np.empty(width * width, flat.dtype)
     T = np.empty(packed, flat.dtype)
     A = np.ones((d, d, LANES), flat.dtype)
@@ -84,8 +85,8 @@ def _posterior(
                 out_cov[i, a, a] = 1 / precision[a]
         else:
             asked = line_gram(
-                flat, indices, values, weights, indptr[i], indptr[i + 1], width,
-                chunk, k, d, rows, G, asked,
+                flat, shifts, indices, values, weights, indptr[i], indptr[i + 1],
+                width, chunk, k, d, rows, G, asked,
             )  # fmt: skip
             for c in range(packed):
                 T[c] = 0
@@ -125,8 +126,6 @@ def posterior_lines(
     loss = np.zeros(lines)
     if lines == 0:
         return out_mean, out_cov, loss
-    wide = np.zeros((n, padded(d + 1)), mean.dtype)
-    wide[:, :columns] = mean
     upper = np.triu_indices(columns)
     packed = padded(upper[0].size)
     triangles = np.zeros((n, packed), mean.dtype)
@@ -138,7 +137,7 @@ def posterior_lines(
         _posterior,
         bounds.shape[0] - 1,
         (
-            bounds, indptr, indices, values, weights, wide.reshape(-1),
+            bounds, indptr, indices, values, weights, *packed_factors(mean),
             triangles.reshape(-1), packed, precision, mean.dtype.type(noise), k, d,
             out_mean, out_cov, loss,
         ),

@@ -5,9 +5,11 @@ import numpy as np
 
 from numopt._kernels.jit import jit_kernel
 from numopt.completion._kernels_cpu.vector import (
+    LINE_BYTES,
     copy,
     dot,
     gram_tile,
+    padded,
     prefetch,
     solve_tile,
 )
@@ -19,6 +21,7 @@ __all__ = [
     "gather",
     "gram",
     "line_gram",
+    "packed_factors",
     "padded_width",
     "solve_in_place",
 ]
@@ -38,6 +41,21 @@ def balanced_blocks(indptr, per_line):
     return np.concatenate([[0], cuts, [lines]]).astype(np.int64)
 
 
+def packed_factors(other):
+    """Factors and biases (n, k + 1) apart: rows that begin on a cache line, flat.
+
+    Rows have k numbers and zeros up to a multiple of eight: a gathered row then costs
+    no cache line more than it has to.
+    """
+    n, k = other.shape[0], other.shape[1] - 1
+    stride, spare = padded(k), LINE_BYTES // other.itemsize
+    room = np.zeros(n * stride + spare, other.dtype)
+    first = -room.ctypes.data % LINE_BYTES // other.itemsize
+    flat = room[first : first + n * stride]
+    flat.reshape(n, stride)[:, :k] = other[:, :k]
+    return flat, np.ascontiguousarray(other[:, k])
+
+
 @jit_kernel
 def padded_width(d):
     """Columns of a gathered row: features, target, zeros up to a multiple of eight."""
@@ -51,15 +69,24 @@ def chunk_rows(width, itemsize):
 
 
 @jit_kernel
-def gather(other, indices, values, weights, at, n, width, k, d, rows):
-    """Rows (f_j, t) of ``n`` entries from position ``at``, times sqrt(weight)."""
+def gather(other, shifts, indices, values, weights, at, n, width, k, d, rows, ahead):
+    """Rows (f_j, t) of ``n`` entries from position ``at``, times sqrt(weight).
+
+    ``other`` and ``shifts`` are packed factors, and ``rows`` comes with zeros, which
+    stay behind the target. The factors of entries ``ahead`` of the present one are
+    asked for; line_gram has done so itself, and ``ahead`` is 0.
+    """
+    stride = (k + 7) & ~7
+    last = indices.shape[0] - 1
     for e in range(n):
         base = e * width
-        copy(rows, base, other, indices[at + e] * width, width)
-        target = values[at + e] - rows[base + k]
+        j = indices[at + e]
+        if ahead:
+            prefetch(other, indices[min(at + e + ahead, last)] * stride, stride)
+        copy(rows, base, other, j * stride, stride)
         # Without a bias of this side d == k: the target takes the bias's place.
         rows[base + k] = 1
-        rows[base + d] = target
+        rows[base + d] = values[at + e] - shifts[j]
         if weights.shape[0]:
             root = np.sqrt(weights[at + e])
             for c in range(d + 1):
@@ -86,8 +113,9 @@ def gram(rows, n, width, out):
 
 @jit_kernel
 def line_gram(
-    other, indices, values, weights, begin, end, width, chunk, k, d, rows, out, asked
-):
+    other, shifts, indices, values, weights, begin, end, width, chunk, k, d, rows,
+    out, asked,
+):  # fmt: skip
     """Gram matrix of the rows (f_j, t) of one line, chunk after chunk.
 
     Between panels the rows of the entries of the next chunk, which may belong to the
@@ -96,10 +124,13 @@ def line_gram(
     for c in range(width * width):
         out[c] = 0
     last = indices.shape[0]
+    stride = (k + 7) & ~7
     at = begin
     while at < end:
         n = min(chunk, end - at)
-        gather(other, indices, values, weights, at, n, width, k, d, rows)
+        gather(
+            other, shifts, indices, values, weights, at, n, width, k, d, rows, 0
+        )  # fmt: skip
         at += n
         asked = max(asked, at)
         goal = min(at + chunk, last)
@@ -107,7 +138,7 @@ def line_gram(
             left = (width - i) >> 3
             stop = asked + (goal - asked + left - 1) // left
             for e in range(asked, stop):
-                prefetch(other, indices[e] * width, width)
+                prefetch(other, indices[e] * stride, stride)
             asked = max(asked, stop)
             _gram_panel(rows, n, width, i, out)
     return asked

@@ -9,22 +9,22 @@ from numopt.completion._kernels_cpu.lines import (
     balanced_blocks,
     chunk_rows,
     line_gram,
+    packed_factors,
     padded_width,
 )
-from numopt.completion._kernels_cpu.vector import padded
 
 __all__ = ["nonnegative_lines"]
 
 
 @jit_kernel
 def _nonnegative(
-    bounds, indptr, indices, values, weights, flat, ridge, k, start, passes,
+    bounds, indptr, indices, values, weights, flat, shifts, ridge, k, start, passes,
     out, out_loss, lo, hi,
 ):  # fmt: skip
     """Coordinate descent of some blocks of lines."""
     width = padded_width(k)
     chunk = chunk_rows(width, flat.itemsize)
-    rows = np.empty(chunk * width, flat.dtype)
+    rows = np.zeros(chunk * width, flat.dtype)
     G = np.empty(width * width, flat.dtype)
     zero = flat.dtype.type(0)
     asked = indptr[bounds[lo]]
@@ -32,8 +32,8 @@ def _nonnegative(
         if indptr[i] == indptr[i + 1]:
             continue
         asked = line_gram(
-            flat, indices, values, weights, indptr[i], indptr[i + 1], width, chunk,
-            k, k, rows, G, asked,
+            flat, shifts, indices, values, weights, indptr[i], indptr[i + 1], width,
+            chunk, k, k, rows, G, asked,
         )  # fmt: skip
         for a in range(k):
             G[a * width + a] += ridge[i]
@@ -58,19 +58,16 @@ def _nonnegative(
 
 def nonnegative_lines(indptr, indices, values, weights, other, ridge, start, passes):
     """Coordinate descent on the Gram matrix of each line."""
-    n, columns = other.shape
-    k, lines = columns - 1, start.shape[0]
-    wide = np.zeros((n, padded(k + 1)), other.dtype)
-    wide[:, :columns] = other
-    out, loss = np.zeros((lines, columns), other.dtype), np.zeros(lines)
+    k, lines = other.shape[1] - 1, start.shape[0]
+    out, loss = np.zeros((lines, k + 1), other.dtype), np.zeros(lines)
     if lines:
         bounds = balanced_blocks(indptr, k)
         run_blocks(
             _nonnegative,
             bounds.shape[0] - 1,
             (
-                bounds, indptr, indices, values, weights, wide.reshape(-1), ridge, k,
-                start, passes, out, loss,
+                bounds, indptr, indices, values, weights, *packed_factors(other),
+                ridge, k, start, passes, out, loss,
             ),
             work=indices.shape[0] * k * k // 16 + lines * passes * k * k,
         )  # fmt: skip

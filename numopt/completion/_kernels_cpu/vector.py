@@ -13,6 +13,8 @@ from numba.extending import intrinsic
 
 __all__ = [
     "LANES",
+    "LINE_BYTES",
+    "add_squares",
     "axpy",
     "copy",
     "dot",
@@ -365,6 +367,38 @@ def solve_tile(typingctx, G, width, i, j, factor, lanes):
 
     n = types.intp
     return types.void(G, n, n, n, factor, lanes), codegen
+
+
+@intrinsic
+def add_squares(typingctx, rows, first, n, width, out):
+    """Add the squares of the ``n`` rows (1 or 4) from ``first`` to ``out``.
+
+    Rows and ``out`` have ``width`` columns, a multiple of eight.
+    """
+    if not isinstance(n, types.IntegerLiteral):
+        raise RequireLiteralValue("`n` must be a literal")
+    count = n.literal_value
+
+    def codegen(context, builder, signature, args):
+        rows_type, out_type = signature.args[0], signature.args[4]
+        rows_value, first, _, width, out_value = args
+        vector = _vector(context, rows_type)
+        eight = context.get_constant(types.intp, LANES)
+        with cgutils.for_range(builder, builder.sdiv(width, eight)) as loop:
+            shift = builder.mul(loop.index, eight)
+            target = _pointer(context, builder, out_type, out_value, shift, vector)
+            total = _load(builder, target, vector)
+            for r in range(count):
+                line = builder.add(first, context.get_constant(types.intp, r))
+                at = builder.add(builder.mul(line, width), shift)
+                pointer = _pointer(context, builder, rows_type, rows_value, at, vector)
+                value = _load(builder, pointer, vector)
+                total = _fused(builder, value, value, total)
+            _store(builder, total, target)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(rows, i, n, i, out), codegen
 
 
 @intrinsic

@@ -74,6 +74,15 @@ def test_groups_share_labels_where_there_are_many():
     np.testing.assert_array_equal(labels, np.arange(6000) // 8)
 
 
+def test_many_entries_join_by_the_strong_ones(rng):
+    """Weak entries everywhere change no group, and light clusters stay whole."""
+    P = _clusters(rng, 40, 4, 1e-3) + 1e-4 * rng.random((160, 160))
+    P *= 10.0 ** rng.uniform(-3, 0, (40, 1)).repeat(4, axis=0)
+    support, _, d, _ = _system(P, 0.0)
+    labels = column_groups(*support, d.size, 4)
+    np.testing.assert_array_equal(labels, np.arange(160) // 4)
+
+
 def test_groups_save_iterations(rng):
     """A long chain of clusters: its slow modes are constant on each of them."""
     support, inv_a, d, _ = _system(_clusters(rng, 60, 6, 1e-4), 1e-9)

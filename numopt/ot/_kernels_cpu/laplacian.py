@@ -19,6 +19,9 @@ _ROUNDING = 1e-10
 _WEAK = 0.03
 #: Groups share labels where there are more of them.
 _MOST_GROUPS = 1024
+#: Supports of more entries a column than this join only those above a fraction of the
+#: largest in their row or in their column.
+_MANY, _STRONG = 64, 0.3
 
 
 @jit_exact
@@ -91,6 +94,19 @@ def _join_columns(
         else:
             refused[i] = max(refused[i], value)
             refused[j] = max(refused[j], value)
+
+
+@jit_exact
+def _mark_strong(start, stop, index, value, column_top, out):
+    """Mark entries that are large for their row or for their column."""
+    for k in range(index.size):
+        column_top[index[k]] = max(column_top[index[k]], value[k])
+    for i in range(start.size):
+        top = 0.0
+        for k in range(start[i], stop[i]):
+            top = max(top, value[k])
+        for k in range(start[i], stop[i]):
+            out[k] = value[k] >= _STRONG * min(top, column_top[index[k]])
 
 
 @jit_exact
@@ -219,6 +235,10 @@ def column_groups(start, stop, index, value, m, largest):
     """Groups by the heaviest entries first, to a factor of about 1.2 in their mass."""
     n = start.size
     rows = np.repeat(np.arange(n, dtype=np.int32), stop - start)
+    if value.size > _MANY * m:
+        strong = np.empty(value.size, np.bool_)
+        _mark_strong(start, stop, index, value, np.zeros(m), strong)
+        rows, index, value = rows[strong], index[strong], value[strong]
     # exponent and two bits of the mantissa: 16-bit keys are sorted in linear time
     key = (value.view(np.int64) >> 50).astype(np.int16)
     order = np.argsort(-key, kind="stable")

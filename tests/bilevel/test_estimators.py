@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 from sklearn.metrics import log_loss
@@ -41,6 +42,18 @@ def test_units_of_the_data_do_not_matter(x_unit, y_unit):
     found = bl.BilevelRidge(**options).fit(x_unit * X, y_unit * y)
     np.testing.assert_allclose(found.alphas_ / x_unit**2, expected.alphas_, rtol=1e-3)
     np.testing.assert_allclose(found.cv_loss_ / y_unit**2, expected.cv_loss_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [2.0**-70, 2.0**-14, 2.0**14])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_units_of_features_do_not_matter(unit, sparse):
+    X, y, groups = blocks(n=80)
+    X = sp.csr_array(X) if sparse else X
+    expected = bl.BilevelLogisticRegression(groups, random_state=0).fit(X, y > 0)
+    found = bl.BilevelLogisticRegression(groups, random_state=0).fit(unit * X, y > 0)
+    ratio = found.penalties_ / unit**2 / expected.penalties_
+    np.testing.assert_allclose(ratio, 1.0, rtol=1e-9)
+    np.testing.assert_allclose(unit * found.coef_, expected.coef_, rtol=1e-9)
 
 
 def test_leave_one_out_is_ridge_cv():

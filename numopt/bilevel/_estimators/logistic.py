@@ -100,7 +100,8 @@ class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
     boundary_ : ndarray
         Groups whose penalty ended at a bound.
     result_ : BilevelResult
-        The last stage.
+        The last stage, on features divided by a power of two near
+        their root mean square.
     n_iter_ : int
         Its outer steps.
     n_features_in_ : int
@@ -202,7 +203,8 @@ class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
             )
         splits = self._splits(X, codes, keep)
         labels, n_groups = check_groups(self.groups, X.shape[1])
-        data = _Data(X, codes, weights, labels, n_groups, self.fit_intercept)
+        unit = _unit(X, weights)
+        data = _Data(X / unit, codes, weights, labels, n_groups, self.fit_intercept)
         options = {
             "solver": self.solver,
             "accuracy": "estimate",
@@ -227,10 +229,10 @@ class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
         warn_if_unconverged(found, name)
         self.boundary_ = warn_boundary(found, bounds, name)
         W = data.fitted(found.theta, x0=found.result.x.mean(axis=1))
-        self.coef_ = W[: X.shape[1], :].T
+        self.coef_ = W[: X.shape[1], :].T / unit
         self.intercept_ = W[-1, :] if self.fit_intercept else np.zeros(W.shape[1])
-        self.penalties_ = np.exp(found.theta)
-        self.C_common_ = float(np.exp(-found.common) / X.shape[0])
+        self.penalties_ = unit**2 * np.exp(found.theta)
+        self.C_common_ = float(np.exp(-found.common) / X.shape[0] / unit**2)
         self.cv_loss_, self.cv_loss_common_ = found.loss, found.loss_common
         self.shrinkage_ = found.shrinkage
         self.result_ = found.result
@@ -308,6 +310,18 @@ class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
         scores = self.decision_function(X)
         chosen = scores > 0 if scores.ndim == 1 else np.argmax(scores, axis=1)
         return self.classes_[np.asarray(chosen, dtype=np.int64)]
+
+
+def _unit(X: Any, weights: np.ndarray) -> float:
+    """Power of two next to the root mean square of the centred features.
+
+    Division by it rounds nothing; it is 1 where all features are constant.
+    """
+    share = weights / weights.sum()
+    squares = X.multiply(X) if hasattr(X, "multiply") else X * X
+    size = float(np.mean(squares.T @ share))
+    variance = size - float(np.mean((X.T @ share) ** 2))
+    return 2.0 ** round(0.5 * math.log2(variance)) if variance > 1e-14 * size else 1.0
 
 
 class _Data:

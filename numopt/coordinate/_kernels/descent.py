@@ -13,6 +13,8 @@ __all__ = [
     "column_sums",
     "descend_gram_groups",
     "descend_groups",
+    "find_beyond",
+    "find_reaching",
     "gather_rows",
     "solve_gram",
     "solve_residual",
@@ -197,3 +199,34 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
     indptr = np.resize(indptr, p + 1) if n else np.zeros(p + 1, np.int32)
     values = rng.standard_normal(n * p)
     return values, indices, indptr, np.array([0, 2]), rng.random(n)
+
+
+find_reaching = sequential_kernel(
+    "find_reaching",
+    """Coordinates whose inexact product is wanted, or may reach a share of its limit.
+
+    A product is within ``slack`` of the truth; exact ones are left out.
+    """,
+    numpy="numopt.coordinate._kernels_cpu.screening:find_reaching",
+)
+
+find_beyond = sequential_kernel(
+    "find_beyond",
+    """Largest ratio of a product to its limit, and the coordinates above 1.
+
+    Products grow by their ``slack``, which may be empty.
+    """,
+    numpy="numopt.coordinate._kernels_cpu.screening:find_beyond",
+)
+
+
+@find_reaching.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    slack = np.maximum(rng.standard_normal(size), 0.0)
+    wanted = rng.random(size) < 0.1
+    return rng.standard_normal(size), slack, np.full(size, 1.5), wanted, 0.9
+
+
+@find_beyond.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    return rng.standard_normal(size), rng.random(size), np.full(size, 1.5)

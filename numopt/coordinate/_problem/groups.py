@@ -21,6 +21,11 @@ class ScalarTerms(NamedTuple):
     lower: np.ndarray
     upper: np.ndarray
 
+    def times(self, strength: float) -> "ScalarTerms":
+        """Return the terms of a multiple of the penalty; the strength is positive."""
+        l2 = strength * self.l2 if self.l2.any() else self.l2
+        return ScalarTerms(strength * self.l1, l2, self.lower, self.upper)
+
     def nearest(self, coef: np.ndarray) -> np.ndarray:
         """Return the nearest allowed coefficients, of shape (p,) or (K, p)."""
         allowed = np.clip(coef, self.lower, self.upper)

@@ -199,8 +199,8 @@ def shortfall(problem: PathProblem, rows: list[dict[str, Any]]) -> str:
 
 def choose_worker(problem: PathProblem) -> Worker:
     """One Gram matrix for all strengths where it is cheap, else working sets."""
-    unit = problem.make_penalty(1.0).terms(problem.data.shape[1])
     working_sets = WorkingSetPath(problem)
+    unit = working_sets.unit
     squares = isinstance(problem.datafit, Quadratic)
     if (
         not squares
@@ -208,7 +208,7 @@ def choose_worker(problem: PathProblem) -> Worker:
         or not suits_gram(problem.data, unit, problem.alphas)
     ):
         return working_sets
-    first = working_sets.squares(problem.make_penalty(float(problem.alphas[0])))
+    first = working_sets.squares(float(problem.alphas[0]))
     return GramPath(first, unit, working_sets.solve_from)
 
 
@@ -217,18 +217,20 @@ class WorkingSetPath:
 
     def __init__(self, problem: PathProblem) -> None:
         self.problem = problem
+        #: The penalty of strength 1, where it is separable.
+        self.unit = problem.make_penalty(1.0).terms(problem.data.shape[1])
+        self.first: QuadraticProblem | None = None
         self.start: np.ndarray | None = None
         self.state: Any = None
-        self.previous: np.ndarray | None = None
         self.alpha = np.inf
 
     def solve(self, alpha: float) -> dict[str, Any]:
         """Solve from the state of the last strength."""
-        problem, solver = self._build(self.problem.make_penalty(alpha))
+        problem, solver = self._build(alpha)
         if isinstance(self.state, QuadraticState) and isinstance(
             problem, QuadraticProblem
         ):
-            self._strong_rule(problem)
+            self._strong_rule(problem, alpha)
         elif isinstance(self.state, ModelState | GroupState) and alpha > 0:
             # The strong rule on slopes relative to the new thresholds.
             self.state.entry = max(2.0 - self.alpha / alpha, SLIGHT)
@@ -237,7 +239,7 @@ class WorkingSetPath:
 
     def solve_from(self, alpha: float, coef: np.ndarray) -> dict[str, Any]:
         """Solve from coefficients."""
-        problem, solver = self._build(self.problem.make_penalty(alpha))
+        problem, solver = self._build(alpha)
         return self._passes(problem, solver, coef)
 
     def close(self, rows: list[dict[str, Any]]) -> None:
@@ -258,20 +260,25 @@ class WorkingSetPath:
         row["coef"] = np.array(row["coef"])
         return row | {"passes": passes}
 
-    def squares(self, penalty: Penalty) -> QuadraticProblem:
+    def squares(self, alpha: float) -> QuadraticProblem:
         """Squares with a separable penalty; targets are centred once."""
         path = self.problem
-        terms = penalty.terms(path.data.shape[1])
+        if self.first is not None and self.unit is not None and alpha > 0:
+            return dataclasses.replace(self.first, terms=self.unit.times(alpha))
+        terms = path.make_penalty(alpha).terms(path.data.shape[1])
         assert terms is not None
         problem = QuadraticProblem.build(
             path.data, terms, path.null, path.fit_intercept, path.tol, self.start
         )
-        self.start = problem.start
+        self.first, self.start = problem, problem.start
         return problem
 
-    def _build(self, penalty: Penalty) -> tuple[Any, Any]:
+    def _build(self, alpha: float) -> tuple[Any, Any]:
         """Problem and solver of one strength."""
         path = self.problem
+        if self.unit is not None and isinstance(path.datafit, Quadratic):
+            return self.squares(alpha), QuadraticWorkingSet()
+        penalty = path.make_penalty(alpha)
         terms = penalty.terms(path.data.shape[1])
         if not isinstance(path.datafit, Quadratic):
             assert terms is not None
@@ -285,29 +292,28 @@ class WorkingSetPath:
                 tol=path.tol,
             )
             return model, ProxNewtonWorkingSet()
-        if terms is not None:
-            return self.squares(penalty), QuadraticWorkingSet()
         grouped = GroupProblem.build(
             path.data, penalty, path.null, path.fit_intercept, path.tol, self.start
         )
         self.start = grouped.start
         return grouped, GroupWorkingSet()
 
-    def _strong_rule(self, problem: QuadraticProblem) -> None:
+    def _strong_rule(self, problem: QuadraticProblem, alpha: float) -> None:
         """Add what the strong rule expects at the new strength."""
-        new = problem.terms.l1
-        old = new if self.previous is None else self.previous
-        self.previous = new
-        rho = np.abs(self.state.correlation) / problem.data.total
+        if alpha == 0:
+            return
+        rho, cache = self.state.correlation, self.state.cache
+        # Slopes of 2 new - old thresholds: coordinates in use, at least 0, are near.
         with np.errstate(invalid="ignore"):
-            expected = (rho >= 2.0 * new - old) & (rho > 0) & np.isfinite(new)
-        if problem.terms.lower.max() >= 0:
-            expected &= self.state.correlation > 0
-        cache = self.state.cache
-        found = np.flatnonzero(expected & ~cache.member)
+            reach = max(2.0 - self.alpha / alpha, 0.0) * problem.limits
+        found = np.flatnonzero(np.abs(rho) >= reach)
+        push = rho[found] if problem.terms.lower.min() >= 0 else np.abs(rho[found])
+        entering = (push > 0) & ~cache.member[found] & np.isfinite(reach[found])
+        found = found[entering]
         limit = max(64, int(np.count_nonzero(cache.w[: cache.size])))
         if found.size > limit:
-            found = found[np.argpartition(-rho[found], limit)[:limit]]
+            strongest = np.argpartition(-np.abs(rho[found]), limit)[:limit]
+            found = found[strongest]
         if found.size:
             cache.extend(found, problem.start[found])
 

@@ -7,11 +7,14 @@ on the Gram matrix only.
 """
 
 import dataclasses
+import functools
 from typing import Any, Protocol
 
 import numpy as np
 
+from numopt._array.namespace import numpy_namespace
 from numopt._iterate.loop import Solver
+from numopt.coordinate._kernels.descent import find_beyond
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Quadratic
 from numopt.coordinate._problem.duality import separable_dual
@@ -77,6 +80,11 @@ class QuadraticProblem:
     tol: float
     simple: bool
 
+    @functools.cached_property
+    def limits(self) -> np.ndarray:
+        """The L1 terms times the sum of weights: limits of the products."""
+        return self.data.total * self.terms.l1
+
     @classmethod
     def build(
         cls,
@@ -123,7 +131,8 @@ class QuadraticState:
     gap: float = np.inf
     epochs: int = 0
     stalled: int = 0
-    ratio: Any = None
+    #: Coordinates beyond their limits.
+    beyond: Any = None
     #: On a path: which products with the residual are left out.
     screened: Screened | None = None
 
@@ -253,8 +262,9 @@ def inner_solve(problem: QuadraticProblem, state: QuadraticState, n_new: int) ->
     if not np.all(terms.l1[cache.index] > 0):
         # Their dual constraints allow no slack: the support must be solved exactly.
         share = min(share, EXACT)
+    ridge = terms.l2 if problem.simple else total * terms.l2
     stored = StoredProblem(
-        terms=ScalarTerms(total * terms.l1, total * terms.l2, *terms[2:]),
+        terms=ScalarTerms(problem.limits, ridge, *terms[2:]),
         targets=float(data.weighted(problem.target * problem.target).sum()),
         target=total * problem.null.scale * share * 0.5**state.stalled,
     )
@@ -299,8 +309,7 @@ def screen(problem: QuadraticProblem, state: QuadraticState) -> None:
     if not problem.simple:
         state.screened = None
     elif state.screened is not None:
-        limits = problem.data.total * problem.terms.l1
-        state.correlation = state.screened.demand(limits)
+        state.correlation = state.screened.demand(problem.limits)
     else:
         vector = weighted_residual(problem, state)
         state.screened = Screened.start(problem.data, vector, state.correlation)
@@ -332,8 +341,7 @@ def refresh(problem: SquaresProblem, state: QuadraticState) -> None:
     if state.screened is None or not isinstance(problem, QuadraticProblem):
         state.correlation = data.correlate(vector)
         return
-    limits = data.total * problem.terms.l1
-    state.correlation = state.screened.move(vector, limits, cache.member)
+    state.correlation = state.screened.move(vector, problem.limits, cache.member)
 
 
 def certify_state(problem: QuadraticProblem, state: QuadraticState) -> None:
@@ -350,11 +358,9 @@ def certify_state(problem: QuadraticProblem, state: QuadraticState) -> None:
     penalty += 0.5 * float(terms.l2[own] @ (w[used] ** 2))
     state.primal = 0.5 * squares / total + penalty
     if problem.simple:
-        push = np.abs(state.correlation)
-        if state.screened is not None:
-            push += state.screened.slack
-        state.ratio = push / terms.l1
-        top = float(state.ratio.max()) / total
+        slack = np.empty(0) if state.screened is None else state.screened.slack
+        run = find_beyond.for_namespace(numpy_namespace)
+        top, state.beyond = run(state.correlation, slack, problem.limits)
         along = float(weighted @ problem.target)
         s = along / squares if squares > 0 else 1.0
         s = max(0.0, min(s, 1.0 / top if top > 0 else np.inf))
@@ -382,8 +388,7 @@ def violators(problem: QuadraticProblem, state: QuadraticState) -> np.ndarray:
     """Return the coordinates outside the working set that violate."""
     terms, cache = problem.terms, state.cache
     if problem.simple:
-        found = np.flatnonzero(state.ratio > problem.data.total)
-        return found[~cache.member[found]]
+        return np.asarray(state.beyond[~cache.member[state.beyond]])
     rho = state.correlation / problem.data.total
     push = np.where(
         rho > 0, np.where(terms.upper > 0, rho, 0.0), np.where(terms.lower < 0, -rho, 0)
@@ -401,11 +406,8 @@ def largest(
     limit = max(first_size(problem.data), growth(problem.data) * used)
     if found.size <= limit:
         return found
-    if problem.simple:
-        score = state.ratio[found]
-    else:
-        with np.errstate(divide="ignore"):
-            score = np.abs(state.correlation[found]) / problem.terms.l1[found]
+    with np.errstate(divide="ignore"):
+        score = np.abs(state.correlation[found]) / problem.terms.l1[found]
     return found[np.argpartition(-score, limit)[:limit]]
 
 

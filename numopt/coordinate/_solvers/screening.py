@@ -13,13 +13,18 @@ import dataclasses
 import numpy as np
 
 from numopt._array.namespace import numpy_namespace
-from numopt.coordinate._kernels.descent import column_products, column_sums
+from numopt.coordinate._kernels.descent import (
+    column_products,
+    column_sums,
+    find_reaching,
+)
 from numopt.coordinate._problem.data import LinearData
 
 __all__ = ["Screened"]
 
-#: Where more than one column in so many is wanted, all of them are computed.
-FULL = 3
+#: Where more than one column in so many is wanted, all of them are computed. Those of
+#: sparse designs are the long ones, and dearer one by one.
+FULL, SPARSE_FULL = 3, 100
 #: Rounding of a product relative to its threshold.
 ROUNDING = 1e-9
 
@@ -67,11 +72,12 @@ class Screened:
         self, limits: np.ndarray, wanted: np.ndarray | None = None
     ) -> np.ndarray:
         """Compute what may reach its limit; returns the products."""
-        loose = np.abs(self.products) + self.slack >= (1.0 - ROUNDING) * limits
-        if wanted is not None:
-            loose |= wanted
-        index = np.flatnonzero(loose & (self.slack > 0))
-        if FULL * index.size > self.norms.size:
+        if wanted is None:
+            wanted = np.zeros(self.norms.size, bool)
+        run = find_reaching.for_namespace(numpy_namespace)
+        index = run(self.products, self.slack, limits, wanted, 1.0 - ROUNDING)
+        full = SPARSE_FULL if self.data.is_sparse else FULL
+        if full * index.size > self.norms.size:
             self.products = self.data.correlate(self.vector)
             self.slack = np.zeros(self.norms.size)
             self.origin, self.reference = self.vector, self.products

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One pass over all coordinates: which products with a residual matter, and how much.
+
+Along a path these passes, not the solves on the few columns in use, take the time:
+each is fused and makes no array of the length of all coordinates.
+"""
+
+import numpy as np
+
+from numopt._kernels.jit import jit_kernel
+
+__all__ = ["find_beyond", "find_reaching"]
+
+
+@jit_kernel
+def find_reaching(products, slack, limits, wanted, share):
+    """Coordinates, wanted or not exact and perhaps beyond the share of their limit."""
+    out = np.empty(products.size, np.int64)
+    count = 0
+    for j in range(products.size):
+        if slack[j] > 0.0:
+            near = abs(products[j]) + slack[j] >= share * limits[j]
+            if near or wanted[j]:
+                out[count] = j
+                count += 1
+    return out[:count].copy()
+
+
+@jit_kernel
+def find_beyond(products, slack, limits):
+    """Largest ratio of a product to its limit, and the coordinates above 1."""
+    out = np.empty(products.size, np.int64)
+    top, count, loose = 0.0, 0, slack.size > 0
+    for j in range(products.size):
+        push = abs(products[j])
+        if loose:
+            push += slack[j]
+        ratio = push / limits[j]
+        top = max(top, ratio)
+        if ratio > 1.0:
+            out[count] = j
+            count += 1
+    return top, out[:count].copy()

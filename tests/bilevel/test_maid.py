@@ -102,6 +102,23 @@ def test_diagonal_metric_keeps_the_secant_equation():
     np.testing.assert_allclose(two_loop(z, pairs[:1], 3 * scale), expected)
 
 
+def test_first_step_of_many_log_penalties_moves_them_alike():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 20))
+    y = np.argmax(X[:, :3] + 0.5 * rng.normal(size=(90, 3)), axis=1)
+    problem = bl.LogisticProblem(X[:50], y[:50], X[50:], y[50:], groups="weights")
+    options = {"accuracy": "estimate", "max_iter": 1, "warn": False}
+    result = bl.maid(problem, problem.theta0, **options)
+    move = np.abs(result.theta - problem.theta0)
+    size = np.sqrt(np.mean(move**2))
+    np.testing.assert_allclose(size, 1.5 * result.history["step"][1], rtol=1e-10)
+    assert move.max() < 2 * size
+    # Asked for another length it is a step along the gradient.
+    result = bl.maid(problem, problem.theta0, step0=10.0, **options)
+    move = np.abs(result.theta - problem.theta0)
+    assert move.max() > 2 * np.sqrt(np.mean(move**2))
+
+
 def test_target_is_certified_without_another_step():
     problem = PROBLEMS["ridge"]
     start = bl.hypergradient(problem, problem.theta0, tol=1e-9).value

@@ -89,7 +89,8 @@ def maid(
         First accuracies of x (distance) and of the adjoint (residual). None: 5 % of
         what they are at the start.
     step0 : float, default=None
-        First step length. None: a step of root mean square 1 ("maid": 0.01).
+        First step length. None: a step of root mean square 1, or 1.5 where theta are
+        the logarithms of more than 50 penalties ("maid": 0.01).
     tau : float, default=0.01
         Relative accuracy of hypergradients for "maid-qn" and "maid-bb"; 0.1 is enough
         for imaging.

@@ -36,6 +36,8 @@ SAFETY = 1.5
 MEMORY = 0.5
 #: Root mean square step along directions that no curvature is known of.
 RADIUS = 0.7
+#: Root mean square of the first step in the metric of logarithms of penalties.
+FIRST = 1.5
 #: Least entry of the diagonal metric, relative to the root mean square.
 LEAST = 0.3
 #: A target is certified at once when the accuracy lacks no more than this factor.
@@ -193,12 +195,9 @@ class QuasiNewton(OuterSolver):
         """Descent direction, projected, no longer than ``max_step``."""
         point = state.point
         z = self.projected(state, point.theta, self.evaluator.gradient(point))
-        length = norm(z)
         size = math.prod(z.shape)
         if not state.pairs:
-            step0 = self.options.step0
-            scale = math.sqrt(size) / max(length, 1e-300) if step0 is None else step0
-            d = -scale * z
+            d = self._first(z)
         elif self.spectral:
             d = barzilai_borwein(z, state.pairs)
         elif size <= SMALL:
@@ -212,16 +211,27 @@ class QuasiNewton(OuterSolver):
         state.is_capped = limit < state.stretch
         return d * min(state.stretch, limit)
 
+    def _first(self, z: Array) -> Array:
+        """First direction: of root mean square 1, or ``step0`` times ``-z``."""
+        step0, scale = self.options.step0, self._scale(z)
+        if step0 is not None:
+            return -step0 * z
+        d, size = -z, 1.0
+        if scale is not None and not self.spectral:
+            d, size = scale * d, FIRST
+        return (size * math.sqrt(math.prod(z.shape)) / max(norm(d), 1e-300)) * d
+
     def _scale(self, z: Array) -> Array | None:
-        """Diagonal metric of logarithms of penalties, None for other parameters.
+        """Diagonal metric of logarithms of many penalties, None for other parameters.
 
         Where a penalty c is tiny f is affine in c, where it is huge in 1/c: in both
         tails the second derivative in log c is the size of the first.
         """
-        if not getattr(self.oracle.lower, "logarithmic", False):
+        size = math.prod(z.shape)
+        if size <= SMALL or not getattr(self.oracle.lower, "logarithmic", False):
             return None
         xp = array_namespace(z)
-        typical = norm(z) / math.sqrt(math.prod(z.shape))
+        typical = norm(z) / math.sqrt(size)
         return 1 / (xp.abs(z) + max(LEAST * typical, 1e-300))
 
     def _search(self, state: OuterState, direction: Array) -> Point | None:

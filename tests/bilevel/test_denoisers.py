@@ -56,6 +56,17 @@ def test_integers_are_scaled():
     np.testing.assert_allclose(out, MODEL.predict(integers / 255.0))
 
 
+@pytest.mark.parametrize("factor", [255.0, 65535.0, 1e-4, 1e-30])
+def test_grey_values_of_any_range(factor):
+    model = bl.TVDenoiser().fit(factor * NOISY, factor * CLEAN)
+    spread = factor * float(CLEAN.max() - CLEAN.min())
+    assert 0.7 <= spread / model.unit_ <= 1.42
+    assert MODEL.unit_ == 1.0
+    # The same noise is removed; where the search stops depends on the unit a little.
+    out = model.predict(factor * NOISY) / factor
+    assert psnr(out, CLEAN) == pytest.approx(psnr(MODEL.predict(NOISY), CLEAN), abs=0.1)
+
+
 def test_fixed_smoothing():
     model = bl.TVDenoiser(smoothing=0.02).fit(NOISY, CLEAN)
     assert model.smoothing_ == 0.02

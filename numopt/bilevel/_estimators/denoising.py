@@ -71,6 +71,8 @@ class TVDenoiser(ImageDenoiser):
         Smoothing.
     train_error_ : float
         Mean squared error on the training pairs.
+    unit_ : float
+        What images are divided by.
     result_ : BilevelResult
         The outer run; its bounds are estimates, as it learns in float32.
     n_iter_ : int
@@ -84,9 +86,11 @@ class TVDenoiser(ImageDenoiser):
     -----
     Images are (H, W), (B, H, W) or (B, H, W, C) with channels denoised separately; an
     array of three dimensions is a batch of grey images. Integer images are scaled by
-    the range of their type, floats are taken to be in [0, 1]. Because input is not a
-    table of features, scikit-learn's checks that feed one are left out by the tag
-    ``two_d_array=False``.
+    the range of their type, floats are taken to spread over about 1. Where the clean
+    ones spread over more or less by a factor beyond 16, all images are divided by
+    ``unit_``, a power of two near it, and every parameter and attribute is meant for
+    the divided images. Because input is not a table of features, scikit-learn's checks
+    that feed one are left out by the tag ``two_d_array=False``.
 
     References
     ----------

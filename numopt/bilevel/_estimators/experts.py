@@ -87,6 +87,8 @@ class FoEDenoiser(ImageDenoiser):
     validation_error_, validation_error_start_ : float
         Mean squared error on the patches held out, of the answer and of total
         variation; on the training patches where none are held out.
+    unit_ : float
+        What images are divided by, see ``TVDenoiser``.
     result_ : BilevelResult
         The outer run; the answer may be an earlier step of it.
     n_iter_ : int

@@ -22,6 +22,9 @@ from numopt.typing import Array
 
 __all__ = ["ImageDenoiser"]
 
+#: Grey values that spread over 1 within this factor are taken as they are.
+USUAL = 16.0
+
 
 class ImageDenoiser(TransformerMixin, BaseEstimator, abc.ABC):
     """A denoiser fitted on pairs; subclasses have ``n_jobs, dtype, predict_tol``."""
@@ -53,8 +56,9 @@ class ImageDenoiser(TransformerMixin, BaseEstimator, abc.ABC):
             The estimator itself.
         """
         first, second = self._pair(noisy, clean)
+        self.unit_ = _unit(second)
         with self._threads():
-            self.result_ = self._fitted(first, second)
+            self.result_ = self._fitted(first / self.unit_, second / self.unit_)
         self.n_iter_ = max(1, self.result_.n_iter)
         return self
 
@@ -113,7 +117,8 @@ class ImageDenoiser(TransformerMixin, BaseEstimator, abc.ABC):
         Returns
         -------
         array of the shape of ``noisy``
-            Denoised images, floats in the scale of [0, 1].
+            Denoised images, floats in the scale of [0, 1] where ``noisy`` holds
+            integers, in that of ``noisy`` otherwise.
         """
         check_is_fitted(self)
         images = self._converted("noisy", noisy)
@@ -122,7 +127,8 @@ class ImageDenoiser(TransformerMixin, BaseEstimator, abc.ABC):
         with self._threads():
             # One image at a time: an image's answer does not depend on the others.
             parts = [
-                self._denoised(flat[b : b + 1, :, :]) for b in range(flat.shape[0])
+                self.unit_ * self._denoised(flat[b : b + 1, :, :] / self.unit_)
+                for b in range(flat.shape[0])
             ]
         return _restored(array_namespace(flat).concat(parts, axis=0), images)
 
@@ -158,13 +164,23 @@ class ImageDenoiser(TransformerMixin, BaseEstimator, abc.ABC):
         Returns
         -------
         float
-            Mean over the images (and channels), for a range of 1.
+            Mean over the images (and channels), for a range of ``unit_``.
         """
         out, truth = self.predict(noisy), self._converted("clean", clean)
         out, truth = check_pair(_flat(out), _flat(truth))
         xp = array_namespace(out)
-        errors = to_numpy(xp.mean((out - truth) ** 2, axis=(1, 2)))
+        difference = (out - truth) / self.unit_
+        errors = to_numpy(xp.mean(difference**2, axis=(1, 2)))
         return float(np.mean(-10 * np.log10(np.maximum(errors, 1e-30))))
+
+
+def _unit(clean: Array) -> float:
+    """1 where grey values spread over something like [0, 1], else a power of two."""
+    xp = array_namespace(clean)
+    spread = float(to_numpy(xp.max(clean) - xp.min(clean)))
+    if spread == 0.0 or 1.0 / USUAL <= spread <= USUAL:
+        return 1.0
+    return 2.0 ** round(math.log2(spread))
 
 
 def _flat(images: Array) -> Array:

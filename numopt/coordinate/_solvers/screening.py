@@ -9,6 +9,7 @@ enforcing penalties".
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +23,9 @@ from numopt.coordinate._problem.data import LinearData
 
 __all__ = ["Screened"]
 
-#: Where more than one column in so many is wanted, all of them are computed. Those of
-#: sparse designs are the long ones, and dearer one by one.
-FULL, SPARSE_FULL = 3, 100
+#: Where more than one entry of the design in so many is wanted, all columns are
+#: computed: later ones then start from a nearer reference.
+FULL = 3
 #: Rounding of a product relative to its threshold.
 ROUNDING = 1e-9
 
@@ -76,8 +77,7 @@ class Screened:
             wanted = np.zeros(self.norms.size, bool)
         run = find_reaching.for_namespace(numpy_namespace)
         index = run(self.products, self.slack, limits, wanted, 1.0 - ROUNDING)
-        full = SPARSE_FULL if self.data.is_sparse else FULL
-        if full * index.size > self.norms.size:
+        if FULL * self._entries(index) > self._entries(slice(None)):
             self.products = self.data.correlate(self.vector)
             self.slack = np.zeros(self.norms.size)
             self.origin, self.reference = self.vector, self.products
@@ -85,6 +85,12 @@ class Screened:
             self.products[index] = self._some(index)
             self.slack[index] = 0.0
         return self.products
+
+    def _entries(self, index: Any) -> int:
+        """Entries of some columns of the design."""
+        if self.data.is_sparse:
+            return int(np.diff(self.data.X.indptr)[index].sum())
+        return int(self.norms[index].size)
 
     def _some(self, index: np.ndarray) -> np.ndarray:
         """Products of some columns."""

@@ -310,6 +310,12 @@ def _describe(value: Any) -> str:
 
 
 def _as_array(name: str, x: Any, xp: Namespace, where: Any) -> Array | None:
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        expected = "an array without masked entries"
+        raise ValueError(message(name, expected, "a mask; fill it, with NaN say"))
+    if isinstance(x, np.ndarray):
+        x = np.asarray(x)  # np.matrix and others have operators of their own
+        return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
     if x is None or is_array(x):
         return x
     try:

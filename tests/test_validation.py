@@ -208,3 +208,23 @@ def test_shapes():
 def test_missing_package_says_how_to_install():
     with pytest.raises(ImportError, match=r"pip install 'numopt\[gpu\]'"):
         v.import_optional("no_such_package_here", extra="gpu")
+
+
+def test_numpy_arrays_of_other_kinds_become_plain():
+    values = np.arange(6.0).reshape(2, 3)
+    for other in (
+        np.matrix(values),
+        np.ma.masked_invalid(values),
+        values.astype(">f8"),
+        np.ma.masked_invalid(values.astype(">f4")),
+    ):
+        _, (plain,) = v.float_arrays(A=other)
+        assert type(plain) is np.ndarray
+        assert plain.dtype.isnative
+        np.testing.assert_array_equal(plain, values)
+
+
+def test_masked_entries_are_refused():
+    A = np.ma.masked_greater(np.arange(6.0), 4.0)
+    with pytest.raises(ValueError, match="`A` must be an array without masked entries"):
+        v.float_arrays(A=A)

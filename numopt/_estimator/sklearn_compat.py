@@ -2,11 +2,8 @@
 """The only user of scikit-learn helpers that are private or differ between versions."""
 
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils._array_api import (
-    get_namespace_and_device,
-    move_to,
-    supported_float_dtypes,
-)
+from sklearn.utils import _array_api
+from sklearn.utils._array_api import get_namespace_and_device, move_to
 from sklearn.utils._param_validation import (
     Interval,
     Options,
@@ -33,6 +30,13 @@ __all__ = [
     "validate_data",
     "validate_parameter_constraints",
 ]
+
+
+def supported_float_dtypes(xp, device=None):
+    """The floats of a device that numopt computes in; others are converted."""
+    known = _array_api.supported_float_dtypes(xp, device)
+    return [dtype for dtype in known if dtype in (xp.float64, xp.float32)]
+
 
 try:
     from sklearn.utils._array_api import check_same_namespace

@@ -373,3 +373,11 @@ def test_grids_of_strengths_follow_the_units_of_the_data(data, unit):
     found = LassoCV(n_alphas=20).fit(unit * X, unit * y)
     np.testing.assert_allclose(found.alphas_ / unit**2, expected.alphas_, rtol=1e-10)
     np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [">f8", "float16", np.longdouble])
+def test_floats_of_other_kinds_are_converted(data, dtype):
+    X, y = data
+    X, y = X.astype(dtype), y.astype(dtype)
+    expected = Lasso(alpha=0.1).fit(X.astype(np.float64), y.astype(np.float64))
+    np.testing.assert_allclose(Lasso(alpha=0.1).fit(X, y).coef_, expected.coef_)

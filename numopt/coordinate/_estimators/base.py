@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from numopt._estimator.sklearn_compat import (
     Interval,
@@ -211,7 +211,8 @@ class LinearRegressor(RegressorMixin, PenalisedEstimator):
 
     def _check_training(self, X: Any, y: Any, **options: Any) -> tuple[Any, np.ndarray]:
         """Targets are numbers."""
-        return super()._check_training(X, y, y_numeric=True, **options)
+        X, y = super()._check_training(X, y, y_numeric=True, **options)
+        return X, check_array(y, dtype=FLOATS, ensure_2d=False, input_name="y")
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict targets.

@@ -214,56 +214,46 @@ SAFE_PIVOT = 0.3
 
 
 @jit_kernel
-def _product(A, B, out):
-    """``A B``: the only call of BLAS here, because each one takes long to compile."""
-    np.dot(A, B, out)
+def _centred_product(A, means, V, out):
+    """``J A V`` for columns orthogonal to the ones vector."""
+    np.dot(A, V, out)
+    shift = np.dot(means, V)
+    for i in range(V.shape[0]):
+        for j in range(V.shape[1]):
+            out[i, j] -= shift[j]
 
 
 @jit_kernel
-def _subtract_product(V, weights, columns):
-    """Take ``weights^T columns`` from every row of V."""
-    shift = np.zeros(V.shape[1], V.dtype)
-    for i in range(columns.shape[0]):
-        for j in range(V.shape[1]):
-            shift[j] += weights[i] * columns[i, j]
-    for i in range(V.shape[0]):
-        for j in range(V.shape[1]):
-            V[i, j] -= shift[j]
-
-
-@jit_kernel
-def _transposed(V):
-    out = np.empty((V.shape[1], V.shape[0]), V.dtype)
-    for i in range(V.shape[0]):
-        for j in range(V.shape[1]):
-            out[j, i] = V[i, j]
-    return out
-
-
-@jit_kernel
-def _unit_columns(V):
-    squares = np.zeros(V.shape[1], V.dtype)
-    for i in range(V.shape[0]):
-        for j in range(V.shape[1]):
-            squares[j] += V[i, j] * V[i, j]
+def _centre_columns(V):
     for j in range(V.shape[1]):
-        if squares[j] > 0:
-            squares[j] = 1 / np.sqrt(squares[j])
-    for i in range(V.shape[0]):
-        for j in range(V.shape[1]):
-            V[i, j] *= squares[j]
+        total = V.dtype.type(0)
+        for i in range(V.shape[0]):
+            total += V[i, j]
+        total /= V.shape[0]
+        for i in range(V.shape[0]):
+            V[i, j] -= total
 
 
 @jit_kernel
-def _inverse_factor(gram, inverse):
-    """The transposed inverse of the Cholesky factor; False when that costs digits."""
-    q = gram.shape[0]
+def _orthonormal(V):
+    """An orthonormal basis: Cholesky for nearly orthogonal columns, otherwise QR."""
+    n, q = V.shape
+    for j in range(q):
+        square = V.dtype.type(0)
+        for i in range(n):
+            square += V[i, j] * V[i, j]
+        if square > 0:
+            scale = 1 / np.sqrt(square)
+            for i in range(n):
+                V[i, j] *= scale
+    gram = np.dot(V.T, V)
+    inverse = np.zeros((q, q), V.dtype)
     for j in range(q):
         pivot = gram[j, j]
         for k in range(j):
             pivot -= gram[j, k] * gram[j, k]
         if not pivot > SAFE_PIVOT * SAFE_PIVOT:
-            return False
+            return np.linalg.qr(V)[0]
         pivot = np.sqrt(pivot)
         gram[j, j] = pivot
         for i in range(j + 1, q):
@@ -274,19 +264,22 @@ def _inverse_factor(gram, inverse):
     for j in range(q):
         inverse[j, j] = 1 / gram[j, j]
         for i in range(j + 1, q):
-            entry = gram.dtype.type(0)
+            entry = V.dtype.type(0)
             for k in range(j, i):
-                entry -= gram[i, k] * inverse[j, k]
-            inverse[j, i] = entry / gram[i, i]
-    return True
+                entry -= gram[i, k] * inverse[k, j]
+            inverse[i, j] = entry / gram[i, i]
+    return np.dot(V, np.ascontiguousarray(inverse.T))
 
 
 @jit_kernel
-def _filtered_columns(A, means, average, V, low, cut, top, degree):
-    """The filter; the columns, orthonormal if that is safe, which is said too."""
+def _filtered_ritz(A, V, low, cut, top, degree, centre):
     n, q = V.shape
-    _product(A, average.reshape(n, 1), means.reshape(n, 1))
-    _subtract_product(V, average, V.copy())
+    if centre:
+        # By BLAS: sums along an axis are not vectorised here.
+        means = np.dot(A, np.full(n, A.dtype.type(1 / n)))
+        _centre_columns(V)
+    else:
+        means = np.zeros(n, A.dtype)
     half, middle = (cut - low) / 2, (cut + low) / 2
     after, before = np.empty_like(V), np.zeros_like(V)
     if degree > 0 and half > 0 and top > cut:
@@ -297,76 +290,41 @@ def _filtered_columns(A, means, average, V, low, cut, top, degree):
             factor = V.dtype.type((ahead if turn == 0 else 2 * ahead) / half)
             back = V.dtype.type(0 if turn == 0 else sigma * ahead)
             shift = V.dtype.type(middle)
-            _product(A, V, after)
-            _subtract_product(after, means, V)
+            _centred_product(A, means, V, after)
             for i in range(n):
                 for j in range(q):
                     value = factor * (after[i, j] - shift * V[i, j])
                     after[i, j] = value - back * before[i, j]
             before, V, after = V, after, before
             sigma = ahead
-    _subtract_product(V, average, V.copy())
-    _unit_columns(V)
-    gram, inverse = np.empty((q, q), V.dtype), np.zeros((q, q), V.dtype)
-    _product(_transposed(V), V, gram)
-    if not _inverse_factor(gram, inverse):
-        return V, False
-    _product(V, inverse, after)
-    return after, True
-
-
-@jit_kernel
-def _rayleigh(A, means, average, Q):
-    """``J A Q`` and the symmetric part of ``Q^T J A Q``; Q is centred in place."""
-    q = Q.shape[1]
-    # Columns that were nearly dependent have lost digits of this.
-    _subtract_product(Q, average, Q.copy())
-    W, H = np.empty_like(Q), np.empty((q, q), Q.dtype)
-    _product(A, Q, W)
-    _subtract_product(W, means, Q)
-    _product(_transposed(Q), W, H)
-    for i in range(q):
-        for j in range(i):
-            H[i, j] = H[j, i] = (H[i, j] + H[j, i]) / 2
-    return W, H
-
-
-@jit_kernel
-def _ritz_pairs(Q, W, w, S):
-    """Values and vectors, largest first, with the norms of their residuals."""
-    n, q = Q.shape
-    P, R = np.empty_like(Q), np.empty_like(Q)
-    values, turned = np.empty(q, Q.dtype), np.empty((q, q), Q.dtype)
+    if centre:
+        _centre_columns(V)
+    Q = np.ascontiguousarray(_orthonormal(V))
+    if centre:
+        # Columns that were nearly dependent have lost digits of this one.
+        _centre_columns(Q)
+    _centred_product(A, means, Q, after)
+    H = np.dot(Q.T, after)
+    w, S = np.linalg.eigh((H + H.T) / 2)
+    S = np.ascontiguousarray(S[:, ::-1])
+    P, R = np.dot(Q, S), np.dot(after, S)
+    values, residuals = np.empty(q, V.dtype), np.zeros(q, V.dtype)
     for j in range(q):
         values[j] = w[q - 1 - j]
-        for i in range(q):
-            turned[i, j] = S[i, q - 1 - j]
-    _product(Q, turned, P)
-    _product(W, turned, R)
-    residuals, sides = np.zeros(q, Q.dtype), np.zeros(q, Q.dtype)
-    for i in range(n):
-        for j in range(q):
+        side = V.dtype.type(0)
+        for i in range(n):
             difference = R[i, j] - P[i, j] * values[j]
             residuals[j] += difference * difference
-            sides[j] += P[i, j] * abs(P[i, j])
-    for j in range(q):
-        residuals[j] = np.sqrt(residuals[j])
-        sides[j] = -1 if sides[j] < 0 else 1
-    for i in range(n):
-        for j in range(q):
-            P[i, j] *= sides[j]
-    return values, P, residuals
+            side += P[i, j] * abs(P[i, j])
+        if side < 0:
+            for i in range(n):
+                P[i, j] = -P[i, j]
+    return values, P, np.sqrt(residuals)
 
 
 def filtered_ritz(A, V, low, cut, top, degree, centre=True):
-    """Compiled but for the small eigenproblem: the products are small and many."""
-    n = V.shape[0]
-    A, V = np.ascontiguousarray(A), np.array(V, order="C")
-    average, means = np.full(n, 1 / n if centre else 0, A.dtype), np.empty(n, A.dtype)
+    """The whole subspace step compiled: its products are small and many."""
+    columns = np.array(V, order="C")
     interval = float(low), float(cut), float(top)
-    Q, safe = _filtered_columns(A, means, average, V, *interval, int(degree))
-    if not safe:
-        Q = np.ascontiguousarray(np.linalg.qr(Q)[0])
-    W, H = _rayleigh(A, means, average, Q)
-    w, S = np.linalg.eigh(H)
-    return _ritz_pairs(Q, W, w, np.ascontiguousarray(S))
+    A = np.ascontiguousarray(A)
+    return _filtered_ritz(A, columns, *interval, int(degree), bool(centre))

@@ -42,6 +42,8 @@ BOUND_DEGREE = 6
 BOUND_ROUNDS = 5
 BOUND_RESIDUALS = (1e-5, 1e-3)
 BOUND_SHARE = 0.1
+#: Dual residual from which on the multiplier is changed so that eigenvalues coalesce.
+COALESCING = 1e-2
 #: Up to this order a dense eigensolver takes over where residuals after fewer filters
 #: would cost more than this share of the gain.
 DENSE_PROOF = 600
@@ -292,6 +294,8 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         """The multiplier or its change, whichever promises the better bound."""
         plain.pairs = self._bound_pairs(problem, state, plain.A, state.pairs)
         state.pairs = plain.pairs
+        if state.dual > COALESCING:
+            return plain
         weights = state.projection.f
         change = coalescing_change(plain.A, state.G, plain.pairs, weights)
         if change is None:

@@ -15,11 +15,15 @@ PATHS = (
     ("tall", 50, 1e-3),
     ("n500p10k", 30, 0.1),
 )
+#: Gap of the rows of paths; further rows name theirs.
 PATH_TOL = 1e-6
+#: A gap that all peers come near.
+ROUGH_TOL = 1e-4
 #: How far a path of a peer may be from the gap: none meets it at every strength.
 PATH_SLACK = 30.0
 #: Not measured: one path takes minutes.
 TOO_SLOW = (("leukemia-like", "scikit-learn"), ("n500p10k", "scikit-learn"))
+SMOOTH_TOLS = (1e-4, 1e-6, 1e-8)
 NNLS_SIZES = ((1000, 500), (500, 2000))
 
 
@@ -29,38 +33,49 @@ def cases(problem):
         for rival, (package, make) in PATH_PEERS.items():
             if (name, rival) in TOO_SLOW:
                 continue
-            yield peers.Case(
-                f"path, {name}, {count} strengths",
-                rival,
-                package,
-                functools.partial(_path, problem, name, count, eps, make),
-            )
+            for tol in (PATH_TOL, ROUGH_TOL):
+                label = f"path, {name}, {count} strengths"
+                yield peers.Case(
+                    label if tol == PATH_TOL else f"{label}, gap {tol:.0e}",
+                    rival,
+                    package,
+                    functools.partial(_path, problem, name, count, eps, make, tol),
+                )
     for n, p in NNLS_SIZES:
         yield peers.Case(
             f"nnls, {n} x {p}", "SciPy", "scipy", functools.partial(_nnls, n, p)
         )
-    yield peers.Case(
-        "L2 logistic, 50000 x 50, 1e-8", "newton-cholesky", "sklearn", _l2_logistic
-    )
-    yield peers.Case("L2 softmax, digits, 1e-8", "lbfgs", "sklearn", _softmax)
+    for tol in SMOOTH_TOLS:
+        yield peers.Case(
+            f"L2 logistic, 50000 x 50, {tol:.0e}",
+            "newton-cholesky",
+            "sklearn",
+            functools.partial(_l2_logistic, tol),
+        )
+        yield peers.Case(
+            f"L2 softmax, digits, {tol:.0e}",
+            "lbfgs",
+            "sklearn",
+            functools.partial(_softmax, tol),
+        )
 
 
-def _path(problem, name, count, eps, make):
+def _path(problem, name, count, eps, make, goal):
     """Both paths; the peer's largest gap must come near ours."""
     from numopt.coordinate import L1, Quadratic, dual_gap, lasso_path
 
     X, y = problem(name)
-    options = {"n_alphas": count, "eps": eps, "tol": PATH_TOL}
+    options = {"n_alphas": count, "eps": eps, "tol": goal}
     alphas = lasso_path(X, y, **options).alphas
     worst = np.inf
-    for tol in (PATH_TOL, PATH_TOL / 10, PATH_TOL / 100):
+    for tol in (goal, goal / 10, goal / 100):
         run = make(X, y, alphas, tol)
         coefs = _quietly(run)
         worst = max(
             dual_gap(X, y, coefs[:, k], Quadratic(), L1(alpha))
             for k, alpha in enumerate(alphas)
         )
-        if worst <= PATH_SLACK * PATH_TOL:
+        if worst <= PATH_SLACK * goal:
             return lambda: lasso_path(X, y, **options), functools.partial(_quietly, run)
     raise NotImplementedError(f"stops at a relative gap of {worst:.0e}")
 
@@ -147,20 +162,20 @@ def _smooth(X, y, datafit, alpha, tol, rival):
     raise NotImplementedError("never reaches the gap")
 
 
-def _l2_logistic():
+def _l2_logistic(tol):
     from numopt.coordinate import Logistic
 
     rng = np.random.default_rng(0)
     X = rng.standard_normal((50_000, 50))
     z = X @ rng.standard_normal(50) / 5 + rng.standard_normal(50_000)
     y = np.where(z > 0, 1.0, -1.0)
-    return _smooth(X, y, Logistic(), 1e-4, 1e-8, "newton-cholesky")
+    return _smooth(X, y, Logistic(), 1e-4, tol, "newton-cholesky")
 
 
-def _softmax():
+def _softmax(tol):
     from sklearn.datasets import load_digits
 
     from numopt.coordinate import Multinomial
 
     X, y = load_digits(return_X_y=True)
-    return _smooth(X / 16.0, y, Multinomial(), 1e-3, 1e-8, "lbfgs")
+    return _smooth(X / 16.0, y, Multinomial(), 1e-3, tol, "lbfgs")

@@ -6,7 +6,9 @@ import pytest
 import scipy.optimize
 import scipy.sparse as sp
 
+from numopt._array.namespace import numpy_namespace
 from numopt.coordinate import Box, Logistic, Quadratic, bcd_solve
+from numopt.coordinate._kernels.descent import find_beyond, find_reaching
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._solvers.columns import GramCache
 from numopt.coordinate._solvers.inner import Factor, minimise_columns, minimise_gram
@@ -183,3 +185,23 @@ def test_rough_gram_matrix_is_refined(rng, spread, center):
         assert worst() > 1e-10
         cache.refine()
     assert worst() < 1e-13
+
+
+def test_fused_passes_find_what_their_definitions_say(rng):
+    products, limits = rng.standard_normal(200), rng.uniform(0.5, 2.0, 200)
+    limits[7] = np.inf
+    slack = np.maximum(rng.standard_normal(200), 0.0)
+    wanted = rng.random(200) < 0.1
+    reach = np.abs(products) + slack
+    found = find_reaching.for_namespace(numpy_namespace)(
+        products, slack, limits, wanted, 0.9
+    )
+    expected = (slack > 0) & ((reach >= 0.9 * limits) | wanted)
+    np.testing.assert_array_equal(found, np.flatnonzero(expected))
+    for loose in (slack, np.empty(0)):
+        ratios = (reach if loose.size else np.abs(products)) / limits
+        top, beyond = find_beyond.for_namespace(numpy_namespace)(
+            products, loose, limits
+        )
+        np.testing.assert_allclose(top, ratios.max(), rtol=1e-14)
+        np.testing.assert_array_equal(beyond, np.flatnonzero(ratios > 1.0))

@@ -20,6 +20,8 @@ DTYPES = ("float32", "float64")
 #: Tables: rank and share of the entries removed.
 TABLES = {"breast_cancer": (15, 0.2), "digits": (30, 0.3)}
 IMPUTERS = ("IterativeImputer", "KNNImputer")
+#: Penalty of the nuclear norm for the photograph, in grey levels of 0..1.
+THRESHOLD = 0.8
 
 
 @functools.cache
@@ -122,6 +124,41 @@ def table_with_holes(name):
         X = (X - X.mean(axis=0)) / X.std(axis=0)
     lost = np.random.default_rng(0).random(X.shape) < share
     return X, np.where(lost, np.nan, X), lost
+
+
+@functools.cache
+def photograph_with_holes():
+    """Return a photograph in grey, the same with half its pixels lost, and where."""
+    from numopt.datasets import load_photograph
+
+    X = load_photograph("china").mean(axis=2)[::3, ::3]
+    lost = np.random.default_rng(0).random(X.shape) < 0.5
+    return X, np.where(lost, np.nan, X), lost
+
+
+def complete_photograph(holes):
+    """Alternating ridge regressions: their ridge is the nuclear norm."""
+    from numopt.completion import complete
+
+    mean = np.nanmean(holes)
+    found = complete(
+        holes - mean, 40, method="als", alpha=THRESHOLD, tol=1e-5, random_state=0
+    )
+    return found.to_dense() + mean
+
+
+def soft_impute(holes, tol=1e-4):
+    """Mazumder, Hastie & Tibshirani 2010, algorithm 1, at one penalty."""
+    seen, mean = ~np.isnan(holes), np.nanmean(holes)
+    known = np.where(seen, holes - mean, 0.0)
+    filled, change = known, np.inf
+    while change >= tol:
+        U, s, Vt = np.linalg.svd(filled, full_matrices=False)
+        low = (U * np.maximum(s - THRESHOLD, 0.0)) @ Vt
+        new = np.where(seen, known, low)
+        change = np.linalg.norm(new - filled) / np.linalg.norm(filled)
+        filled = new
+    return low + mean
 
 
 def imputer(name, table):

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks import bench_completion as bench
 from benchmarks import experiments_completion as experiments
+from benchmarks import floors_completion as floors
 from benchmarks import peers
 from benchmarks.groups import run
 
@@ -99,21 +100,51 @@ def scaling():
 
 
 def two_threads():
-    """Elapsed time of ten sweeps on two threads over that on one, ingest included."""
+    """Elapsed time on two threads over that on one: ten sweeps, ingest included.
+
+    The rows of register tiles do the same arithmetic without memory or serial parts:
+    no program gains more from the second thread of this machine.
+    """
     for rank in (32, 64):
-        sweeps(SMALL, rank, 1)
-        samples = []
-        for _ in range(5):
-            taken = {}
-            for n in (1, 2):
-                with peers.threads(n):
-                    start = time.perf_counter()
-                    sweeps(SMALL, rank, 10)
-                    taken[n] = time.perf_counter() - start
-            samples.append(taken[2] / taken[1])
+        for work, act in {
+            "1e6 entries, rank {}, ten sweeps": lambda k=rank: sweeps(SMALL, k, 10),
+            "register tiles alone, rank {}": lambda k=rank: floors.tiles(k),
+        }.items():
+            yield row(
+                f"two threads against one: {work.format(rank)}", "numopt", None,
+                floors.elapsed_ratio(act), threads=2,
+            )  # fmt: skip
+
+
+def implicit_core():
+    """Three gradient steps for each row against the core of implicit."""
+    for rank in (16, 32, 64, 128):
+        ours, theirs = floors.half_sweeps(rank)
         yield row(
-            f"two threads against one: 1e6 entries, rank {rank}, ten sweeps", "numopt",
-            None, peers.Ratio(tuple(samples)), threads=2,
+            f"three gradient steps for each row, 1e6 entries, rank {rank}",
+            "implicit, another model", peers.version("implicit"),
+            peers.measure(ours, theirs, clock=time.process_time),
+        )  # fmt: skip
+
+
+def photograph():
+    """Half the pixels of a photograph lost, against neighbours and soft-impute."""
+    X, holes, lost = bench.photograph_with_holes()
+    ours = bench.complete_photograph(holes)
+    for name, (version, fill) in {
+        "KNNImputer": ("sklearn", bench.imputer("KNNImputer", None).fit_transform),
+        "soft-impute, equal penalty": ("numpy", bench.soft_impute),
+    }.items():
+        result = peers.measure(
+            lambda: bench.complete_photograph(holes),
+            lambda f=fill: f(holes),
+            clock=time.process_time,
+        )
+        yield row(
+            f"photograph {X.shape[0]} x {X.shape[1]}, 50% lost", name,
+            peers.version(version), result,
+            error=float(np.sqrt(np.mean((ours - X)[lost] ** 2))),
+            error_peer=float(np.sqrt(np.mean((fill(holes) - X)[lost] ** 2))),
         )  # fmt: skip
 
 
@@ -265,6 +296,8 @@ GROUPS = {
         scaling,
         two_threads,
         large,
+        implicit_core,
+        photograph,
     )
 }
 GROUPS |= {

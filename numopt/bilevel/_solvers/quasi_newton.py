@@ -35,7 +35,7 @@ SAFETY = 1.5
 #: Share of an effect seen earlier that is still believed.
 MEMORY = 0.5
 #: Root mean square step along directions that no curvature is known of.
-RADIUS = 0.7
+RADIUS = 0.3
 #: Root mean square of the first step in the metric of logarithms of penalties.
 FIRST = 1.5
 #: Least entry of the diagonal metric, relative to the root mean square.

@@ -296,14 +296,17 @@ def newton_steps(problem: ModelProblem, state: ModelState, entered: int) -> bool
     gap = min(state.gap, 1.0) * share
     accuracy = max(STEP_TOL * problem.tol, MODEL_SHARE * gap)
     enough = max(STEP_TOL * problem.tol, STEP_SHARE * gap) * problem.null.scale
+    last = 0.0
     for _ in range(MAX_STEPS):
         decrease, t = newton_step(problem, state, accuracy)
         if t < SHORT_STEP and not problem.datafit.multi_output:
             more, t = newton_step(problem, state, accuracy, majorise=True)
             decrease += more
         moved = moved or t > 0
-        if decrease <= enough:
+        # Decreases fall faster and faster: the next one is at most decrease^2 / last.
+        if decrease <= enough or (t == 1.0 and decrease**2 <= enough * last):
             break
+        last = decrease
     return moved
 
 

@@ -77,7 +77,6 @@ bench-compare: $(VENV)/.stamp-bench ## interleaved comparison of HEAD with BASE;
 
 bench-table: $(VENV)/.stamp-bench ## measure the peer tables for the documentation (TABLE=options: a part)
 	$(BIN)/python -m benchmarks.table --out docs/benchmarks $(TABLE)
-	$(if $(TABLE),,for f in bilevel cluster completion dmmv sbl; do $(BIN)/python -m benchmarks.table_$$f || exit 1; done)
 
 warmup: $(BIN)/python ## compile all kernels into Numba's cache
 	@test -e $(VENV)/.stamp-test || test -e $(VENV)/.stamp-demo || $(MAKE) $(VENV)/.stamp-demo

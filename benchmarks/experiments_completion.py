@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from benchmarks.groups import significant
+from benchmarks.rows import significant
 from numopt.completion import complete
 from numopt.datasets import make_low_rank
 

@@ -1,126 +1,111 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure the tables of the performance page: ``python -m benchmarks.table``.
 
-A benchmark module with a function ``cases()`` has a table: it returns ``peers.Case``
-objects, one per row. Rows are merged into the stored file by workload and peer, so a
-part of a table can be measured again. The stored tables are the baseline of releases:
-``--check`` measures again, stores nothing, and fails where a ratio has grown.
+A table is made of groups of rows. The group "cases" holds those that are measured in
+pairs with a peer: the ``peers.Case`` objects of a benchmark module's ``cases()``. Other
+groups are functions in ``GROUPS`` of ``benchmarks/table_<family>.py`` that yield rows;
+a row without a ratio is an experiment. Rows are merged into the stored file by workload
+and peer, so a part of a table can be measured again. The stored tables are the baseline
+of releases: ``--check`` measures again, stores nothing, and fails where a ratio has
+grown.
 """
 
 import argparse
+import functools
 import importlib
+import importlib.util
 import json
 import platform
-import time
+import warnings
 from pathlib import Path
 
 from benchmarks import peers
+from benchmarks.rows import paired_rows
 
-FAMILIES = ("import", "kernels", "ot", "coordinate")
-#: Families whose cases are in several modules.
-PARTS = {"ot": ("ot", "ot_means", "ot_partial", "ot_points")}
+FAMILIES = (
+    *("import", "kernels", "ot", "completion", "coordinate"),
+    *("sbl", "cluster", "dmmv", "bilevel"),
+)
 VERSIONS = ("numopt", "numpy", "scipy", "numba", "sklearn")
 
 
-def select(family, *, workloads=None, names=None):
-    """Return the cases of a family whose workload and peer were asked for.
-
-    A workload is chosen by the beginning of its name.
-    """
-    modules = [
-        importlib.import_module(f"benchmarks.bench_{part}")
-        for part in PARTS.get(family, (family,))
-    ]
-    return [
-        case
-        for module in modules
-        for case in module.cases()
-        if (not names or case.peer in names)
-        and (not workloads or case.workload.startswith(tuple(workloads)))
-    ]
-
-
-def measure(case, *, num_threads, max_seconds):
-    """Return the row of a case: a ratio, or the reason why there is none."""
-    row = {
-        "workload": case.workload,
-        "peer": case.peer,
-        "version": None,
-        "threads": num_threads,
-        "ratio": None,
-        "spread": None,
-    }
-    try:
-        peers.require(case.package)
-        row["version"] = peers.version(case.package)
-        with peers.threads(num_threads):
-            ours, theirs = case.make()
-        # One thread: CPU time, which other processes do not disturb.
-        clock = time.process_time if num_threads == 1 else time.perf_counter
-        result = peers.measure(
-            ours,
-            theirs,
-            num_threads=num_threads,
-            clock=case.clock or clock,
-            max_seconds=max_seconds,
-        )
-    except NotImplementedError as reason:
-        row["note"] = str(reason)
-    else:
-        row["ratio"], row["spread"] = result.median, result.spread
-        row["pairs"] = len(result.samples)
-    return row
+def groups(family, **options):
+    """Return {name: builder of rows} of a family; the options are those of cases."""
+    found = {"cases": functools.partial(paired_rows, family, **options)}
+    name = f"benchmarks.table_{family}"
+    if importlib.util.find_spec(name) is not None:
+        found |= importlib.import_module(name).GROUPS
+    return found
 
 
 def load(path):
     """Return {(workload, peer): row} of a stored table; an absent one is empty."""
     if not path.exists():
         return {}
-    rows = json.loads(path.read_text())["rows"]
-    return {(row["workload"], row["peer"]): row for row in rows}
+    report = json.loads(path.read_text())
+    rows = report["rows"] + report.get("experiments", [])
+    return {(row["workload"], row.get("peer")): row for row in rows}
 
 
-def save(path, rows, **more):
-    """Store a table with the versions it was measured with, and what else there is.
-
-    Experiments that are stored already stay.
-    """
-    if path.exists():
-        stored = json.loads(path.read_text())
-        more = {k: stored[k] for k in ("experiments",) if k in stored} | more
+def save(path, rows):
+    """Store rows with the versions they were measured with."""
+    rows = list(rows)
     report = {
         "machine": f"{platform.machine()}, {platform.system()}",
         "python": platform.python_version(),
         "versions": [peers.version(name) for name in VERSIONS],
-        "rows": list(rows),
-        **more,
+        "rows": [row for row in rows if "ratio" in row],
     }
+    experiments = [row for row in rows if "ratio" not in row]
+    if experiments:
+        report["experiments"] = experiments
     path.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def show(row):
     """Return a row as one line of text."""
-    value = row.get("note")
-    if row["ratio"] is not None:
-        value = f"{1 / row['ratio']:.3g}x faster (±{100 * row['spread']:.0f}%)"
-    return f"{row['workload']:28} {row['peer']:16} {value}"
+    if row.get("ratio") is None:
+        said = {k: v for k, v in row.items() if k not in ("workload", "group")}
+        return f"{row['workload']:28} {said.get('note', said)}"
+    spread = f" (±{100 * row['spread']:.0f}%)" if row.get("spread") else ""
+    return f"{row['workload']:28} {row['peer']:16} {1 / row['ratio']:.3g}x{spread}"
 
 
 def grown(row, before, factor):
     """Whether a ratio is worse than a stored one by a factor; no ratio is worst."""
-    if before is None or before["ratio"] is None:
+    if before is None or before.get("ratio") is None:
         return False
-    return row["ratio"] is None or row["ratio"] > factor * before["ratio"]
+    return row.get("ratio") is None or row["ratio"] > factor * before["ratio"]
+
+
+def rows_of(family, chosen, options):
+    """Measure the groups of a family, one row after the other."""
+    found = groups(
+        family,
+        workloads=options.cases,
+        names=options.peers,
+        num_threads=options.threads,
+        max_seconds=options.max_seconds,
+    )
+    for name in chosen or found:
+        with peers.threads(options.threads):
+            try:
+                for row in found[name]():
+                    yield {"group": name, **row}
+            except NotImplementedError as reason:
+                print(f"{name}: {reason}", flush=True)
 
 
 def main(argv=None):
+    """Measure, show and store."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     parser.add_argument("--family", nargs="*", default=FAMILIES, choices=FAMILIES)
+    parser.add_argument("--groups", nargs="*", help="of one family (default: all)")
     parser.add_argument("--cases", nargs="*", help="beginnings of workload names")
-    parser.add_argument("--peers", nargs="*", help="peers (default: all)")
+    parser.add_argument("--peers", nargs="*", help="peers of cases (default: all)")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--max-seconds", type=float, default=60.0, help="per row")
+    parser.add_argument("--max-seconds", type=float, default=20.0, help="per case")
     parser.add_argument(
         "--check",
         type=float,
@@ -128,24 +113,29 @@ def main(argv=None):
         help="store nothing; fail where a ratio is worse than the stored one by FACTOR",
     )
     options = parser.parse_args(argv)
+    if options.groups:
+        if len(options.family) != 1:
+            parser.error("--groups asks for one --family")
+        known = groups(*options.family)
+        if not known.keys() >= set(options.groups):
+            parser.error(f"--groups of {options.family[0]}: {', '.join(known)}")
     options.out.mkdir(parents=True, exist_ok=True)
+    warnings.simplefilter("ignore")
     worse = []
+    chosen = options.groups or (["cases"] if options.cases or options.peers else None)
     for family in options.family:
         path = options.out / f"{family}.json"
-        rows = load(path)
-        for case in select(family, workloads=options.cases, names=options.peers):
-            row = measure(
-                case, num_threads=options.threads, max_seconds=options.max_seconds
-            )
+        stored = load(path)
+        for row in rows_of(family, chosen, options):
             print(show(row), flush=True)
-            key = row["workload"], row["peer"]
+            key = row["workload"], row.get("peer")
             if options.check:
-                if grown(row, rows.get(key), options.check):
-                    worse.append(f"slower than stored: {show(rows[key])}")
+                if grown(row, stored.get(key), options.check):
+                    worse.append(f"slower than stored: {show(stored[key])}")
                 continue
-            rows[key] = row
+            stored[key] = row
             # after every row: a long run that is stopped keeps what it measured
-            save(path, rows.values())
+            save(path, stored.values())
     if worse:
         parser.exit(1, "\n".join(worse) + "\n")
 

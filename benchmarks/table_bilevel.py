@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measure the bilevel rows: ``python -m benchmarks.table_bilevel``.
+"""Measure the bilevel rows: ``python -m benchmarks.table --family bilevel``.
 
 Times against peers come first, counts of work and errors after them.
 """
@@ -11,8 +11,7 @@ import numpy as np
 from benchmarks import bench_bilevel as bench
 from benchmarks import experiments_bilevel as experiments
 from benchmarks import peers
-from benchmarks.groups import run, seconds
-from benchmarks.table import measure
+from benchmarks.rows import measure, seconds
 
 
 def times(kind):
@@ -56,7 +55,3 @@ def banded_ridge(draws=400):
 
 GROUPS = {f"{kind}_times": lambda kind=kind: times(kind) for kind in bench.CASES}
 GROUPS |= {one.__name__: one for one in (banded_ridge, *experiments.GROUPS)}
-
-
-if __name__ == "__main__":
-    run("bilevel", GROUPS)

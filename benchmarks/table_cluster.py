@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measure the clustering rows: ``python -m benchmarks.table_cluster``."""
+"""Measure the clustering rows: ``python -m benchmarks.table --family cluster``."""
 
-import functools
 import statistics
 import time
 import tracemalloc
@@ -11,7 +10,7 @@ import numpy as np
 from benchmarks import bench_cluster as bench
 from benchmarks import experiments_cluster as experiments
 from benchmarks import peers
-from benchmarks.groups import paired_rows, run, seconds, significant
+from benchmarks.rows import seconds, significant
 from numopt.cluster import kmeans_certificate, kmeans_sdp
 
 
@@ -153,8 +152,7 @@ def control():
         yield from experiments.unequal(p, rotate=False)
 
 
-GROUPS = {"cases": functools.partial(paired_rows, "cluster")}
-GROUPS |= {
+GROUPS = {
     one.__name__: one
     for one in (
         relaxation,
@@ -168,7 +166,3 @@ GROUPS |= {
     )
 }
 GROUPS["recovery"] = experiments.recovery
-
-
-if __name__ == "__main__":
-    run("cluster", GROUPS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measure the completion rows: ``python -m benchmarks.table_completion``."""
+"""Measure the completion rows: ``python -m benchmarks.table --family completion``."""
 
 import functools
 import time
@@ -11,7 +11,6 @@ from benchmarks import bench_completion as bench
 from benchmarks import experiments_completion as experiments
 from benchmarks import floors_completion as floors
 from benchmarks import peers
-from benchmarks.groups import run
 
 #: Sizes of the scaling rows: entries and shape, counts a line unchanged.
 SMALL = (1_000_000, (10_000, 3_000))
@@ -314,7 +313,3 @@ GROUPS |= {
     "robust": experiments.robust,
     "alternating": experiments.alternating,
 }
-
-
-if __name__ == "__main__":
-    run("completion", GROUPS)

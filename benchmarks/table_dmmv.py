@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measure the min-max rows: ``python -m benchmarks.table_dmmv``."""
-
-import functools
+"""Measure the min-max rows: ``python -m benchmarks.table --family dmmv``."""
 
 from benchmarks import experiments_dmmv as experiments
 from benchmarks import peers
-from benchmarks.groups import paired_rows, run, significant
+from benchmarks.rows import significant
 
 #: Instances of a row of their own.
 NAMED = ("uniform 60 120 1", "gauss 100 50 3", "gauss 400 100 7")
@@ -82,13 +80,8 @@ def capped(limit=60.0):
         yield row | {"ratio": significant(mine / theirs), "spread": None}
 
 
-GROUPS = {"cases": functools.partial(paired_rows, "dmmv")}
-GROUPS |= {one.__name__: one for one in (named, random, targets, capped)}
+GROUPS = {one.__name__: one for one in (named, random, targets, capped)}
 GROUPS["quantisation"] = experiments.quantisation
 GROUPS["tomography"] = experiments.tomography
 GROUPS["walks"] = experiments.walks
 GROUPS["smoothness"] = experiments.smoothness
-
-
-if __name__ == "__main__":
-    run("dmmv", GROUPS)

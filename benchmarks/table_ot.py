@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measure the rows of transport: ``python -m benchmarks.table_ot``."""
+"""Measure the rows of transport: ``python -m benchmarks.table --family ot``."""
 
 import functools
 import json
@@ -10,7 +10,6 @@ from unittest import mock
 import numpy as np
 
 from benchmarks import bench_ot as bench
-from benchmarks.groups import paired_rows, run
 from numopt.ot._solvers import oracles
 
 #: (points, reg) in the plane: the tenth of a matrix, two cores, the largest.
@@ -65,11 +64,6 @@ def _cloud(n, reg):
 
 
 GROUPS = {
-    "cases": functools.partial(paired_rows, "ot"),
     "iterations": iterations,
     **{f"clouds{n}": _cloud(n, reg) for n, reg in CLOUDS},
 }
-
-
-if __name__ == "__main__":
-    run("ot", GROUPS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Measure the sparse Bayesian rows: ``python -m benchmarks.table_sbl``."""
+"""Measure the sparse Bayesian rows: ``python -m benchmarks.table --family sbl``."""
 
 import functools
 import statistics
@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks import bench_sbl, peers
 from benchmarks import bench_sbl_structured as structured
-from benchmarks.groups import run, seconds, significant
+from benchmarks.rows import seconds, significant
 
 PAIRS = 5
 
@@ -284,7 +284,3 @@ GROUPS |= {
         *(published, channels, wide, memory),
     )
 }
-
-
-if __name__ == "__main__":
-    run("sbl", GROUPS)

@@ -204,7 +204,8 @@ class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
         splits = self._splits(X, codes, keep)
         labels, n_groups = check_groups(self.groups, X.shape[1])
         unit = _unit(X, weights)
-        data = _Data(X / unit, codes, weights, labels, n_groups, self.fit_intercept)
+        scaled = X if unit == 1.0 else X / unit
+        data = _Data(scaled, codes, weights, labels, n_groups, self.fit_intercept)
         options = {
             "solver": self.solver,
             "accuracy": "estimate",

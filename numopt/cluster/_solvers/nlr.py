@@ -75,7 +75,7 @@ class LowRankSolver(Solver[KMeansProblem, LowRankState]):
         zero = xp.zeros((1, 1), dtype=V.dtype, device=device(V))
         V = xp.maximum(V, zero)
         norm = float(xp.linalg.matrix_norm(V))
-        return V * (math.sqrt(self.n_clusters) / norm) if norm > 0 else None
+        return V * (math.sqrt(self.n_clusters) / norm) if norm != 0 else None
 
     def _model(self, U: Array, y: Array, beta: float) -> tuple[float, Array, Array]:
         """Augmented Lagrangian, its gradient and the residual U U^T 1 - 1."""

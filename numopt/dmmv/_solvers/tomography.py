@@ -32,7 +32,8 @@ SIRT_STEPS = 800
 FEW_LEVELS = 4
 POLISHING = 10_000
 #: Price of an unequal pair in units of a squared residual as large as the noise bound:
-#: 1 and 1.7 are the best of 0.6, 1, 1.7, 3 and 5 on random blobs (table_dmmv).
+#: 1 and 1.7 are the best of 0.6, 1, 1.7, 3 and 5 on random blobs
+#: (`python -m benchmarks.table --family dmmv --groups smoothness`).
 STRENGTH = 1.7
 
 

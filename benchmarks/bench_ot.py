@@ -29,6 +29,8 @@ PROBLEMS = (
     ("assignment", 1 / 1200),
 )
 
+#: Large problems for the solver without regularisation.
+LARGE_EXACT = (("pts2d", 2000), ("pts10d", 2000), ("pts2d", 4000))
 
 #: Only these are within reach of plain sweeps.
 LARGE_REG = ("pts2d", "pts10d", "grid1d", "img32_L2")
@@ -116,7 +118,7 @@ def cases():
         yield _case(name, 1e-2, "sinkhorn_log")
     yield _case("pts2d", 1e-2, "sinkhorn_log", n=450)
     yield _case("pts2d", 5e-2, "sinkhorn_log", n=450)
-    for name, n in (("pts2d", None), ("img32_L1", None), ("pts2d", 2000)):
+    for name, n in (("pts2d", None), ("img32_L1", None), *LARGE_EXACT):
         make = functools.partial(exact_and_emd, name, n)
         yield peers.Case(f"{_sized(name, n)}, exact", "emd", "ot", make)
     yield peers.Case("fused pass, n 2000", "NumPy", "numpy", fused_pass)

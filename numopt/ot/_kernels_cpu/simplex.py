@@ -3,11 +3,15 @@
 
 import numpy as np
 
-from numopt._kernels.jit import jit_exact, jit_kernel
+from numopt._kernels.jit import jit_exact, jit_finite, jit_kernel
 from numopt._kernels.threads import run_blocks
 
 #: Arcs priced at a time are this many times the root of their number.
-_BLOCK = 4
+_BLOCK = 2
+
+#: What the table of a tree holds of each node: its parent and the arc between both, its
+#: first child, its neighbours among its siblings and the size of its subtree.
+_PARENT, _ARC, _FIRST, _AFTER, _BEFORE, _SIZE = range(6)
 
 
 @jit_exact
@@ -43,16 +47,22 @@ def _push(v, end, amount, side, parent, flow, n, root):
 
 
 @jit_exact
+def _meeting(u, w, parent, stamp, mark):
+    """The first node above two others, -1 in different trees; both go up in turn."""
+    while u >= 0 or w >= 0:
+        if u >= 0:
+            if stamp[u] == mark:
+                return u
+            stamp[u], u = mark, parent[u]
+        u, w = w, u
+    return -1
+
+
+@jit_exact
 def _insert(k, i, j, x, price, left_over, cost, parent, arc, flow, stamp, mark, n):
     """Add an arc of flow x from node i to node j to a forest."""
     root = parent.size - 1
-    v = i
-    while v >= 0:
-        stamp[v] = mark
-        v = parent[v]
-    meet = j
-    while meet >= 0 and stamp[meet] != mark:
-        meet = parent[meet]
+    meet = _meeting(i, j, parent, stamp, mark)
     if meet < 0:
         _turn(i, parent, arc, flow)
         parent[i], arc[i], flow[i] = j, k, x
@@ -115,118 +125,224 @@ def tree_of_plan(cost, rows, columns, mass, order, spare, left_over, n):
 
 
 @jit_exact
-def _hang(v, p, parent, first, after, before):
+def _hang(v, p, links):
     """Make a node the first child of another."""
-    parent[v] = p
-    head = first[p]
-    after[v], before[v] = head, -1
+    head = links[p, _FIRST]
+    links[v, _PARENT], links[v, _AFTER], links[v, _BEFORE] = p, head, -1
     if head >= 0:
-        before[head] = v
-    first[p] = v
+        links[head, _BEFORE] = v
+    links[p, _FIRST] = v
 
 
 @jit_exact
-def _unhang(v, parent, first, after, before):
+def _unhang(v, links):
     """Take a node from the children of its parent."""
-    left, right = before[v], after[v]
+    left, right = links[v, _BEFORE], links[v, _AFTER]
     if left >= 0:
-        after[left] = right
+        links[left, _AFTER] = right
     else:
-        first[parent[v]] = right
+        links[links[v, _PARENT], _FIRST] = right
     if right >= 0:
-        before[right] = left
+        links[right, _BEFORE] = left
 
 
 @jit_exact
-def _refresh(top, cost, left_over, parent, arc, first, after, depth, potential):
-    """Depths and potentials of a subtree, from its top down."""
-    v = top
-    while True:
-        p = parent[v]
-        depth[v] = depth[p] + 1
-        potential[v] = _price(arc[v], cost, left_over) - potential[p]
-        if first[v] >= 0:
-            v = first[v]
-            continue
-        while v != top and after[v] < 0:
-            v = parent[v]
-        if v == top:
-            return
-        v = after[v]
+def _next(v, top, links):
+    """The node after v in its subtree, parents before their children; -1 at the end."""
+    if links[v, _FIRST] >= 0:
+        return links[v, _FIRST]
+    while v != top and links[v, _AFTER] < 0:
+        v = links[v, _PARENT]
+    return -1 if v == top else links[v, _AFTER]
 
 
 @jit_exact
-def _pivot(k, i, j, parent, arc, flow, first, after, before, depth, n):
-    """Exchange an arc for the first that a cycle empties; the moved node."""
+def _linked(parent, arc):
+    """Children, neighbours and sizes of the subtrees of a tree with the last root."""
     root = parent.size - 1
+    links = np.full((root + 1, 6), -1, np.int32)
+    links[:, _ARC], links[:, _SIZE] = arc, 1
+    for v in range(root):
+        _hang(v, parent[v], links)
+    order, v = np.empty(root + 1, np.int64), root
+    for place in range(root + 1):
+        order[place] = v
+        v = _next(v, root, links)
+    for v in order[:0:-1]:
+        links[links[v, _PARENT], _SIZE] += links[v, _SIZE]
+    return links
+
+
+@jit_exact
+def _potentials(base, links, cost, left_over, n, out):
+    """Differences along the arcs are the costs; 0 at the last node."""
+    root = links.shape[0] - 1
+    out[base], v = 0.0, _next(base, base, links)
+    while v >= 0:
+        p = links[v, _PARENT]
+        price = _price(links[v, _ARC], cost, left_over)
+        out[v] = out[p] + (price if _is_tail(v, p, n, root) else -price)
+        v = _next(v, base, links)
+    out -= out[root]
+
+
+@jit_exact
+def _cycle(i, j, links, flow, n):
+    """Push as much as goes around the cycle that an arc closes.
+
+    Returns the amount, the node whose arc to its parent is emptied first, whether that
+    node is on the side of j, and where both sides meet.
+    """
+    root = links.shape[0] - 1
     u, w = i, j
     amount, leaving, turned = np.inf, -1, False
     while u != w:
-        if depth[u] >= depth[w]:
-            p = parent[u]
-            if _is_tail(u, p, n, root) and flow[u] < amount:
+        # The node with the smaller subtree cannot be above the other.
+        if links[u, _SIZE] <= links[w, _SIZE]:
+            p = links[u, _PARENT]
+            if flow[u] < amount and _is_tail(u, p, n, root):
                 amount, leaving, turned = flow[u], u, False
             u = p
         else:
-            p = parent[w]
-            if not _is_tail(w, p, n, root) and flow[w] < amount:
+            p = links[w, _PARENT]
+            if flow[w] < amount and not _is_tail(w, p, n, root):
                 amount, leaving, turned = flow[w], w, True
             w = p
+    parent = links[:, _PARENT]
     _push(i, u, amount, False, parent, flow, n, root)
     _push(j, u, amount, True, parent, flow, n, root)
-    top, p = (j, i) if turned else (i, j)
-    v, a, x = top, k, amount
+    return amount, leaving, turned, u
+
+
+@jit_exact
+def _add_size(v, end, size, links):
+    """Change the sizes of the subtrees from a node up to, not including, another."""
+    while v != end:
+        links[v, _SIZE] += size
+        v = links[v, _PARENT]
+
+
+@jit_exact
+def _move(top, last, p, k, amount, size, links, flow):
+    """Hang a part of the tree, turned so that ``top`` is its root, at a node.
+
+    ``last`` is the root of the part so far, ``size`` the number of its nodes.
+    """
+    v, a, x, below = top, k, amount, 0
     while True:
-        above, own, carried = parent[v], arc[v], flow[v]
-        _unhang(v, parent, first, after, before)
-        _hang(v, p, parent, first, after, before)
-        arc[v], flow[v] = a, x
-        if v == leaving:
-            return top
-        p, a, x = v, own, carried
-        v = above
+        above, own, carried, under = (
+            links[v, _PARENT], links[v, _ARC], flow[v], links[v, _SIZE]
+        )  # fmt: skip
+        if above >= 0:
+            _unhang(v, links)
+        _hang(v, p, links)
+        links[v, _ARC], flow[v], links[v, _SIZE] = a, x, size - below
+        if v == last:
+            return
+        p, a, x, v, below = v, own, carried, above, under
+
+
+@jit_exact
+def _pivot(k, i, j, reduced, base, links, flow, potential, n):
+    """Exchange an arc for the first that a cycle empties; the root of the tree.
+
+    The arc that leaves cuts the tree in two: the smaller part moves.
+    """
+    amount, leaving, turned, meet = _cycle(i, j, links, flow, n)
+    top, stay = (j, i) if turned else (i, j)
+    size, low = links[leaving, _SIZE], links[leaving, _PARENT]
+    _unhang(leaving, links)
+    links[leaving, _PARENT] = -1
+    if 2 * size <= links.shape[0]:
+        _add_size(low, meet, -size, links)
+        last, end = leaving, meet
+    else:
+        _add_size(low, -1, -size, links)
+        top, stay, last, end = stay, top, base, -1
+        base, size = leaving, links.shape[0] - size
+    _move(top, last, stay, k, amount, size, links, flow)
+    _add_size(stay, end, size, links)
+    change = reduced if top == i else -reduced
+    v = top
+    while v >= 0:
+        potential[v] += change
+        v = _next(v, top, links)
+    return base
+
+
+@jit_finite
+def _lowest(cost, tails, heads, f, g, start, stop):
+    """Least reduced cost of some arcs; vectorises, unlike the search for its place."""
+    least = np.inf
+    for k in range(start, stop):
+        least = min(least, (cost[k] - f[tails[k]]) + g[heads[k]])
+    return least
+
+
+@jit_exact
+def _cheapest(cost, tails, heads, f, g, start, stop, bar):
+    """The arc of least reduced cost below a bar, -1 if there is none."""
+    found, best = -1, bar
+    if _lowest(cost, tails, heads, f, g, start, stop) < bar:
+        for k in range(start, stop):
+            reduced = (cost[k] - f[tails[k]]) + g[heads[k]]
+            if reduced < best:
+                found, best = k, reduced
+    return found, best
+
+
+@jit_exact
+def _dearest(potential, left_over, bar, n):
+    """The node whose left over mass is worth most, as an arc and its reduced cost."""
+    root = potential.size - 1
+    best, i, j = bar, -1, -1
+    for v in range(root):
+        reduced = left_over - (potential[v] if v < n else -potential[v])
+        reduced += potential[root] if v < n else -potential[root]
+        if reduced < best:
+            best = reduced
+            i, j = (v, root) if v < n else (root, v)
+    return best, i, j
 
 
 @jit_exact
 def tree_pivots(cost, rows, columns, left_over, tol, most, n, parent, arc, flow):
     """Price arcs block by block; pivot on the cheapest of a block."""
     root = parent.size - 1
-    first, after = np.full(root + 1, -1), np.full(root + 1, -1)
-    before, depth = np.full(root + 1, -1), np.zeros(root + 1, np.int64)
-    potential = np.zeros(root + 1)
-    for v in range(root):
-        _hang(v, parent[v], parent, first, after, before)
-    v = first[root]
-    while v >= 0:
-        _refresh(v, cost, left_over, parent, arc, first, after, depth, potential)
-        v = after[v]
+    links, base = _linked(parent, arc), root
+    potential = np.empty(root + 1)
+    _potentials(base, links, cost, left_over, n, potential)
+    f, g = potential[:n], potential[n:]
+    tails, heads = rows.astype(np.uint32), columns.astype(np.uint32)
     size = cost.size
     block = min(size, int(_BLOCK * np.sqrt(size)) + 1)
     pivots = start = seen = 0
+    fresh = True
     while pivots < most:
-        best, k, i, j = -tol, -1, -1, -1
         if seen < size:
             stop = min(start + block, size)
-            for at in range(start, stop):
-                reduced = cost[at] - potential[rows[at]] - potential[n + columns[at]]
-                if reduced < best:
-                    best, k = reduced, at
+            k, reduced = _cheapest(cost, tails, heads, f, g, start, stop, -tol)
             seen += stop - start
             start = stop if stop < size else 0
             if k < 0:
                 continue
             i, j = rows[k], n + columns[k]
         else:
-            for v in range(root):
-                if left_over - potential[v] < best:
-                    best = left_over - potential[v]
-                    i, j = (v, root) if v < n else (root, v)
+            k = -1
+            reduced, i, j = _dearest(potential, left_over, -tol, n)
             if i < 0:
-                break
-        top = _pivot(k, i, j, parent, arc, flow, first, after, before, depth, n)
-        _refresh(top, cost, left_over, parent, arc, first, after, depth, potential)
+                if fresh:
+                    break
+                # Changes have added up rounding: price once more without it.
+                _potentials(base, links, cost, left_over, n, potential)
+                seen, fresh = 0, True
+                continue
+        base = _pivot(k, i, j, reduced, base, links, flow, potential, n)
         pivots += 1
-        seen = 0
+        seen, fresh = 0, False
+    parent[:], arc[:] = links[:, _PARENT], links[:, _ARC]
+    _turn(root, parent, arc, flow)
+    potential[n:] *= -1.0
     return potential[:root], pivots
 
 

@@ -20,9 +20,9 @@ from numopt.ot._solvers.driver import check_control, check_options, run
 from numopt.ot._solvers.reduction import (
     host_arrays,
     like_input,
-    marginal_error,
     on_host,
-    whole_solution,
+    whole_entries,
+    whole_potentials,
 )
 from numopt.ot._solvers.simplex import Arcs, TransportTree
 from numopt.typing import Array, Callback
@@ -34,10 +34,10 @@ METHODS = ("annealing", "network_simplex")
 #: Problems up to this many entries go to the network simplex whole.
 SMALL = 10_000
 #: Regularisation and error of the entropic start, in units of the range of the cost.
-START_REG, START_TOL = 2e-4, 1e-2
-#: Entries are there from the start when P_ij > a_i b_j exp(-START_TAU); the exponent is
-#: doubled until there are FEW for each point, so that few programs are needed.
-START_TAU, FEW, WIDENINGS = 8.0, 5, 5
+START_REG, START_TOL = 1e-4, 1e-2
+#: Entries are there from the start when P_ij > a_i b_j exp(-START_TAU); the exponent
+#: grows by WIDER until there are FEW for each point, so that few programs are needed.
+START_TAU, FEW, WIDER, WIDENINGS = 4.0, 5, 1.7, 12
 #: Violated entries added for each row between two programs, and the reduced cost that
 #: violates, in units of the size of the cost.
 ADDED, VIOLATED = 5, 2e-13
@@ -266,10 +266,10 @@ class _Certified(Solver[CoreProblem, AnyState]):
         return state.stopped
 
     def finish(self, problem: CoreProblem, state: AnyState) -> dict[str, Any]:
-        """Return plan and potentials of the reduced problem."""
-        plan = np.zeros(problem.M.size)
-        plan[state.entries] = state.mass
-        return {"plan": plan.reshape(problem.M.shape), "f": state.f, "g": state.g}
+        """Return the entries of the plan and the potentials of the reduced problem."""
+        used = np.flatnonzero(state.mass)
+        plan = state.entries[used], state.mass[used]
+        return {"plan": plan, "f": state.f, "g": state.g}
 
 
 class _Programs(_Certified[_TreeState]):
@@ -364,7 +364,7 @@ def _first_plan(problem: CoreProblem) -> tuple[np.ndarray, np.ndarray]:
         nnz, found = problem.cost.support(h + tau, s, inv_eps, limit)
         if nnz >= FEW * sum(problem.M.shape):
             break
-        tau *= 2.0
+        tau *= WIDER
     start, stop, columns, _ = found
     plan = np.empty(columns.size)
     support_pass.for_namespace(numpy_namespace)(
@@ -398,9 +398,15 @@ def _whole(
 ) -> dict[str, Any]:
     """Undo the reduction; values and errors of the whole problem."""
     a, b, M = host_arrays(problem)
-    plan, f, g = whole_solution(problem, core, fields["plan"], fields["f"], fields["g"])
-    used = np.flatnonzero(plan)
-    value, dual = float(plan.ravel()[used] @ M.ravel()[used]), float(a @ f + b @ g)
+    entries, mass = fields["plan"]
+    rows, columns = whole_entries(core, entries)
+    mass = problem.mass * mass
+    plan = np.zeros(M.shape)
+    plan[rows, columns] = mass
+    error = np.abs(np.bincount(rows, mass, a.size) - a).sum()
+    error += np.abs(np.bincount(columns, mass, b.size) - b).sum()
+    f, g = whole_potentials(problem, core, fields["f"], fields["g"])
+    value, dual = float(mass @ M[rows, columns]), float(a @ f + b @ g)
     return {
         "plan": like_input(problem, plan),
         "f": like_input(problem, f),
@@ -408,5 +414,5 @@ def _whole(
         "value": value,
         "dual_value": dual,
         "gap": max(value - dual, 0.0),
-        "marginal_error": marginal_error(plan, a, b),
+        "marginal_error": float(error / a.sum()),
     }

@@ -14,6 +14,8 @@ __all__ = [
     "like_input",
     "marginal_error",
     "on_host",
+    "whole_entries",
+    "whole_potentials",
     "whole_solution",
 ]
 
@@ -55,21 +57,45 @@ def whole_solution(
     g: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Undo the reduction of a plan and its potentials: order, empty points, mass."""
-    M = np.asarray(to_numpy(problem.M), float)
-    n, m = M.shape
+    f, g = whole_potentials(problem, core, f, g)
     if core.swapped:
-        inner, f, g = inner.T, g, f
+        inner = inner.T
     if core.rows is None and core.columns is None:
         return problem.mass * inner, f, g
+    n, m = problem.M.shape
     rows = slice(None) if core.rows is None else core.rows
     columns = slice(None) if core.columns is None else core.columns
-    plan = np.zeros(M.shape)
+    plan = np.zeros((n, m))
     plan[np.ix_(np.arange(n)[rows], np.arange(m)[columns])] = inner
+    return problem.mass * plan, f, g
+
+
+def whole_potentials(
+    problem: TransportProblem, core: CoreProblem, f: np.ndarray, g: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Undo the reduction of potentials; those of empty points are the largest."""
+    if core.swapped:
+        f, g = g, f
+    if core.rows is None and core.columns is None:
+        return f, g
+    M = np.asarray(to_numpy(problem.M), float)
     if core.columns is not None:
+        rows = slice(None) if core.rows is None else core.rows
         g = _extended(M[rows].T, f)
     if core.rows is not None:
         f = _extended(M, g)
-    return problem.mass * plan, f, g
+    return f, g
+
+
+def whole_entries(
+    core: CoreProblem, entries: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns, in the whole problem, of entries i m + j of the reduced one."""
+    rows, columns = np.divmod(entries, core.M.shape[1])
+    if core.swapped:
+        rows, columns = columns, rows
+    rows = rows if core.rows is None else core.rows[rows]
+    return rows, columns if core.columns is None else core.columns[columns]
 
 
 def _extended(M: np.ndarray, h: np.ndarray) -> np.ndarray:

@@ -152,7 +152,7 @@ def test_no_smooth_part_ends_the_newton_steps(monkeypatch):
         lam=one,
         l1=zero,
         lower=-np.inf * one,
-        lipschitz=one,
+        curvature=one,
         targets=1.0,
         target=1e-9,
     )

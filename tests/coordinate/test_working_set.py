@@ -26,6 +26,7 @@ from numopt.coordinate import (
     dual_gap,
 )
 from numopt.coordinate._problem.penalties import ElasticNet as ElasticNetPenalty
+from numopt.coordinate._solvers import columns
 from numopt.coordinate._solvers.working_set import solve_auto
 from numopt.exceptions import ConvergenceWarning
 from tests.coordinate.problems import correlated
@@ -345,6 +346,20 @@ def test_bad_input(change, match):
     X, y = arguments.pop("X"), arguments.pop("y")
     with pytest.raises(ValueError, match=match):
         solve_auto(X, y, Quadratic(), L1(0.1), **arguments)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("penalty", [L1(0.02), GroupL2(0.02, np.arange(100) // 4)])
+def test_room_grows_with_the_support(data, penalty, sparse, monkeypatch):
+    X, y = data
+    X = sp.csc_array(X) if sparse else X
+    ample = solve_auto(X, y, Quadratic(), penalty, tol=TOL)
+    assert np.count_nonzero(ample.coef) > 30
+    monkeypatch.setattr(columns, "FIRST_ROOM", 4)
+    grown = solve_auto(X, y, Quadratic(), penalty, tol=TOL)
+    assert grown.dual_gap <= TOL
+    atol = 1e-6 * np.abs(ample.coef).max()
+    np.testing.assert_allclose(grown.coef, ample.coef, rtol=0, atol=atol)
 
 
 def test_bad_penalties():

@@ -102,7 +102,8 @@ descend_gram_groups = sequential_kernel(
 
     min yy/2 - c^T w + w^T G w / 2 + sum_g lam_g ||w_g|| + sum_j l1_j |w_j| over
     ``w >= lower`` (0 or -inf), to an absolute gap; writes ``w`` and ``q = G w - c``,
-    returns (gap, epochs, flips).
+    returns (gap, epochs, flips). ``curvature``, ascending in a group, bounds the
+    diagonal blocks of G from above; where it is not constant there are no other terms.
     """,
     numpy="numopt.coordinate._kernels_cpu.groups:descend_gram_groups",
 )
@@ -123,9 +124,9 @@ def _groups_example(rng: np.random.Generator, size: int) -> tuple[Any, ...]:
     m = 3 * groups
     rows = rng.standard_normal((m, m + 5))
     y = rng.standard_normal(m + 5)
-    lipschitz = np.full(groups, float(np.sum(rows**2)) if m else 1.0)
+    curvature = np.full(m, float(np.sum(rows**2)))
     weights, bounds = (np.ones(groups), np.full(m, 0.1)), np.full(m, -np.inf)
-    terms = (*weights, bounds, lipschitz, float(y @ y), 1e-9, 60)
+    terms = (*weights, bounds, curvature, float(y @ y), 1e-9, 60)
     return rows, y, np.arange(0, m + 1, 3), terms
 
 

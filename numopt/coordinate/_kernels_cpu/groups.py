@@ -5,7 +5,9 @@
 
 group g being the coordinates starts[g]:starts[g + 1], lower 0 or -inf. A cycle is
 one pass over all groups and a few over those in use, which Anderson's method
-extrapolates.
+extrapolates. ``curvature`` is a diagonal that bounds the block of a group from above:
+its largest eigenvalue everywhere, or all eigenvalues, ascending, where coordinates are
+along the eigenvectors; then a step minimises over the block exactly.
 """
 
 import math
@@ -18,6 +20,8 @@ from numopt.coordinate._kernels_cpu.cholesky import axpy, combine, copy, dot
 __all__ = ["descend_gram_groups", "descend_groups"]
 
 BISECTIONS = 60
+#: Newton steps for the length of a block, and its relative accuracy.
+LENGTH_STEPS, LENGTH_TOL = 30, 1e-6
 #: Passes over the groups in use in a cycle: the depth of the extrapolation.
 DEPTH = 5
 
@@ -77,7 +81,7 @@ def _penalty(starts, w, lam, l1, lower):
 
 
 @jit_kernel
-def _measure(starts, w, q, c, lam, l1, lower, yy, lipschitz):
+def _measure(starts, w, q, c, lam, l1, lower, yy, curvature):
     """Primal value, dual value of the scaled residual, and what scaling leaves."""
     m = starts[-1]
     fit, slope = dot(c, w, 0, m), dot(w, q, 0, m)
@@ -89,9 +93,9 @@ def _measure(starts, w, q, c, lam, l1, lower, yy, lipschitz):
             penalised = penalised or l1[j] > 0.0
         if penalised:
             top = max(top, _ratio(q, lo, hi, lam[g], l1, lower))
-        elif lipschitz[g] > 0.0:
+        elif curvature[hi - 1] > 0.0:
             reach = math.sqrt(dot(w, w, lo, hi))
-            reach += math.sqrt(dot(c, c, lo, hi)) / lipschitz[g]
+            reach += math.sqrt(dot(c, c, lo, hi)) / curvature[hi - 1]
             left = 0.0
             for j in range(lo, hi):
                 left += _push(q[j], lower[j]) ** 2
@@ -107,8 +111,11 @@ def _measure(starts, w, q, c, lam, l1, lower, yy, lipschitz):
 
 
 @jit_kernel
-def _shrink(lo, hi, w, q, lipschitz, lam, l1, lower, new):
-    """Proximal step of a group into ``new``; returns whether its zeros changed."""
+def _shrink(lo, hi, w, q, curvature, lam, l1, lower, new):
+    """Step of a group into ``new``; returns whether its zeros changed."""
+    if curvature[lo] < curvature[hi - 1]:
+        return _minimise(lo, hi, w, q, curvature, lam, new)
+    lipschitz = curvature[lo]
     norm = 0.0
     for j in range(lo, hi):
         z = w[j] - q[j] / lipschitz
@@ -126,29 +133,66 @@ def _shrink(lo, hi, w, q, lipschitz, lam, l1, lower, new):
 
 
 @jit_kernel
-def _in_use(starts, w, lipschitz, out):
+def _minimise(lo, hi, w, q, curvature, lam, new):
+    """Minimiser of a group along its eigenvectors; returns whether it left or came.
+
+    With ``b = D w - q`` it is ``v b / (v D + lam)``, its length v being the root of
+    ``||b / (v D + lam)|| = 1``. The inverse of that norm is concave in v, so that
+    Newton's method rises to the root from its first step on.
+    """
+    norm, before = 0.0, 0.0
+    for j in range(lo, hi):
+        new[j] = curvature[j] * w[j] - q[j]
+        norm += new[j] * new[j]
+        before += w[j] * w[j]
+    norm = math.sqrt(norm)
+    if norm <= lam:
+        for j in range(lo, hi):
+            new[j] = 0.0
+        return before > 0.0
+    least = (norm - lam) / curvature[hi - 1]
+    length = max(math.sqrt(before), least)
+    for _ in range(LENGTH_STEPS):
+        total, slope = 0.0, 0.0
+        for j in range(lo, hi):
+            inverse = 1.0 / (curvature[j] * length + lam)
+            part = (new[j] * inverse) ** 2
+            total += part
+            slope += part * inverse * curvature[j]
+        root = math.sqrt(total)
+        last = length
+        length = max(length + (root - 1.0) * total / slope, least)
+        if abs(length - last) <= LENGTH_TOL * length:
+            break
+    for j in range(lo, hi):
+        new[j] *= length / (curvature[j] * length + lam)
+    return before == 0.0
+
+
+@jit_kernel
+def _in_use(starts, w, curvature, out):
     """Groups that are not zero; returns their number."""
     count = 0
-    for g in range(lipschitz.size):
+    for g in range(starts.size - 1):
         used = False
         for j in range(starts[g], starts[g + 1]):
             used = used or w[j] != 0.0
-        if used and lipschitz[g] > 0.0:
+        if used and curvature[starts[g + 1] - 1] > 0.0:
             out[count] = g
             count += 1
     return count
 
 
 @jit_kernel
-def _gram_epoch(G, starts, idx, count, w, q, lam, l1, lower, lipschitz, new):
+def _gram_epoch(G, starts, idx, count, w, q, lam, l1, lower, curvature, new):
     """One pass on a Gram matrix; returns how many groups changed their zeros."""
     m, flips = starts[-1], 0
     for a in range(count):
         g = idx[a]
         lo, hi = starts[g], starts[g + 1]
-        if lipschitz[g] <= 0.0:
+        if curvature[hi - 1] <= 0.0:
             continue
-        if _shrink(lo, hi, w, q, lipschitz[g], lam[g], l1, lower, new):
+        if _shrink(lo, hi, w, q, curvature, lam[g], l1, lower, new):
             flips += 1
         for j in range(lo, hi):
             change = new[j] - w[j]
@@ -159,17 +203,17 @@ def _gram_epoch(G, starts, idx, count, w, q, lam, l1, lower, lipschitz, new):
 
 
 @jit_kernel
-def _epoch(rows, starts, idx, count, w, r, q, lam, l1, lower, lipschitz, new):
+def _epoch(rows, starts, idx, count, w, r, q, lam, l1, lower, curvature, new):
     """One pass on columns; returns how many groups changed their zeros."""
     n, flips = r.size, 0
     for a in range(count):
         g = idx[a]
         lo, hi = starts[g], starts[g + 1]
-        if lipschitz[g] <= 0.0:
+        if curvature[hi - 1] <= 0.0:
             continue
         for j in range(lo, hi):
             q[j] = -dot(rows[j], r, 0, n)
-        if _shrink(lo, hi, w, q, lipschitz[g], lam[g], l1, lower, new):
+        if _shrink(lo, hi, w, q, curvature, lam[g], l1, lower, new):
             flips += 1
         for j in range(lo, hi):
             change = new[j] - w[j]
@@ -190,7 +234,7 @@ def _combined(history, weights, out):
 
 @jit_kernel
 def descend_gram_groups(
-    G, starts, w, q, c, lam, l1, lower, lipschitz, yy, target, max_epochs
+    G, starts, w, q, c, lam, l1, lower, curvature, yy, target, max_epochs
 ):
     """Until gap <= target; returns (gap, epochs, flips in the last pass)."""
     m = starts[-1]
@@ -200,19 +244,19 @@ def descend_gram_groups(
     trial, trial_q = np.empty(m), np.empty(m)
     best_dual, epoch, flips = -np.inf, 0, 0
     while True:
-        primal, dual, rest = _measure(starts, w, q, c, lam, l1, lower, yy, lipschitz)
+        primal, dual, rest = _measure(starts, w, q, c, lam, l1, lower, yy, curvature)
         best_dual = max(best_dual, dual)
         gap = primal - best_dual + rest
         if gap <= target or epoch >= max_epochs:
             return gap, epoch, flips
         _gram_epoch(
-            G, starts, everything, lam.size, w, q, lam, l1, lower, lipschitz, new
+            G, starts, everything, lam.size, w, q, lam, l1, lower, curvature, new
         )
-        count = _in_use(starts, w, lipschitz, used)
+        count = _in_use(starts, w, curvature, used)
         copy(points[0], w)
         for t in range(DEPTH):
             flips = _gram_epoch(
-                G, starts, used, count, w, q, lam, l1, lower, lipschitz, new
+                G, starts, used, count, w, q, lam, l1, lower, curvature, new
             )
             copy(points[t + 1], w)
             copy(slopes[t + 1], q)
@@ -230,7 +274,7 @@ def descend_gram_groups(
 
 @jit_kernel
 def descend_groups(
-    rows, starts, w, r, q, c, lam, l1, lower, lipschitz, yy, target, max_epochs
+    rows, starts, w, r, q, c, lam, l1, lower, curvature, yy, target, max_epochs
 ):
     """The same on columns, row j of ``rows`` being column j; q is for the end."""
     m, n = starts[-1], r.size
@@ -242,19 +286,19 @@ def descend_groups(
     while True:
         for j in range(m):
             q[j] = -dot(rows[j], r, 0, n)
-        primal, dual, rest = _measure(starts, w, q, c, lam, l1, lower, yy, lipschitz)
+        primal, dual, rest = _measure(starts, w, q, c, lam, l1, lower, yy, curvature)
         best_dual = max(best_dual, dual)
         gap = primal - best_dual + rest
         if gap <= target or epoch >= max_epochs:
             return gap, epoch, flips
         _epoch(
-            rows, starts, everything, lam.size, w, r, q, lam, l1, lower, lipschitz, new
+            rows, starts, everything, lam.size, w, r, q, lam, l1, lower, curvature, new
         )
-        count = _in_use(starts, w, lipschitz, used)
+        count = _in_use(starts, w, curvature, used)
         copy(points[0], w)
         for t in range(DEPTH):
             flips = _epoch(
-                rows, starts, used, count, w, r, q, lam, l1, lower, lipschitz, new
+                rows, starts, used, count, w, r, q, lam, l1, lower, curvature, new
             )
             copy(points[t + 1], w)
             copy(residuals[t + 1], r)

@@ -109,9 +109,14 @@ def group_dual(
     theta: np.ndarray,
     rho: np.ndarray,
     y: np.ndarray,
+    top: float | None = None,
 ) -> float:
-    """Return the dual value of ``theta`` for a group penalty, scaled by 1/S."""
-    return max(_group_duals(data, datafit, groups, theta, rho, y), default=-np.inf)
+    """Return the dual value of ``theta`` for a group penalty, scaled by 1/S.
+
+    ``top`` is the dual norm of ``rho / S`` or a bound of it, where that is known.
+    """
+    values = _group_duals(data, datafit, groups, theta, rho, y, top)
+    return max(values, default=-np.inf)
 
 
 def loss_dual(data: LinearData, datafit: Datafit, theta, y) -> float:
@@ -200,12 +205,13 @@ def conjugate_terms(terms: ScalarTerms, slope: np.ndarray) -> float:
     return float(np.sum(slope * best - l1 * np.abs(best) - 0.5 * l2 * best * best))
 
 
-def _group_duals(data, datafit, groups: GroupTerms | None, theta, rho, y):
+def _group_duals(data, datafit, groups: GroupTerms | None, theta, rho, y, top=None):
     """The dual value (scaled by 1/S) where a dual point is known."""
     if groups is None:
         return
     slope = rho / data.total
-    top = group_dual_norm(slope, groups)
+    if top is None:
+        top = group_dual_norm(slope, groups)
     free = groups.weights == 0
     if free.any() and not np.any(groups.l1 > 0):
         norms = group_norms(pushed(slope, groups), groups)

@@ -46,6 +46,19 @@ class GroupTerms(NamedTuple):
     l1: np.ndarray
     lower: np.ndarray
 
+    def times(self, strength: float) -> "GroupTerms":
+        """Return the terms of a multiple of the penalty; inf stays inf."""
+        finite = np.isfinite(self.weights)
+        weights = np.where(finite, strength * np.where(finite, self.weights, 0), np.inf)
+        return self._replace(weights=weights, l1=strength * self.l1)
+
+    @property
+    def plain(self) -> np.ndarray:
+        """Which groups have neither L1 terms nor bounds, but a finite penalty."""
+        shaped = (self.l1 > 0) | (self.lower > -np.inf)
+        free = ~np.logical_or.reduceat(shaped[self.indices], self.indptr[:-1])
+        return free & (self.weights > 0) & np.isfinite(self.weights)
+
     def nearest(self, coef: np.ndarray) -> np.ndarray:
         """Return the nearest allowed coefficients, of shape (p,) or (K, p)."""
         allowed = np.maximum(coef, self.lower)
@@ -65,6 +78,7 @@ def parse_groups(groups: Any, p: int) -> tuple[np.ndarray, np.ndarray]:
             raise ValueError(
                 v.message("groups", f"a divisor of the {p} coordinates", size)
             )
+        return np.arange(0, p + 1, size), np.arange(p)
     parts = v.check_groups(groups, p)
     sizes = [part.size for part in parts]
     return np.concatenate(([0], np.cumsum(sizes))), np.concatenate(parts)

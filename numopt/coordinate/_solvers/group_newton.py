@@ -129,7 +129,7 @@ def smooth_part(
     lam: np.ndarray,
     l1: np.ndarray,
     lower: np.ndarray,
-    lipschitz: np.ndarray,
+    curvature: np.ndarray,
 ) -> SmoothPart | None:
     """The smooth part at w, where q is the gradient of the squares; None if empty."""
     owner = np.repeat(np.arange(lam.size), np.diff(starts))
@@ -137,7 +137,8 @@ def smooth_part(
     kinked = (l1 > 0) | (lower == 0)
     used = (norms > 0)[owner] & ((w != 0) | ~kinked)
     used |= (lam == 0)[owner] & ~kinked
-    support = np.flatnonzero(used & (lipschitz > 0)[owner])
+    # The last coordinate of a group has its largest curvature.
+    support = np.flatnonzero(used & (curvature[starts[1:] - 1] > 0)[owner])
     if not support.size:
         return None
     own, x = owner[support], w[support]

@@ -2,7 +2,7 @@
 """Working sets of groups for squares with group penalties."""
 
 import dataclasses
-import itertools
+import functools
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numopt.coordinate._problem.group_penalties import group_value
 from numopt.coordinate._problem.groups import GroupTerms, group_index
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import Penalty
-from numopt.coordinate._solvers.columns import GramCache
+from numopt.coordinate._solvers.group_columns import GroupColumns
 from numopt.coordinate._solvers.quadratic import (
     EXACT,
     INNER_TOL,
@@ -24,8 +24,10 @@ from numopt.coordinate._solvers.quadratic import (
     QuadraticState,
     recover_intercept,
     refresh,
+    screen,
 )
-from numopt.coordinate._solvers.stored_groups import StoredGroups, largest_eigenvalues
+from numopt.coordinate._solvers.screening import Screened, ScreenedGroups
+from numopt.coordinate._solvers.stored_groups import StoredGroups
 
 __all__ = ["GroupProblem", "GroupState", "GroupWorkingSet"]
 
@@ -42,7 +44,6 @@ class GroupProblem:
     """Squares with a group penalty; ``owner`` is the group of every coordinate."""
 
     data: LinearData
-    penalty: Penalty
     groups: GroupTerms
     owner: np.ndarray
     null: NullModel
@@ -50,6 +51,25 @@ class GroupProblem:
     target: np.ndarray
     start: np.ndarray
     tol: float
+
+    @functools.cached_property
+    def limits(self) -> np.ndarray:
+        """Limits of the norms of products, 0 for groups that are never left out."""
+        weights = self.groups.weights
+        left_out = self.groups.plain | np.isinf(weights)
+        return self.data.total * np.where(left_out, weights, 0.0)
+
+    @property
+    def simple(self) -> bool:
+        """Whether products that stay below their limits may be left out on a path."""
+        bound = self.null.free.shape[1] > int(self.fit_intercept)
+        return not bound and bool(np.any(self.limits > 0))
+
+    def start_screening(
+        self, vector: np.ndarray, products: np.ndarray
+    ) -> Screened | None:
+        """Screening from products of all columns with a vector."""
+        return ScreenedGroups.start(self.data, vector, products, groups=self.groups)
 
     @classmethod
     def build(
@@ -71,7 +91,6 @@ class GroupProblem:
             start = data.correlate(data.weighted(target))
         return cls(
             data=data,
-            penalty=penalty,
             groups=groups,
             owner=group_index(groups.indptr, groups.indices),
             null=null,
@@ -84,10 +103,11 @@ class GroupProblem:
 
 @dataclasses.dataclass
 class GroupState(QuadraticState):
-    """Also the chosen groups and the largest eigenvalues of their Gram blocks."""
+    """Also the cache by groups, all coefficients, and the dual norms of all groups."""
 
-    chosen: Any = None
-    lipschitz: Any = None
+    columns: Any = None
+    coef: Any = None
+    ratios: Any = None
     #: Share of its threshold from which a group enters; below 1 by the strong rule.
     entry: float = 1.0
 
@@ -103,10 +123,14 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
         if isinstance(warm_start, GroupState):
             state = warm_start
             state.dual, state.stalled = -np.inf, 0
+            screen(problem, state)
         else:
-            cache = GramCache(problem.data, center=problem.fit_intercept)
-            state = GroupState(cache, problem.target, problem.start)
-            state.chosen, state.lipschitz = np.empty(0, np.int64), np.empty(0)
+            columns = GroupColumns(
+                problem.data, problem.groups, center=problem.fit_intercept
+            )
+            state = GroupState(
+                columns.cache, problem.target, problem.start, columns=columns
+            )
             sparse = np.bincount(problem.owner, problem.groups.l1) == 0
             wanted = (problem.groups.weights == 0) & sparse
             if warm_start is not None:
@@ -115,9 +139,9 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
                 )
                 warm_start = problem.groups.nearest(warm_start)
                 wanted[problem.owner[np.flatnonzero(warm_start)]] = True
-            self._extend(problem, state, np.flatnonzero(wanted))
+            columns.extend(np.flatnonzero(wanted), problem.start)
             if warm_start is not None:
-                cache.w[: cache.size] = warm_start[cache.index]
+                columns.start(warm_start)
                 refresh(problem, state)
         self._certify(problem, state)
         return state
@@ -126,7 +150,7 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
         """Add violating groups, solve, recompute the residual."""
         before = state.gap
         new = self._violators(problem, state)
-        self._extend(problem, state, new)
+        state.columns.extend(new, problem.start)
         self._solve(problem, state, new.size)
         refresh(problem, state)
         self._certify(problem, state)
@@ -146,18 +170,17 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
 
     def finish(self, problem: GroupProblem, state: GroupState) -> dict[str, Any]:
         """Coefficients, intercept and certificate."""
-        coef = state.cache.scatter()
         return {
-            "coef": coef,
-            "intercept": recover_intercept(problem, coef),
+            "coef": state.coef,
+            "intercept": recover_intercept(problem, state.coef),
             "objective": state.primal,
             "dual_gap": state.gap,
-            "support": np.flatnonzero(coef),
+            "support": np.flatnonzero(state.coef),
         }
 
     def current(self, state: GroupState) -> Any:
         """Coefficients of all coordinates."""
-        return state.cache.scatter()
+        return state.coef
 
     def stop(self, problem: GroupProblem, state: GroupState) -> Stop | None:
         """Stop when several passes brought nothing."""
@@ -169,28 +192,10 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
             "limit of the arithmetic for this problem; increase `tol`",
         )
 
-    def _extend(
-        self, problem: GroupProblem, state: GroupState, new: np.ndarray
-    ) -> None:
-        """Store the columns of groups."""
-        if not new.size:
-            return
-        groups = problem.groups
-        parts = [groups.indices[groups.indptr[g] : groups.indptr[g + 1]] for g in new]
-        columns = np.concatenate(parts)
-        lo = state.cache.size
-        state.cache.load(columns, problem.start[columns])
-        bounds = lo + np.cumsum([0, *(part.size for part in parts)])
-        tops = largest_eigenvalues(
-            [state.cache.products(a, b) for a, b in itertools.pairwise(bounds)]
-        )
-        state.chosen = np.concatenate((state.chosen, new))
-        state.lipschitz = np.concatenate((state.lipschitz, tops))
-
     def _violators(self, problem: GroupProblem, state: GroupState) -> np.ndarray:
         """Groups outside the working set that violate most."""
-        ratios = group_ratios(state.correlation / problem.data.total, problem.groups)
-        ratios[state.chosen] = 0.0
+        ratios = state.ratios.copy()
+        ratios[state.columns.chosen] = 0.0
         found = np.flatnonzero(ratios > state.entry)
         state.entry = 1.0
         used = state.cache.index[np.flatnonzero(state.cache.w[: state.cache.size])]
@@ -205,26 +210,26 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
         if cache.size == 0:
             # At the critical strength rounding leaves a gap, but nothing to solve on.
             return
-        sizes = np.diff(groups.indptr)[state.chosen]
+        chosen = state.columns.chosen
         target = problem.data.weighted(problem.target)
         unit = total * problem.null.scale
         gap = state.gap if np.isfinite(state.gap) else 1.0
-        few = min(1.0, MANY_NEW * n_new / state.chosen.size)
+        few = min(1.0, MANY_NEW * n_new / chosen.size)
         share = max(INNER_TOL * problem.tol, GROUP_SHARE * gap * few)
         if np.any((groups.weights[problem.owner] == 0) & (groups.lower == 0)):
             # Their dual constraints allow no slack.
             share = min(share, EXACT)
         stored = StoredGroups(
-            starts=np.concatenate(([0], np.cumsum(sizes))),
-            lam=total * groups.weights[state.chosen],
+            starts=state.columns.starts,
+            lam=total * groups.weights[chosen],
             l1=total * groups.l1[cache.index],
             lower=groups.lower[cache.index],
-            lipschitz=state.lipschitz,
+            curvature=state.columns.curvature,
             targets=float(target @ problem.target),
             target=unit * share * 0.5**state.stalled,
         )
         w, c = cache.w[: cache.size], cache.c[: cache.size]
-        q = -state.correlation[cache.index]
+        q = state.columns.turned(-state.correlation[cache.index])
         if cache.columns is not None and cache.size > MANY * problem.data.shape[0]:
             root = 1.0 if cache.root is None else cache.root
             residual = root * state.residual
@@ -235,14 +240,27 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
 
     def _certify(self, problem: GroupProblem, state: GroupState) -> None:
         """Update objective, best dual value and relative gap."""
-        data, null = problem.data, problem.null
+        data, null, groups = problem.data, problem.null, problem.groups
         theta, rho = state.residual, state.correlation
         squares = float(data.weighted(theta) @ theta)
-        coef = state.cache.scatter()
-        state.primal = 0.5 * squares / data.total + group_value(coef, problem.groups)
+        state.coef = state.columns.scatter()
+        state.primal = 0.5 * squares / data.total + group_value(state.coef, groups)
+        state.ratios = group_ratios(rho / data.total, groups)
+        top: float | None = _largest(problem, state)
         if null.free.shape[1] > int(problem.fit_intercept):
-            theta = null.feasible(theta, Quadratic())
+            theta, top = null.feasible(theta, Quadratic()), None
             rho = data.correlate(data.weighted(theta))
-        dual = group_dual(data, Quadratic(), problem.groups, theta, rho, problem.target)
+        dual = group_dual(data, Quadratic(), groups, theta, rho, problem.target, top)
         state.dual = max(state.dual, dual)
         state.gap = (state.primal - state.dual) / null.scale
+
+
+def _largest(problem: GroupProblem, state: GroupState) -> float:
+    """The largest dual norm of a group; products that were left out count in full."""
+    if not isinstance(state.screened, ScreenedGroups):
+        return float(np.max(state.ratios, initial=0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loose = state.screened.looseness() / problem.limits
+    # Only groups with a limit above 0 are ever left out.
+    loose[problem.limits == 0] = 0.0
+    return float(np.max(state.ratios + loose, initial=0.0))

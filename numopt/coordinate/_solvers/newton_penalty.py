@@ -339,7 +339,7 @@ class GroupPart(Part):
             lam=self.lam,
             l1=self.l1,
             lower=self.lower,
-            lipschitz=largest_eigenvalues(blocks),
+            curvature=np.repeat(largest_eigenvalues(blocks), np.diff(self.starts)),
             targets=float(x @ (c - slope)) + 2.0 * unit,
             target=unit * share,
         )

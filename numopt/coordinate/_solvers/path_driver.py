@@ -220,6 +220,7 @@ class WorkingSetPath:
         #: The penalty of strength 1, where it is separable.
         self.unit = problem.make_penalty(1.0).terms(problem.data.shape[1])
         self.first: QuadraticProblem | None = None
+        self.grouped: GroupProblem | None = None
         self.start: np.ndarray | None = None
         self.state: Any = None
         self.alpha = np.inf
@@ -273,30 +274,38 @@ class WorkingSetPath:
         self.first, self.start = problem, problem.start
         return problem
 
+    def _groups(self, alpha: float) -> GroupProblem:
+        """Squares with a group penalty; groups are read once."""
+        path = self.problem
+        if self.grouped is None:
+            unit = path.make_penalty(1.0)
+            self.grouped = GroupProblem.build(
+                path.data, unit, path.null, path.fit_intercept, path.tol
+            )
+        return dataclasses.replace(
+            self.grouped, groups=self.grouped.groups.times(alpha)
+        )
+
     def _build(self, alpha: float) -> tuple[Any, Any]:
         """Problem and solver of one strength."""
         path = self.problem
         if self.unit is not None and isinstance(path.datafit, Quadratic):
             return self.squares(alpha), QuadraticWorkingSet()
+        if isinstance(path.datafit, Quadratic):
+            return self._groups(alpha), GroupWorkingSet()
         penalty = path.make_penalty(alpha)
         terms = penalty.terms(path.data.shape[1])
-        if not isinstance(path.datafit, Quadratic):
-            assert terms is not None
-            model = ModelProblem(
-                data=path.data,
-                datafit=path.datafit,
-                penalty=penalty,
-                terms=terms,
-                null=path.null,
-                fit_intercept=path.fit_intercept,
-                tol=path.tol,
-            )
-            return model, ProxNewtonWorkingSet()
-        grouped = GroupProblem.build(
-            path.data, penalty, path.null, path.fit_intercept, path.tol, self.start
+        assert terms is not None
+        model = ModelProblem(
+            data=path.data,
+            datafit=path.datafit,
+            penalty=penalty,
+            terms=terms,
+            null=path.null,
+            fit_intercept=path.fit_intercept,
+            tol=path.tol,
         )
-        self.start = grouped.start
-        return grouped, GroupWorkingSet()
+        return model, ProxNewtonWorkingSet()
 
     def _strong_rule(self, problem: QuadraticProblem, alpha: float) -> None:
         """Add what the strong rule expects at the new strength."""

@@ -62,6 +62,19 @@ class SquaresProblem(Protocol):
     def target(self) -> np.ndarray:
         """The targets, centred with an intercept."""
 
+    @property
+    def limits(self) -> np.ndarray:
+        """Limits of the products, coordinate by coordinate or group by group."""
+
+    @property
+    def simple(self) -> bool:
+        """Whether products that stay below their limits may be left out on a path."""
+
+    def start_screening(
+        self, vector: np.ndarray, products: np.ndarray
+    ) -> Screened | None:
+        """Screening from products of all columns with a vector."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class QuadraticProblem:
@@ -84,6 +97,12 @@ class QuadraticProblem:
     def limits(self) -> np.ndarray:
         """The L1 terms times the sum of weights: limits of the products."""
         return self.data.total * self.terms.l1
+
+    def start_screening(
+        self, vector: np.ndarray, products: np.ndarray
+    ) -> Screened | None:
+        """Screening from products of all columns with a vector."""
+        return Screened.start(self.data, vector, products)
 
     @classmethod
     def build(
@@ -304,7 +323,7 @@ def rough_pass(problem: QuadraticProblem, state: QuadraticState, n_new: int) -> 
     return False
 
 
-def screen(problem: QuadraticProblem, state: QuadraticState) -> None:
+def screen(problem: SquaresProblem, state: QuadraticState) -> None:
     """At the next strength of a path: compute the products that matter there."""
     if not problem.simple:
         state.screened = None
@@ -312,7 +331,7 @@ def screen(problem: QuadraticProblem, state: QuadraticState) -> None:
         state.correlation = state.screened.demand(problem.limits)
     else:
         vector = weighted_residual(problem, state)
-        state.screened = Screened.start(problem.data, vector, state.correlation)
+        state.screened = problem.start_screening(vector, state.correlation)
 
 
 def weighted_residual(problem: SquaresProblem, state: QuadraticState) -> np.ndarray:
@@ -338,7 +357,7 @@ def refresh(problem: SquaresProblem, state: QuadraticState) -> None:
             scaled, cache.root, out=np.zeros_like(scaled), where=cache.root > 0
         )
     vector = weighted_residual(problem, state)
-    if state.screened is None or not isinstance(problem, QuadraticProblem):
+    if state.screened is None:
         state.correlation = data.correlate(vector)
         return
     state.correlation = state.screened.move(vector, problem.limits, cache.member)

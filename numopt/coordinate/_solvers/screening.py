@@ -9,7 +9,7 @@ enforcing penalties".
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,8 +20,10 @@ from numopt.coordinate._kernels.descent import (
     find_reaching,
 )
 from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._problem.group_penalties import group_norms
+from numopt.coordinate._problem.groups import GroupTerms, group_index
 
-__all__ = ["Screened"]
+__all__ = ["Screened", "ScreenedGroups"]
 
 #: Where more than one entry of the design in so many is wanted, all columns are
 #: computed: later ones then start from a nearer reference.
@@ -44,8 +46,8 @@ class Screened:
 
     @classmethod
     def start(
-        cls, data: LinearData, vector: np.ndarray, products: np.ndarray
-    ) -> "Screened | None":
+        cls, data: LinearData, vector: np.ndarray, products: np.ndarray, **fields: Any
+    ) -> Self | None:
         """Start from products with all columns; None where columns are far apart."""
         X = data.X
         if data.is_elsewhere or X.dtype != np.float64:
@@ -58,7 +60,8 @@ class Screened:
             return None
         norms = np.sqrt(squares)
         exact = np.zeros(norms.size)
-        return cls(data, norms, vector, products, vector, products, exact)
+        parts = (data, norms, vector, products, vector, products, exact)
+        return cls(*parts, **fields)
 
     def move(
         self, vector: np.ndarray, limits: np.ndarray, wanted: np.ndarray
@@ -75,8 +78,7 @@ class Screened:
         """Compute what may reach its limit; returns the products."""
         if wanted is None:
             wanted = np.zeros(self.norms.size, bool)
-        run = find_reaching.for_namespace(numpy_namespace)
-        index = run(self.products, self.slack, limits, wanted, 1.0 - ROUNDING)
+        index = self._reaching(limits, wanted)
         if FULL * self._entries(index) > self._entries(slice(None)):
             self.products = self.data.correlate(self.vector)
             self.slack = np.zeros(self.norms.size)
@@ -85,6 +87,11 @@ class Screened:
             self.products[index] = self._some(index)
             self.slack[index] = 0.0
         return self.products
+
+    def _reaching(self, limits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """Inexact columns that are wanted or may reach their limit."""
+        run = find_reaching.for_namespace(numpy_namespace)
+        return run(self.products, self.slack, limits, wanted, 1.0 - ROUNDING)
 
     def _entries(self, index: Any) -> int:
         """Entries of some columns of the design."""
@@ -100,3 +107,24 @@ class Screened:
             return np.asarray(run(X.data, X.indices, X.indptr, index, self.vector))
         run = column_products.for_namespace(numpy_namespace)
         return np.asarray(run(X.T, index, self.vector))
+
+
+@dataclasses.dataclass
+class ScreenedGroups(Screened):
+    """The same for groups: limits are those of the norms of their products.
+
+    ``||X_g^T u|| <= ||X_g^T u0|| + ||X_g||_F ||u - u0||``.
+    """
+
+    groups: GroupTerms
+
+    def looseness(self) -> np.ndarray:
+        """How far the norm of the products of every group may be from the truth."""
+        return group_norms(self.slack, self.groups)
+
+    def _reaching(self, limits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """Columns of inexact groups that are wanted or may reach their limit."""
+        groups, loose = self.groups, self.looseness()
+        over = group_norms(self.products, groups) + loose >= (1.0 - ROUNDING) * limits
+        over |= np.logical_or.reduceat(wanted[groups.indices], groups.indptr[:-1])
+        return np.flatnonzero((over & (loose > 0))[group_index(*groups[:2])])

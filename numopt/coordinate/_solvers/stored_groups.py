@@ -32,14 +32,16 @@ MOST_STEPS = 8
 class StoredGroups:
     """What the stored columns are to minimise, unscaled; groups follow each other.
 
-    ``targets`` is the squared norm of the targets, ``target`` the absolute gap.
+    ``curvature`` bounds the diagonal blocks of the Gram matrix from above, coordinate
+    by coordinate; ``targets`` is the squared norm of the targets, ``target`` the
+    absolute gap.
     """
 
     starts: np.ndarray
     lam: np.ndarray
     l1: np.ndarray
     lower: np.ndarray
-    lipschitz: np.ndarray
+    curvature: np.ndarray
     targets: float
     target: float
 
@@ -82,7 +84,7 @@ class StoredGroups:
         wide: bool,
     ) -> tuple[float, int, int]:
         """One compiled cycle; returns (gap, epochs, flips)."""
-        terms = (self.lam, self.l1, self.lower, self.lipschitz)
+        terms = (self.lam, self.l1, self.lower, self.curvature)
         limits = (self.targets, self.target, CYCLE)
         if wide:
             run = descend_groups.for_namespace(numpy_namespace)
@@ -102,7 +104,7 @@ class StoredGroups:
         """Newton steps while they are full and cheap enough; returns their cost."""
         cost = 0.0
         for _ in range(MOST_STEPS):
-            terms = (self.lam, self.l1, self.lower, self.lipschitz)
+            terms = (self.lam, self.l1, self.lower, self.curvature)
             part = smooth_part(self.starts, w, q, *terms)
             if part is None:
                 break

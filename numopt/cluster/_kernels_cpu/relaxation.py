@@ -165,39 +165,36 @@ def fantope_mix(F, D, theta, shrink, G, inv_rho, out=None):
     return V, A
 
 
-#: Side of the square tiles in which a matrix is read beside its transpose.
-TILE = 32
-
-
 @jit_finite
 def _fantope_dual(V, G, half, out_A, out_rows, part, lo, hi, block):
-    zero = V.dtype.type(0)
-    n = V.shape[0]
-    primal = G.dtype.type(0)
-    square = G.dtype.type(0)
-    for tile in range(0, n, TILE):
-        stop = min(tile + TILE, n)
-        for i in range(lo, hi):
-            total = G.dtype.type(0)
-            for j in range(tile, stop):
-                v = V[i, j]
-                g = G[i, j]
-                a = g + half * (
-                    G.dtype.type(max(-v, zero)) + G.dtype.type(max(-V[j, i], zero))
-                )
-                out_A[i, j] = a
-                total += a
-                primal += g * max(v, zero)
-                square += a * a
-            out_rows[i] += total
+    n, zero, none = V.shape[1], V.dtype.type(0), G.dtype.type(0)
+    both = np.empty(n, G.dtype)
+    primal = square = none
+    for i in range(lo, hi):
+        # By itself: loads along a column are not vectorised.
+        for j in range(n):
+            both[j] = G.dtype.type(min(V[i, j], zero)) + G.dtype.type(
+                min(V[j, i], zero)
+            )
+        total = inner = norm = none
+        for j in range(n):
+            g = G[i, j]
+            a = g - half * both[j]
+            out_A[i, j] = a
+            total += a
+            inner += g * G.dtype.type(max(V[i, j], zero))
+            norm += a * a
+        out_rows[i] = total
+        primal += inner
+        square += norm
     part[block, 0] += primal
     part[block, 1] += square
 
 
 def fantope_dual(V, G, rho):
-    """One pass over both matrices, in tiles because of the transpose."""
+    """One pass over both matrices."""
     n = V.shape[0]
-    A, rows = np.empty_like(G), np.zeros(n, G.dtype)
+    A, rows = np.empty_like(G), np.empty(n, G.dtype)
     sums = reduce_blocks(
         _fantope_dual,
         n,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Anderson extrapolation of matrix iterates, with sketched residuals."""
+"""Anderson extrapolation of matrix iterates, now and then, with sketched residuals."""
 
 import numpy as np
 
@@ -12,6 +12,9 @@ __all__ = ["MatrixExtrapolation"]
 DAMPING = 1e-10
 #: Entries of a residual that determine the few coefficients.
 SKETCH = 3_000
+#: Plain steps between two extrapolations, and one: they say more about the map than
+#: extrapolated ones do, and cost less.
+EVERY = 4
 
 
 class MatrixExtrapolation:
@@ -19,10 +22,10 @@ class MatrixExtrapolation:
 
     Type II: with the differences ``D_j`` of the last images and ``R_j`` of their
     residuals ``F(V) - V``, theta minimises ``||residual - sum_j theta_j R_j||`` and the
-    next iterate is ``F - sum_j theta_j D_j``. Every entry of a residual says something
-    on so few unknowns: a random sample of its rows is enough. Images are kept as
-    differences in single precision, half a matrix each: they only correct an iterate
-    held in full.
+    next iterate is ``F - sum_j theta_j D_j``; the others are F itself (Banerjee,
+    Suryanarayana and Pask 2016). Every entry of a residual says something on so few
+    unknowns: a random sample of its rows is enough. Images are kept as differences in
+    single precision, half a matrix each: they only correct an iterate held in full.
     """
 
     def __init__(self, xp: Namespace, like: Array, memory: int) -> None:
@@ -34,14 +37,14 @@ class MatrixExtrapolation:
         self._rows = xp.asarray(chosen, device=where)
         self.differences = xp.zeros((memory, n, n), dtype=xp.float32, device=where)
         self._residuals = np.zeros((memory, count * n))
-        self._gram = np.zeros((memory, memory))
+        self._last = np.zeros(0)
+        self._steps = 0
         self.clear()
 
     def clear(self) -> None:
         """Forget everything: the map has changed."""
         self._count = -1
         self._length = np.inf
-        self._last = np.zeros(0)
 
     @property
     def slot(self) -> int:
@@ -49,7 +52,7 @@ class MatrixExtrapolation:
         return max(self._count, 0) % self._memory
 
     def theta(self, image: Array, point: Array, length: float) -> np.ndarray:
-        """Coefficients of all differences for the image of a point.
+        """Coefficients of the first differences for the image of a point; often none.
 
         ``length`` is the norm of the residual; the difference of the image is already
         in its slot.
@@ -61,17 +64,21 @@ class MatrixExtrapolation:
         take = self._xp.take
         rows = take(image, self._rows, axis=0) - take(point, self._rows, axis=0)
         residual = to_numpy(rows).reshape(-1)
-        theta = np.zeros(self._memory)
         if self._count >= 0:
-            slot, used = self.slot, min(self._count + 1, self._memory)
-            self._residuals[slot] = residual - self._last
-            known = self._residuals[:used]
-            self._gram[slot, :used] = self._gram[:used, slot] = known @ known[slot]
-            gram = self._gram[:used, :used]
-            size = float(np.trace(gram))
-            if size > 0:
-                damped = gram + DAMPING * size * np.eye(used)
-                theta[:used] = np.linalg.solve(damped, known @ residual)
+            self._residuals[self.slot] = residual - self._last
         self._last = residual
         self._count += 1
-        return theta
+        self._steps += 1
+        if self._steps % EVERY:
+            return np.zeros(0)
+        return self._solve(residual)
+
+    def _solve(self, residual: np.ndarray) -> np.ndarray:
+        """The damped least-squares solution for what is remembered."""
+        known = self._residuals[: min(self._count, self._memory)]
+        gram = known @ known.T
+        size = float(np.trace(gram))
+        if not size > 0:
+            return np.zeros(0)
+        damped = gram + DAMPING * size * np.eye(len(known))
+        return np.linalg.solve(damped, known @ residual)

@@ -14,31 +14,38 @@ __all__ = ["FantopeProjection", "fantope_weights", "safe_degree"]
 
 #: Below this order a dense eigensolver beats filtered subspaces.
 SMALL_ORDER = 80
-DEGREES = (2, 10)
+DEGREES = (1, 10)
 #: Growth of the leading vector beyond which filtered columns are hardly independent.
 GROWTH = 1e10
 ROUNDS = 4
 FIRST_ROUNDS = 10
 #: Calls between two estimates of the smallest eigenvalue.
 LOWEST_EVERY = 20
+LOWEST_STEPS = 5
 
 
 def fantope_weights(w: np.ndarray, trace: float) -> tuple[float, np.ndarray]:
     """Return theta and ``clip(w - theta, 0, 1)`` that sum to ``trace``.
 
-    The sum is piecewise linear and decreasing in theta with breakpoints w and w - 1.
+    The sum is piecewise linear and decreasing in theta with breakpoints w and w - 1:
+    walked through from above, in plain Python because there are few.
     """
-    points = np.sort(np.concatenate([w, w - 1.0]))
-    above = np.maximum(w[None, :] - points[:, None], 0.0)
-    totals = np.minimum(above, 1.0).sum(axis=1)
-    # totals decrease along points; find the segment that contains ``trace``.
-    i = int(np.searchsorted(-totals, -trace, side="left"))
-    if i == 0:
-        theta = float(points[0])
-    else:
-        drop = totals[i - 1] - totals[i]
-        share = (totals[i - 1] - trace) / drop if drop > 0 else 1.0
-        theta = float(points[i - 1] + share * (points[i] - points[i - 1]))
+    values = sorted(w.tolist(), reverse=True)
+    theta, total = values[0], 0.0
+    positive = full = 0
+    while full < len(values):
+        rising = values[positive] if positive < len(values) else -math.inf
+        after = max(rising, values[full] - 1.0)
+        slope = positive - full
+        ahead = total + slope * (theta - after)
+        if slope and ahead >= trace:
+            theta -= (trace - total) / slope
+            break
+        theta, total = after, ahead
+        if rising == after:
+            positive += 1
+        else:
+            full += 1
     return theta, np.minimum(np.maximum(w - theta, 0.0), 1.0)
 
 
@@ -83,6 +90,7 @@ class FantopeProjection:
         self.size = min(trace + 9, self.most)
         self.degree = 6
         self.low = 0.0
+        self._low_vector: Array | None = None
         self.calls = 0
         self.dense_calls = 0
 
@@ -172,13 +180,16 @@ class FantopeProjection:
     def _lowest(self, A: Array) -> float:
         """An estimate of the smallest eigenvalue, from a few power steps."""
         xp, top, value = self.xp, float(self.w[0]), 0.0
-        v = self.rng.standard_normal((self.n, 1))
-        v = xp.asarray(v, dtype=A.dtype, device=device(A))
-        for _ in range(6):
+        if self._low_vector is None or self._low_vector.dtype != A.dtype:
+            v = self.rng.standard_normal(self.n)
+            self._low_vector = xp.asarray(v, dtype=A.dtype, device=device(A))
+        v = self._low_vector
+        for _ in range(LOWEST_STEPS):
             if self.centre:
                 v = v - xp.mean(v)
-            v = v / xp.sqrt(xp.sum(v * v))
+            v = v / xp.linalg.vector_norm(v)
             u = A @ v
-            value = float(xp.sum(u * v))
+            value = float(xp.vecdot(u, v))
             v = top * v - u
+        self._low_vector = v
         return min(1.15 * value, value - 0.05 * abs(top))

@@ -5,14 +5,6 @@ import pytest
 from numopt.ot import barycenter, barycenter_grid, free_support_barycenter
 from numopt.plotting import BarycenterDisplay
 
-plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
 
 def test_histograms(rng):
     A = rng.random((8, 3)) + 0.1
@@ -28,7 +20,7 @@ def test_histograms(rng):
     assert mean.get_color() == "red"
 
 
-def test_images_on_given_axes(rng):
+def test_images_on_given_axes(rng, plt):
     images = rng.random((2, 5, 6)) + 0.1
     images /= images.sum(axis=(1, 2), keepdims=True)
     result = barycenter_grid(images, 0.1)

@@ -4,8 +4,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib")
-
 from numopt.cluster import kmeans_sdp, kmeans_sdp_path
 from numopt.plotting import CertifiedInertiaDisplay, GapDisplay, MembershipDisplay
 

@@ -11,14 +11,6 @@ from numopt.plotting import (
     SingularValueDisplay,
 )
 
-plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
 
 class _Model:
     shape = (3, 4)
@@ -66,7 +58,7 @@ def test_outliers_are_marked_and_left_out_of_the_colours():
     assert display.image_.get_clim() == (-0.5, 0.5)
 
 
-def test_phase_transition():
+def test_phase_transition(plt):
     _, ax = plt.subplots()
     display = PhaseTransitionDisplay(
         [[0.0, 0.5, 1.0], [0.0, 0.0, 1.0]], x=[1.1, 1.5, 2], y=[3, 5]

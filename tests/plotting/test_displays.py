@@ -3,15 +3,8 @@ import numpy as np
 import pytest
 
 from numopt import SolverResult
+from numopt.ot import sinkhorn_points
 from numopt.plotting import ConvergenceDisplay, TransportPlanDisplay
-
-plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 def _result(n=4):
@@ -37,7 +30,7 @@ def test_convergence_of_one_result():
     assert display.figure_ is display.ax_.figure
 
 
-def test_convergence_of_several_on_given_axes():
+def test_convergence_of_several_on_given_axes(plt):
     _, ax = plt.subplots()
     display = ConvergenceDisplay.from_results({"a": _result(), "b": _result(6)}, ax=ax)
     assert display.ax_ is ax
@@ -60,3 +53,13 @@ def test_plan_as_lines(rng):
     display = TransportPlanDisplay(np.eye(3), source=X, target=Y).plot()
     assert len(display.lines_.get_segments()) == 3
     np.testing.assert_allclose(display.lines_.get_segments()[1], [X[1], Y[1]])
+
+
+def test_plan_of_a_result(rng):
+    X, Y = rng.random((2, 4, 2))
+    result = sinkhorn_points(X, Y, reg=0.1)
+    image = TransportPlanDisplay.from_result(result).image_.get_array()
+    np.testing.assert_allclose(image.sum(axis=0), 0.25)
+    display = TransportPlanDisplay.from_result(result, source=X, target=Y)
+    ends = {tuple(end) for line in display.lines_.get_segments() for end in line}
+    assert ends == {tuple(point) for point in np.vstack([X, Y])}

@@ -4,14 +4,12 @@
 import numpy as np
 import pytest
 
+from numopt.plotting import EvidenceDisplay, RelevanceDisplay
 from numopt.sbl import SBLRegressor, sbl
 from tests.sbl.data import sparse_model
 
 
 def test_display_names_the_active_features():
-    pytest.importorskip("matplotlib")
-    from numopt.plotting import RelevanceDisplay
-
     A, y, *_ = sparse_model(40, 12, 3)
     model = SBLRegressor().fit(A, y)
     display = RelevanceDisplay.from_estimator(model, names=[f"f{j}" for j in range(12)])
@@ -20,10 +18,15 @@ def test_display_names_the_active_features():
     assert len(RelevanceDisplay.from_result(sbl(A, y)).ax_.get_yticks()) > 0
 
 
-def test_display_of_the_evidence():
-    pytest.importorskip("matplotlib")
-    from numopt.plotting import EvidenceDisplay
+def test_display_of_several_targets_shows_their_size():
+    A, y, *_ = sparse_model(40, 12, 3)
+    result = sbl(A, np.stack([3 * y, 4 * y], axis=1))
+    coef = result.coef[result.active]
+    size = np.sqrt((coef**2).mean(axis=1))
+    np.testing.assert_allclose(RelevanceDisplay.from_result(result).coef, size)
 
+
+def test_display_of_the_evidence():
     A, y, *_ = sparse_model(40, 12, 3)
     results = {name: sbl(A, y, method=name, warn=False) for name in ("fast", "mm")}
     display = EvidenceDisplay.from_results(results)

@@ -5,13 +5,14 @@ import math
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from numopt._docstring import fill_docstring
+from numopt._estimator.classifier import LogOddsMixin
 from numopt._estimator.sklearn_compat import (
     StrOptions,
     check_sample_weight,
@@ -55,7 +56,7 @@ OPTIONS: dict[str, Any] = {"accept_sparse": "csr", "dtype": (np.float64, np.floa
 
 
 @fill_docstring(**PARTS)
-class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
+class BilevelLogisticRegression(LogOddsMixin, BaseEstimator):
     r"""Logistic regression with one penalty per block of features, learned.
 
     .. math:: \min_W \frac1n \sum_i \ell(x_i^T W, y_i)
@@ -274,43 +275,6 @@ class BilevelLogisticRegression(ClassifierMixin, BaseEstimator):
         X = validate_data(self, X, reset=False, **OPTIONS)
         scores = X @ self.coef_.T + self.intercept_
         return scores[:, 0] if scores.shape[1] == 1 else scores
-
-    def predict_proba(self, X: Array) -> np.ndarray:
-        """Return the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities.
-        """
-        from scipy.special import expit, softmax
-
-        scores = self.decision_function(X)
-        if scores.ndim == 2:
-            return softmax(scores, axis=1)
-        return np.stack([expit(-scores), expit(scores)], axis=1)
-
-    def predict(self, X: Array) -> np.ndarray:
-        """Predict the most probable classes.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Class labels.
-        """
-        scores = self.decision_function(X)
-        chosen = scores > 0 if scores.ndim == 1 else np.argmax(scores, axis=1)
-        return self.classes_[np.asarray(chosen, dtype=np.int64)]
 
 
 def _unit(X: Any, weights: np.ndarray) -> float:

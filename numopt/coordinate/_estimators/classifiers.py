@@ -5,12 +5,11 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
-from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from numopt._docstring import fill_docstring
+from numopt._estimator.classifier import LogOddsMixin, ScoreClassifierMixin
 from numopt._estimator.sklearn_compat import Interval, StrOptions
 from numopt.coordinate._estimators.base import (
     COMMON,
@@ -37,10 +36,9 @@ def inverse_penalty(C: float, l1_ratio: float, total: float) -> Penalty:
     return L1(alpha) if l1_ratio == 1.0 else ElasticNet(alpha, l1_ratio)
 
 
-class LinearClassifier(ClassifierMixin, LinearEstimator):
+class LinearClassifier(ScoreClassifierMixin, LinearEstimator):
     """A classifier whose scores are linear."""
 
-    classes_: np.ndarray
     class_weight: Any = None
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
@@ -89,26 +87,8 @@ class LinearClassifier(ClassifierMixin, LinearEstimator):
         scores = linear_score(X, self.coef_, self.intercept_)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict classes.
 
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Classes.
-        """
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return self.classes_[(scores > 0).astype(int)]
-        return self.classes_[np.argmax(scores, axis=1)]
-
-
-class ProbabilisticClassifier(LinearClassifier, PenalisedEstimator):
+class ProbabilisticClassifier(LogOddsMixin, LinearClassifier, PenalisedEstimator):
     """A linear classifier whose scores are log odds."""
 
     def _datafit(self) -> Datafit:
@@ -123,44 +103,6 @@ class ProbabilisticClassifier(LinearClassifier, PenalisedEstimator):
         if not start or self.coef_.shape[0] != rows:
             return {}
         return {key: value[0] for key, value in start.items()} if single else start
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities; rows add up to one.
-        """
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return np.column_stack([expit(-scores), expit(scores)])
-        return softmax(scores, axis=1)
-
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Return the logarithm of the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Logarithms of the probabilities.
-        """
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return -np.column_stack(
-                [np.logaddexp(0.0, scores), np.logaddexp(0.0, -scores)]
-            )
-        return scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
 
 
 @fill_docstring(**PARTS)

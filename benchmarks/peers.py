@@ -17,7 +17,12 @@ MIN_PAIRS = 9
 MIN_SECONDS = 2e-3
 
 #: Import name -> name on the package index, where they differ.
-DISTRIBUTIONS = {"ot": "POT", "sklearn": "scikit-learn", "skimage": "scikit-image"}
+DISTRIBUTIONS = {
+    "ot": "POT",
+    "ott": "ott-jax",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+}
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,11 @@ from numopt.typing import Array, Callback
 
 __all__ = ["DivergenceResult", "sinkhorn_divergence"]
 
-#: Averaged sweeps of a cloud with itself at one eps, before Newton steps take over.
+#: Sweeps of a cloud with itself at one eps, before Newton steps take over.
 SWEEPS = 30
+#: A sweep takes errors to -lambda times themselves, 0 <= lambda <= 1: the best fixed
+#: step and momentum (heavy ball) for curvatures 1 + lambda between 1 and 2.
+STEP, MOMENTUM = 4 / (1 + 2**0.5) ** 2, ((2**0.5 - 1) / (2**0.5 + 1)) ** 2
 
 Part = PointsResult | UnbalancedResult
 
@@ -189,9 +192,9 @@ def sinkhorn_divergence(
     -----
     The divergence goes from the transport cost (``reg`` to 0) to a kernel distance
     (``reg`` to infinity) and is zero only for equal clouds; the transport value alone
-    is smallest for a shrunk copy. A cloud with itself has one potential: averaged
-    sweeps f <- (f + T f) / 2 on levels of decreasing ``reg`` converge in a few passes;
-    Newton steps follow where they do not. Values are those of the dual, whose errors
+    is smallest for a shrunk copy. A cloud with itself has one potential: steps
+    towards its update, with momentum, on levels of decreasing ``reg`` converge in a
+    few passes; Newton steps follow where they do not. Values are those of the dual, whose errors
     are of the second order in the marginal error. Balanced problems store no matrix;
     unbalanced ones store the costs.
 
@@ -200,7 +203,8 @@ def sinkhorn_divergence(
     Feydy, Séjourné, Vialard, Amari, Trouvé & Peyré (2019), Interpolating between
     optimal transport and MMD using Sinkhorn divergences, AISTATS. Séjourné, Feydy,
     Vialard, Trouvé & Peyré (2019), Sinkhorn divergences for unbalanced optimal
-    transport, arXiv 1910.12958.
+    transport, arXiv 1910.12958. Polyak (1964), Some methods of speeding up the
+    convergence of iteration methods, USSR Comput. Math. Math. Phys. 4.
 
     Examples
     --------
@@ -304,7 +308,7 @@ def _balanced_parts(
 def _with_itself(
     X: Array, a: Array, like: PointsProblem, options: Options, former: Any, control: Any
 ) -> PointsResult:
-    """Averaged sweeps on the one potential, then a certificate, or Newton steps."""
+    """Sweeps with momentum on the one potential, then a certificate, or Newton steps."""
     problem = PointsProblem.from_arrays(
         X, X, a, a, like.reg, metric=like.metric, batch_size=None
     )
@@ -346,16 +350,19 @@ def _whole(core: CoreProblem, f: Array, a: Array) -> Array:
 def symmetric_rounds(
     problem: CoreProblem, state: TransportState, options: Options
 ) -> Iterator[None]:
-    """Average the one potential of a cloud with itself and its update."""
+    """Move the one potential of a cloud towards its update, with momentum."""
     state.stage = "symmetric"
     while True:
         last = state.eps <= problem.eps
+        before = state.gamma
         for _ in range(SWEEPS):
             state.full_pass(problem)
             yield
             if state.error <= (options.tol if last else LEVEL_TOL):
                 break
-            state.gamma = 0.5 * (state.gamma + state.phi)
+            change = STEP * (state.phi - state.gamma)
+            change = change + MOMENTUM * (state.gamma - before)
+            before, state.gamma = state.gamma, state.gamma + change
         if last:
             return
         state.move_to(problem, next_eps(state.eps, problem.eps, options.scaling))

@@ -194,9 +194,9 @@ def sinkhorn_divergence(
     (``reg`` to infinity) and is zero only for equal clouds; the transport value alone
     is smallest for a shrunk copy. A cloud with itself has one potential: steps
     towards its update, with momentum, on levels of decreasing ``reg`` converge in a
-    few passes; Newton steps follow where they do not. Values are those of the dual, whose errors
-    are of the second order in the marginal error. Balanced problems store no matrix;
-    unbalanced ones store the costs.
+    few passes; Newton steps follow where they do not. Values are those of the dual,
+    whose errors are of the second order in the marginal error. Balanced problems store
+    no matrix; unbalanced ones store the costs.
 
     References
     ----------
@@ -308,7 +308,7 @@ def _balanced_parts(
 def _with_itself(
     X: Array, a: Array, like: PointsProblem, options: Options, former: Any, control: Any
 ) -> PointsResult:
-    """Sweeps with momentum on the one potential, then a certificate, or Newton steps."""
+    """Sweeps with momentum on one potential, then a certificate, or Newton steps."""
     problem = PointsProblem.from_arrays(
         X, X, a, a, like.reg, metric=like.metric, batch_size=None
     )

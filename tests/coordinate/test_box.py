@@ -7,6 +7,7 @@ import scipy.optimize
 import scipy.sparse as sp
 
 from numopt.coordinate import nnls, solve_quadratic
+from numopt.coordinate._solvers import box, pivoting
 from numopt.coordinate._solvers.svm import linear_svc_dual
 
 
@@ -40,6 +41,38 @@ def test_boxed_quadratic_satisfies_kkt(rng, size, bounds):
     np.testing.assert_allclose(moved, result.coef, atol=1e-9)
     if bounds == (-0.1, 0.2):
         assert result.dual_gap <= 1e-8
+
+
+@pytest.mark.parametrize("rank", [25, 80])
+@pytest.mark.parametrize("bounds", [(0.0, np.inf), (-0.02, 0.03), (-np.inf, 0.01)])
+def test_dense_boxes_are_pivoted_or_descended(rng, rank, bounds, monkeypatch):
+    """Also where the free variables have no unique minimum."""
+    B = rng.standard_normal((rank, 40))
+    A, c = B.T @ B, B.T @ rng.standard_normal(rank)
+    pivoted = solve_quadratic(A, c, bounds=bounds, tol=1e-9)
+    monkeypatch.setattr(pivoting, "MOST_EXCHANGES", 0)
+    descended = solve_quadratic(A, c, bounds=bounds, tol=1e-9)
+    scale = 1e-8 * abs(descended.objective)
+    assert abs(pivoted.objective - descended.objective) <= scale
+    for result in (pivoted, descended):
+        assert result.converged
+        moved = np.clip(result.coef - (A @ result.coef - c), *bounds)
+        np.testing.assert_allclose(moved, result.coef, atol=1e-8 * np.linalg.norm(c))
+
+
+@pytest.mark.parametrize("largest", [0, 1000])
+def test_exchanges_end(rng, largest, monkeypatch):
+    """Single exchanges on sparse matrices, descent on dense ones; from any start."""
+    monkeypatch.setattr(pivoting, "FULL_EXCHANGES", 0)
+    monkeypatch.setattr(box, "DENSE_SIZE", largest)
+    A = sp.diags_array([np.full(60, 2.5), np.full(59, -1.0)], offsets=[0, 1])
+    A = (A + sp.triu(A, 1).T).tocsr()
+    c = np.cos(np.arange(60) / 10)
+    for x0 in (None, rng.uniform(0.0, 0.5, 60)):
+        result = solve_quadratic(A, c, bounds=(0.0, 0.5), x0=x0, tol=1e-9)
+        assert result.converged
+        moved = np.clip(result.coef - (A @ result.coef - c), 0.0, 0.5)
+        np.testing.assert_allclose(moved, result.coef, atol=1e-8)
 
 
 @pytest.mark.parametrize("rule", [{"selection": "cyclic"}, {"update": "newton"}])

@@ -14,6 +14,7 @@ from numopt.coordinate._problem.data import LinearData, check_design
 from numopt.coordinate._problem.datafits import Quadratic
 from numopt.coordinate._problem.penalties import NonNegative
 from numopt.coordinate._solvers.inner import minimise_gram
+from numopt.coordinate._solvers.pivoting import BoxProblem, BoxState, exchange, pivot
 from numopt.coordinate._solvers.results import CoordinateResult
 from numopt.coordinate._solvers.working_set import solve_data
 
@@ -21,8 +22,6 @@ __all__ = ["nnls", "solve_quadratic"]
 
 #: Up to this size a sparse matrix is worked on densely.
 DENSE_SIZE = 1000
-#: Exchanges without fewer violations before single exchanges (Kim & Park 2011).
-FULL_EXCHANGES = 3
 
 
 def nnls(
@@ -141,8 +140,9 @@ def solve_quadratic(
 
     Notes
     -----
-    Small or dense matrices: descent and Newton on the free variables. Large sparse
-    ones: block principal pivoting with a sparse factor of the free variables.
+    Block principal pivoting, with a sparse factor of the free variables where the
+    matrix is large and sparse. On other matrices it is given up where it gets nowhere
+    or a factor is singular; descent and Newton steps on the free variables follow.
 
     References
     ----------
@@ -213,27 +213,6 @@ def solve_quadratic(
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class BoxProblem:
-    """A quadratic with bounds."""
-
-    A: Any
-    c: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-
-
-@dataclasses.dataclass
-class BoxState:
-    """The point, its gradient and the exchange bookkeeping."""
-
-    x: np.ndarray
-    gradient: np.ndarray
-    side: np.ndarray
-    fewest: int
-    patience: int = FULL_EXCHANGES
-
-
 @dataclasses.dataclass(frozen=True)
 class BoxSolver(Solver[BoxProblem, BoxState]):
     """Newton on the free variables, densely or by principal pivoting."""
@@ -248,11 +227,10 @@ class BoxSolver(Solver[BoxProblem, BoxState]):
 
     def step(self, problem: BoxProblem, state: BoxState) -> BoxState:
         """Solve densely at once, or exchange variables once."""
-        if isinstance(problem.A, np.ndarray):
-            _dense_step(problem, state)
-        else:
-            _pivot_step(problem, state)
-        state.gradient = problem.A @ state.x - problem.c
+        if not isinstance(problem.A, np.ndarray):
+            exchange(problem, state)
+        elif state.started or not pivot(problem, state):
+            _descend(problem, state)
         return state
 
     def measure(self, problem: BoxProblem, state: BoxState) -> dict[str, Any]:
@@ -302,7 +280,7 @@ def _box_gap(problem: BoxProblem, x: np.ndarray, g: np.ndarray) -> float:
     return float(gap) / max(abs(float(0.5 * x @ (g - problem.c))), 1e-300)
 
 
-def _dense_step(problem: BoxProblem, state: BoxState) -> None:
+def _descend(problem: BoxProblem, state: BoxState) -> None:
     """Descent and Newton steps on the whole matrix."""
     N = problem.c.size
     zero = np.zeros(N)
@@ -320,37 +298,7 @@ def _dense_step(problem: BoxProblem, state: BoxState) -> None:
         max_epochs=200,
         balance=3.0 * BALANCE,
     )
-
-
-def _pivot_step(problem: BoxProblem, state: BoxState) -> None:
-    """One exchange of block principal pivoting."""
-    from scipy.sparse.linalg import spsolve
-
-    x, g, side = state.x, state.gradient, state.side
-    wrong = (
-        ((side == 0) & ((x < problem.lower) | (x > problem.upper)))
-        | ((side == -1) & (g < 0))
-        | ((side == 1) & (g > 0))
-    )
-    count = int(np.count_nonzero(wrong))
-    if count < state.fewest:
-        state.fewest, state.patience = count, FULL_EXCHANGES
-    elif state.patience > 0:
-        state.patience -= 1
-    else:
-        last = int(np.flatnonzero(wrong)[-1])
-        wrong = np.arange(x.size) == last
-    entering = wrong & (side != 0)
-    low = wrong & (side == 0) & (x < problem.lower)
-    high = wrong & (side == 0) & (x > problem.upper)
-    side[entering], side[low], side[high] = 0, -1, 1
-    x = np.where(side == -1, problem.lower, np.where(side == 1, problem.upper, 0.0))
-    free = np.flatnonzero(side == 0)
-    if free.size:
-        right = problem.c[free] - (problem.A @ x)[free]
-        rows = problem.A[free]
-        x[free] = spsolve(rows[:, free].tocsc(), right)
-    state.x = x
+    state.gradient = problem.A @ state.x - problem.c
 
 
 def _check_matrix(A: Any) -> Any:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn.linear_model as peers
+from numpy.random import RandomState
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_moons
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.preprocessing import StandardScaler
 
 from numopt.coordinate import (
@@ -262,6 +263,48 @@ def test_automatic_grid_is_scikit_learns_and_threads_change_nothing(data):
     np.testing.assert_allclose(one.mse_path_, sparse.mse_path_, rtol=1e-3)
     with pytest.raises(ValueError, match="`alphas` must be given"):
         ElasticNetCV(0.0).fit(X, y)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_several_ratios_are_those_of_scikit_learn(data, given):
+    X, y = data
+    ratios, grid = [0.3, 0.9, 0.6], [0.5, 0.05] if given else None
+    ours = ElasticNetCV(ratios, alphas=grid, n_alphas=7, cv=3, tol=1e-10).fit(X, y)
+    theirs = peers.ElasticNetCV(
+        l1_ratio=ratios, alphas=grid or 7, cv=3, tol=1e-12, max_iter=100_000
+    ).fit(X, y)
+    assert ours.l1_ratio_ == theirs.l1_ratio_
+    assert ours.alpha_ == pytest.approx(theirs.alpha_)
+    np.testing.assert_allclose(ours.alphas_, theirs.alphas_, rtol=1e-10)
+    np.testing.assert_allclose(ours.mse_path_, theirs.mse_path_, rtol=1e-4)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-5)
+
+
+def test_several_ratios_of_logistic_models_share_their_folds(data):
+    X, y = data
+    ratios, cv = [0.2, 1.0], KFold(3, shuffle=True, random_state=RandomState(0))
+    options = {"scoring": "neg_log_loss", "tol": 1e-8}
+    model = SparseLogisticRegressionCV(4, l1_ratio=ratios, cv=cv, **options)
+    model.fit(X, y > 0)
+    assert model.log_loss_path_.shape == (2, 4, 3)
+    for ratio, losses in zip(ratios, model.log_loss_path_, strict=True):
+        cv = KFold(3, shuffle=True, random_state=RandomState(0))
+        alone = SparseLogisticRegressionCV(4, l1_ratio=ratio, cv=cv, **options)
+        alone.fit(X, y > 0)
+        np.testing.assert_allclose(losses, alone.log_loss_path_, rtol=1e-4)
+        if ratio == model.l1_ratio_:
+            assert model.C_ == alone.C_
+            np.testing.assert_allclose(model.coef_, alone.coef_, atol=1e-5)
+    best = model.log_loss_path_.mean(axis=2).argmin()
+    assert model.l1_ratio_ == ratios[best // 4]
+
+
+@pytest.mark.parametrize("ratio", [[], [0.5, 1.5], [[0.5]], [0.5, np.nan]])
+def test_bad_ratios(data, ratio):
+    X, y = data
+    for model in (ElasticNetCV(ratio), SparseLogisticRegressionCV(l1_ratio=ratio)):
+        with pytest.raises(ValueError, match="`l1_ratio` must be"):
+            model.fit(X, y > 0)
 
 
 def test_group_lasso_cv(data):

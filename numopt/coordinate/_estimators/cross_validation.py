@@ -12,7 +12,7 @@ from sklearn.model_selection import check_cv
 
 from numopt.coordinate._estimators.base import LinearEstimator
 
-__all__ = ["CrossValidated", "Fold", "geometric_grid"]
+__all__ = ["CrossValidated", "Fold", "RatioSearch", "geometric_grid"]
 
 
 class Fold(NamedTuple):
@@ -44,13 +44,21 @@ class CrossValidated(LinearEstimator, abc.ABC):
         """Named scores at every strength for one fold."""
 
     @abc.abstractmethod
-    def _decide(self, tables: dict[str, np.ndarray], shares: np.ndarray) -> None:
-        """Choose from the scores (n_strengths, n_folds) and the weights of folds."""
+    def _decide(self, tables: dict[str, np.ndarray], shares: np.ndarray) -> float:
+        """Choose from the scores (n_strengths, n_folds) and the weights of folds.
+
+        Returns the mean score of the choice, the larger the better.
+        """
 
     def _choose(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Split the samples and search."""
+        self._search(X, y, weights, self._folds(X, y, weights))
+
+    def _search(
+        self, X: Any, y: np.ndarray, weights: np.ndarray | None, folds: list[Fold]
+    ) -> float:
         """Score all folds in parallel threads, each with its own path."""
         self._make_grid(X, y, weights)
-        folds = self._folds(X, y, weights)
         rows = X.tocsr() if hasattr(X, "tocsr") else X
         found = Parallel(n_jobs=self.n_jobs, prefer="threads")(
             delayed(self._score_fold)(rows, y, fold) for fold in folds
@@ -59,7 +67,7 @@ class CrossValidated(LinearEstimator, abc.ABC):
             name: np.column_stack([scores[name] for scores in found])
             for name in found[0]
         }
-        self._decide(tables, fold_shares(folds))
+        return self._decide(tables, fold_shares(folds))
 
     def _folds(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> list[Fold]:
         """Splits by scikit-learn's rules; sides without any weight are refused."""
@@ -76,6 +84,52 @@ class CrossValidated(LinearEstimator, abc.ABC):
                 )
             folds.append(Fold(train, test, weights[train], weights[test]))
         return folds
+
+
+class RatioSearch(CrossValidated):
+    """Chooses among several shares of the L1 norm too, on the same folds.
+
+    ``_ratio`` is the share of the paths at hand, ``_strength`` names what is chosen on
+    them, ``_tables`` the arrays that get an axis for the shares where several are
+    given.
+    """
+
+    l1_ratio: Any
+    _ratio: float = 1.0
+    _strength: str
+
+    @property
+    @abc.abstractmethod
+    def _tables(self) -> tuple[str, ...]:
+        """Names of fitted arrays, one entry or row a strength."""
+
+    def _search(
+        self, X: Any, y: np.ndarray, weights: np.ndarray | None, folds: list[Fold]
+    ) -> float:
+        """Search along the paths of every share; the first of the best is taken."""
+        scores, runs = [], []
+        ratios = check_ratios(self.l1_ratio)
+        for self._ratio in ratios.tolist():
+            scores.append(super()._search(X, y, weights, folds))
+            names = (self._strength, *self._tables)
+            runs.append({name: getattr(self, name) for name in names})
+        best = int(np.argmax(scores))
+        self._ratio = self.l1_ratio_ = float(ratios[best])
+        setattr(self, self._strength, runs[best][self._strength])
+        if np.ndim(self.l1_ratio):
+            for name in self._tables:
+                setattr(self, name, np.stack([run[name] for run in runs]))
+        return scores[best]
+
+
+def check_ratios(l1_ratio: Any) -> np.ndarray:
+    """One share of the L1 norm or several, as an array."""
+    ratios = np.atleast_1d(np.asarray(l1_ratio, np.float64))
+    if ratios.ndim != 1 or not ratios.size or not np.all((ratios >= 0) & (ratios <= 1)):
+        raise ValueError(
+            f"`l1_ratio` must be numbers between 0 and 1, got {l1_ratio!r}"
+        )
+    return ratios
 
 
 def geometric_grid(top: float, eps: float, n_alphas: int) -> np.ndarray:

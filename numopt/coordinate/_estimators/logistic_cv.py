@@ -13,7 +13,7 @@ from numopt.coordinate._estimators.classifiers import (
     ProbabilisticClassifier,
     inverse_penalty,
 )
-from numopt.coordinate._estimators.cross_validation import CrossValidated, Fold
+from numopt.coordinate._estimators.cross_validation import Fold, RatioSearch
 from numopt.coordinate._estimators.shared_docs import PARTS
 from numopt.coordinate._problem.penalties import Penalty
 from numopt.coordinate._solvers.paths import logistic_path
@@ -23,7 +23,7 @@ __all__ = ["SparseLogisticRegressionCV"]
 
 
 @fill_docstring(**PARTS)
-class SparseLogisticRegressionCV(CrossValidated, ProbabilisticClassifier):
+class SparseLogisticRegressionCV(RatioSearch, ProbabilisticClassifier):
     """Sparse logistic regression with ``C`` chosen by cross-validation.
 
     Parameters
@@ -31,8 +31,8 @@ class SparseLogisticRegressionCV(CrossValidated, ProbabilisticClassifier):
     Cs : int or array-like of shape (n_Cs,), default=10
         The grid of inverse strengths, or its length: then it runs from 1e-4 to 1e4 on a
         logarithmic scale, as in scikit-learn.
-    l1_ratio : float, default=1.0
-        Share of the L1 norm, between 0 and 1.
+    l1_ratio : float or array-like of shape (n_ratios,), default=1.0
+        Share of the L1 norm, between 0 and 1; the best of several is chosen.
     {folds}
     scoring : {"accuracy", "neg_log_loss"}, default="accuracy"
         What the chosen ``C`` maximises in the mean; ties go to the smaller ``C``.
@@ -45,10 +45,13 @@ class SparseLogisticRegressionCV(CrossValidated, ProbabilisticClassifier):
     ----------
     C_ : float
         The chosen inverse strength.
+    l1_ratio_ : float
+        The chosen share.
     Cs_ : ndarray of shape (n_Cs,)
         The grid, increasing.
     scores_ : ndarray of shape (n_Cs, n_folds)
-        Accuracy on the test side of each fold.
+        Accuracy on the test side of each fold; this and the next arrays have a first
+        axis for the shares where several are given.
     log_loss_path_ : ndarray of shape (n_Cs, n_folds)
         Mean logistic loss on the test side of each fold.
     train_log_loss_path_ : ndarray of shape (n_Cs, n_folds)
@@ -79,19 +82,21 @@ class SparseLogisticRegressionCV(CrossValidated, ProbabilisticClassifier):
 
     _parameter_constraints: dict[str, Any] = {
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like"],
         "cv": ["cv_object"],
         "scoring": [StrOptions({"accuracy", "neg_log_loss"})],
         "n_jobs": [Integral, None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         **COMMON,
     }
+    _strength = "C_"
+    _tables = ("scores_", "log_loss_path_", "train_log_loss_path_", "time_path_")
 
     def __init__(
         self,
         Cs: Any = 10,
         *,
-        l1_ratio: float = 1.0,
+        l1_ratio: Any = 1.0,
         cv: Any = None,
         scoring: str = "accuracy",
         n_jobs: int | None = None,
@@ -114,7 +119,7 @@ class SparseLogisticRegressionCV(CrossValidated, ProbabilisticClassifier):
 
     def _penalty(self, total: float) -> Penalty:
         """Penalty of the chosen ``C``."""
-        return inverse_penalty(self.C_, self.l1_ratio, total)
+        return inverse_penalty(self.C_, self.l1_ratio_, total)
 
     def _make_grid(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Set the grid, increasing."""
@@ -140,7 +145,7 @@ class SparseLogisticRegressionCV(CrossValidated, ProbabilisticClassifier):
             X[fold.train],
             codes,
             alphas=1.0 / (self.Cs_ * total),
-            l1_ratio=self.l1_ratio,
+            l1_ratio=self._ratio,
             fit_intercept=self.fit_intercept,
             sample_weight=weights,
             max_iter=self.max_iter,
@@ -166,11 +171,13 @@ class SparseLogisticRegressionCV(CrossValidated, ProbabilisticClassifier):
             hits.append(np.average(guess == y, weights=weights))
         return np.asarray(losses), np.asarray(hits)
 
-    def _decide(self, tables: dict[str, np.ndarray], shares: np.ndarray) -> None:
+    def _decide(self, tables: dict[str, np.ndarray], shares: np.ndarray) -> float:
         """Take the ``C`` of the best mean score, the smallest among equals."""
         self.scores_ = tables["test accuracy"]
         self.log_loss_path_ = tables["test loss"]
         self.train_log_loss_path_ = tables["train loss"]
         self.time_path_ = tables["time"]
         paths = {"accuracy": self.scores_, "neg_log_loss": -self.log_loss_path_}
-        self.C_ = float(self.Cs_[np.argmax(paths[self.scoring] @ shares)])
+        means = paths[self.scoring] @ shares
+        self.C_ = float(self.Cs_[np.argmax(means)])
+        return float(means.max())

@@ -13,6 +13,7 @@ from numopt.coordinate._estimators.base import COMMON, LinearRegressor, linear_s
 from numopt.coordinate._estimators.cross_validation import (
     CrossValidated,
     Fold,
+    RatioSearch,
     geometric_grid,
 )
 from numopt.coordinate._estimators.shared_docs import PARTS
@@ -93,11 +94,13 @@ class PathRegressorCV(CrossValidated, LinearRegressor):
             found[name] = np.average(squares, axis=0, weights=weights)
         return found
 
-    def _decide(self, tables: dict[str, np.ndarray], shares: np.ndarray) -> None:
+    def _decide(self, tables: dict[str, np.ndarray], shares: np.ndarray) -> float:
         """Take the strength of the smallest mean error."""
         self.mse_path_, self.train_mse_path_ = tables["test"], tables["train"]
         self.time_path_ = tables["time"]
-        self.alpha_ = float(self.alphas_[np.argmin(self.mse_path_ @ shares)])
+        errors = self.mse_path_ @ shares
+        self.alpha_ = float(self.alphas_[np.argmin(errors)])
+        return -float(errors.min())
 
 
 class SparseRegressorCV(PathRegressorCV):
@@ -109,14 +112,14 @@ class SparseRegressorCV(PathRegressorCV):
         "weights": ["array-like", None],
     }
 
-    l1_ratio: float = 1.0
+    _ratio: float = 1.0
     positive: bool
     weights: Any
 
     def _family(self, alpha: float) -> Penalty:
         """Penalty of one strength."""
         return ElasticNet(
-            alpha, self.l1_ratio, weights=self.weights, positive=self.positive
+            alpha, self._ratio, weights=self.weights, positive=self.positive
         )
 
     def _path(self, X: Any, y: np.ndarray, **options: Any) -> PathResult:
@@ -124,7 +127,7 @@ class SparseRegressorCV(PathRegressorCV):
         return enet_path(
             X,
             y,
-            l1_ratio=self.l1_ratio,
+            l1_ratio=self._ratio,
             weights=self.weights,
             positive=self.positive,
             **options,
@@ -132,7 +135,7 @@ class SparseRegressorCV(PathRegressorCV):
 
     def _make_grid(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Set the grid; a ridge has no strength to begin at."""
-        if self.alphas is None and self.l1_ratio < SMALLEST_RATIO:
+        if self.alphas is None and self._ratio < SMALLEST_RATIO:
             raise ValueError(
                 f"`alphas` must be given for l1_ratio < {SMALLEST_RATIO}, got None: no "
                 "strength sets all coefficients to zero"
@@ -209,13 +212,14 @@ class LassoCV(SparseRegressorCV):
 
 
 @fill_docstring(**PARTS)
-class ElasticNetCV(SparseRegressorCV):
+class ElasticNetCV(RatioSearch, SparseRegressorCV):
     """Elastic net with ``alpha`` chosen by cross-validation.
 
     Parameters
     ----------
-    l1_ratio : float, default=0.5
-        Share of the L1 norm, between 0 and 1.
+    l1_ratio : float or array-like of shape (n_ratios,), default=0.5
+        Share of the L1 norm, between 0 and 1; the best of several is chosen, each with
+        a grid of its own unless ``alphas`` are given.
     {cv_grid}
     {folds}
     {n_jobs}
@@ -226,6 +230,9 @@ class ElasticNetCV(SparseRegressorCV):
 
     Attributes
     ----------
+    l1_ratio_ : float
+        The chosen share. Where several are given, the errors, times and automatic
+        grids below have a first axis for them.
     {mse_paths}
     {coef}
     {result}
@@ -251,12 +258,13 @@ class ElasticNetCV(SparseRegressorCV):
 
     _parameter_constraints: dict[str, Any] = {
         **SparseRegressorCV._parameter_constraints,
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like"],
     }
+    _strength = "alpha_"
 
     def __init__(
         self,
-        l1_ratio: float = 0.5,
+        l1_ratio: Any = 0.5,
         *,
         eps: float = 1e-3,
         n_alphas: int = 100,
@@ -282,6 +290,12 @@ class ElasticNetCV(SparseRegressorCV):
         self.max_iter = max_iter
         self.tol = tol
         self.verbose = verbose
+
+    @property
+    def _tables(self) -> tuple[str, ...]:
+        """Grids differ where they are made from the data."""
+        paths = ("mse_path_", "train_mse_path_", "time_path_")
+        return paths if self.alphas is not None else ("alphas_", *paths)
 
 
 @fill_docstring(**PARTS)

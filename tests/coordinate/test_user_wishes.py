@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What users of other libraries reported or asked for; the issue is named at each."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -12,6 +13,7 @@ from numopt.coordinate import (
     L1,
     ElasticNet,
     GroupL2,
+    LabelPropagation,
     Lasso,
     LassoCV,
     Logistic,
@@ -24,7 +26,9 @@ from numopt.coordinate import (
     bcd_solve,
     dual_gap,
     group_lasso_path,
+    lasso_path,
 )
+from numopt.coordinate._problem.data import LinearData
 from numopt.exceptions import ConvergenceWarning
 
 
@@ -48,6 +52,33 @@ def test_grids_and_folds_know_sample_weights(data, rng):
     two = LassoCV(n_alphas=5, cv=[sides], tol=1e-10).fit(X[rows], y[rows])
     np.testing.assert_allclose(one.mse_path_, two.mse_path_, rtol=1e-6)
     np.testing.assert_allclose(one.coef_, two.coef_, atol=1e-6)
+
+
+def test_classifiers_know_sample_weights(data, rng):
+    """skglm #223: the feature most asked for, of logistic models too."""
+    X, y = data
+    classes, weights = np.digitize(y, [-1.0, 1.0]), rng.integers(1, 4, 60)
+    rows = np.repeat(np.arange(60), weights)
+    for labels in (y > 0, classes):
+        # C counts by the sum of weights, which repeating keeps.
+        model = SparseLogisticRegression(0.1, tol=1e-9)
+        weighted = model.fit(X, labels, sample_weight=weights).coef_.copy()
+        repeated = model.fit(X[rows], labels[rows]).coef_
+        np.testing.assert_allclose(weighted, repeated, atol=1e-3)
+
+
+def test_folds_run_in_threads_and_tell_their_times(data):
+    """skglm #308, #309, #311; celer #116: cross-validation with `n_jobs`."""
+    X, y = data
+    one = LassoCV(n_alphas=6, cv=3, tol=1e-9).fit(X, y)
+    two = LassoCV(n_alphas=6, cv=3, tol=1e-9, n_jobs=2).fit(X, y)
+    np.testing.assert_allclose(one.mse_path_, two.mse_path_, rtol=1e-4)
+    for model in (one, two):
+        assert model.mse_path_.shape == (6, 3)
+        assert model.train_mse_path_.shape == model.time_path_.shape == (6, 3)
+        assert np.all(model.time_path_ >= 0)
+        # Errors of training fall along the path, up to the tolerance.
+        assert np.all(np.diff(model.train_mse_path_, axis=0) <= 1e-3)
 
 
 def test_cross_validated_predictions_are_those_of_the_final_fit(data):
@@ -93,6 +124,30 @@ def test_the_gap_of_a_ridge_is_a_bound(data):
     np.testing.assert_allclose(found.coef, best, atol=1e-6)
 
 
+@pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-12])
+def test_the_gap_is_as_tight_as_asked(data, tol):
+    """scikit-learn #22999, #13394: one relative gap, which an audit confirms."""
+    X, y = data
+    model = Lasso(0.02, tol=tol).fit(X, y)
+    assert model.dual_gap_ <= tol
+    audit = dual_gap(
+        *(X, y, model.coef_, Quadratic(), L1(0.02)), intercept=model.intercept_
+    )
+    assert audit <= 2 * tol
+
+
+def test_features_without_a_penalty_are_least_squares(data):
+    """celer #188: weights of 0 gave wrong answers."""
+    X, y = data
+    weights = np.ones(20)
+    weights[[2, 11]] = 0.0
+    model = Lasso(0.2, weights=weights, tol=1e-10).fit(X, y)
+    slope = X.T @ (y - model.predict(X)) / 60
+    np.testing.assert_allclose(slope[[2, 11]], 0.0, atol=1e-5)
+    assert np.all(np.abs(slope) <= 0.2 * weights + 1e-5)
+    assert model.coef_[11] != 0.0
+
+
 def test_groups_on_sparse_data_with_infinite_weights_and_small_strengths(data):
     """skglm #197, #228; celer #229."""
     X, y = data
@@ -108,6 +163,56 @@ def test_groups_on_sparse_data_with_infinite_weights_and_small_strengths(data):
     np.testing.assert_allclose(dense.coefs, sparse.coefs, atol=1e-5)
     penalty = GroupL2(dense.alphas[-1], 4, weights)
     assert dual_gap(X, y, sparse.coefs[:, -1], Quadratic(), penalty) <= 1e-8
+    signed = group_lasso_path(sp.csc_array(X), y, 4, positive=True, **options)
+    assert signed.converged
+    assert signed.coefs.min() == 0.0
+
+
+def test_text_is_never_made_dense():
+    """skglm #302: sparse text; its time is a row of the benchmarks."""
+    X = sp.random_array((2000, 8000), density=2e-3, format="csc", rng=0)
+    y = np.asarray(X[:, :20].sum(axis=1)).ravel()
+    options = {"n_alphas": 4, "eps": 0.1, "fit_intercept": True}
+    lasso_path(X, y, **options)
+    tracemalloc.start()
+    path = lasso_path(X, y, **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert path.converged
+    # A dense design takes 128 MB.
+    assert peak < 40e6
+
+
+def test_paths_leave_out_columns_that_cannot_matter(rng, monkeypatch):
+    """scikit-learn #229, #5075: safe screening and working sets."""
+    X = np.asfortranarray(rng.standard_normal((40, 1500)))
+    y = X[:, :5].sum(axis=1) + 0.1 * rng.standard_normal(40)
+    passes, whole = [], LinearData.correlate
+
+    def correlate(self, residual):
+        passes.append(residual.size)
+        return whole(self, residual)
+
+    monkeypatch.setattr(LinearData, "correlate", correlate)
+    for path in (
+        lasso_path(X, y, n_alphas=40, eps=0.1),
+        group_lasso_path(X, y, 5, n_alphas=40, eps=0.1),
+    ):
+        assert path.converged
+        # Each strength certifies its gap on all columns.
+        assert len(passes) < 40
+        passes.clear()
+
+
+def test_labels_reach_what_they_can():
+    """scikit-learn #9292, #17085, #6604: NaN rows, sparse and precomputed graphs."""
+    chain = sp.diags_array([np.ones(4)], offsets=[1], shape=(5, 5))
+    W = sp.block_diag([chain + chain.T, np.zeros((2, 2))], format="csr")
+    labels = np.array([0, -1, -1, -1, 1, -1, -1])
+    with pytest.warns(UserWarning, match="reach"):
+        model = LabelPropagation(kernel="precomputed").fit(W, labels)
+    assert np.all(np.isfinite(model.label_distributions_))
+    assert model.transduction_[[1, 3, 5, 6]].tolist() == [0, 1, -1, -1]
 
 
 def test_reweighted_loops_start_where_the_last_fit_ended(data):

@@ -186,7 +186,7 @@ class ScalarPart(Part):
     lower: np.ndarray
     upper: np.ndarray
 
-    @property
+    @functools.cached_property
     def _smooth(self) -> bool:
         """Whether there are only ridge terms."""
         bounded = np.isfinite(self.lower).any() or np.isfinite(self.upper).any()

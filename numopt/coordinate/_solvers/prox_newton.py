@@ -296,11 +296,16 @@ def newton_steps(problem: ModelProblem, state: ModelState, entered: int) -> bool
     gap = min(state.gap, 1.0) * share
     accuracy = max(STEP_TOL * problem.tol, MODEL_SHARE * gap)
     enough = max(STEP_TOL * problem.tol, STEP_SHARE * gap) * problem.null.scale
+    part = problem.units.on(
+        state.index,
+        outputs=np.atleast_2d(state.coef).shape[0],
+        intercept=problem.fit_intercept,
+    )
     last = 0.0
     for _ in range(MAX_STEPS):
-        decrease, t = newton_step(problem, state, accuracy)
+        decrease, t = newton_step(problem, state, part, accuracy)
         if t < SHORT_STEP and not problem.datafit.multi_output:
-            more, t = newton_step(problem, state, accuracy, majorise=True)
+            more, t = newton_step(problem, state, part, accuracy, majorise=True)
             decrease += more
         moved = moved or t > 0
         # Decreases fall faster and faster: the next one is at most decrease^2 / last.
@@ -311,7 +316,12 @@ def newton_steps(problem: ModelProblem, state: ModelState, entered: int) -> bool
 
 
 def newton_step(
-    problem: ModelProblem, state: ModelState, accuracy: float, *, majorise: bool = False
+    problem: ModelProblem,
+    state: ModelState,
+    part: Part,
+    accuracy: float,
+    *,
+    majorise: bool = False,
 ) -> tuple[float, float]:
     """One proximal Newton step on the working set; returns (decrease of F, length)."""
     data, datafit, index = problem.data, problem.datafit, state.index
@@ -333,7 +343,6 @@ def newton_step(
         return 0.0, 0.0
     rows = np.atleast_2d(state.coef)
     outputs = rows.shape[0]
-    part = problem.units.on(index, outputs=outputs, intercept=extra)
     x = np.empty((outputs, index.size + int(extra)))
     x[:, : index.size] = rows[:, index]
     if extra:

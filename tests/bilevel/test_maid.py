@@ -6,7 +6,8 @@ import pytest
 
 import numopt.bilevel as bl
 from numopt._array.namespace import to_numpy
-from numopt.bilevel._solvers.directions import rank_one, two_loop
+from numopt.bilevel._solvers.directions import secant_fit, two_loop
+from numopt.bilevel._solvers.quasi_newton import QuasiNewton
 from numopt.exceptions import ConvergenceWarning
 from tests.bilevel.problems import Plain, published_quadratic, ready_problems, table
 
@@ -58,7 +59,7 @@ def test_work_on_the_published_quadratic(seed, few):
         assert result.n_lower_grad + result.n_hvp <= most
 
 
-def test_rank_one_matrix_reproduces_quadratics():
+def test_fitted_matrix_reproduces_quadratics():
     rng = np.random.default_rng(0)
     Q, _ = np.linalg.qr(rng.normal(size=(6, 6)))
     H = (Q * np.geomspace(1e-3, 10, 6)) @ Q.T
@@ -67,14 +68,41 @@ def test_rank_one_matrix_reproduces_quadratics():
     newton = -np.linalg.solve(H, z)
     scale = np.linalg.norm(newton)
     np.testing.assert_allclose(
-        rank_one(z, pairs, radius=1.0), newton, atol=1e-6 * scale
+        secant_fit(z, pairs, radius=1.0), newton, atol=1e-6 * scale
     )
     # Fewer pairs, an indefinite H, or a box: still descent, within the free components.
     pairs = [(s, y) for s, y in pairs if s @ y > 0][:3]
     z[[1, 4]] = 0.0
-    direction = rank_one(z, [*pairs, (pairs[0][0], -pairs[0][1])], radius=1.0)
+    direction = secant_fit(z, [*pairs, (pairs[0][0], -pairs[0][1])], radius=1.0)
     assert z @ direction < 0
     np.testing.assert_array_equal(direction[[1, 4]], 0)
+
+
+def test_near_pairs_outweigh_far_ones():
+    # f is much steeper here than where the search came from: a curvature across the
+    # two nearly parallel last steps would be made of that difference.
+    rng = np.random.default_rng(0)
+    here, there = np.diag([10.0, 0.1]), np.diag([5.0, 0.1])
+    far = (np.array([1.5, 0.0]), there @ np.array([1.5, 0.0]))
+    near = [(s, here @ s) for s in 0.1 * rng.normal(size=(3, 2))]
+    z = np.array([1.0, 1.0])
+    newton = -np.linalg.solve(here, z)
+    direction = secant_fit(z, [far, *near], radius=1.0)
+    np.testing.assert_allclose(direction, newton, rtol=0.3)
+
+
+def test_a_wrong_slope_is_doubted(monkeypatch):
+    # The error of the adjoint is taken for nothing until a line search finds no step.
+    problem = PROBLEMS["quadratic"]
+    whole = QuasiNewton._by_adjoint
+    monkeypatch.setattr(
+        QuasiNewton,
+        "_by_adjoint",
+        lambda self, state, point: whole(self, state, point) * (state.tau < 0.01),
+    )
+    result = bl.maid(problem, problem.theta0, delta0=1e3, gtol=1e-6, ftol=0.0)
+    assert result.converged
+    np.testing.assert_allclose(result.theta, problem.theta_star, rtol=1e-3, atol=1e-3)
 
 
 def test_directions_without_pairs_get_a_step_of_their_own():
@@ -82,11 +110,11 @@ def test_directions_without_pairs_get_a_step_of_their_own():
     # known: the curvature of the first would make their steps tiny.
     s = np.array([1.0, 0.0, 0.0])
     z = np.array([2.0, 0.03, -0.04])
-    direction = rank_one(z, [(s, 100.0 * s)], radius=0.5)
+    direction = secant_fit(z, [(s, 100.0 * s)], radius=0.5)
     np.testing.assert_allclose(direction, [-0.02, -0.3, 0.4], atol=1e-12)
     # They are as short as the curvature says where hardly anything is left along them.
     z = np.array([100.0, 0.03, -0.04])
-    direction = rank_one(z, [(s, 100.0 * s)], radius=0.5)
+    direction = secant_fit(z, [(s, 100.0 * s)], radius=0.5)
     assert np.abs(direction[1:]).max() < 1e-3
 
 

@@ -9,7 +9,7 @@ from numopt._array.namespace import array_namespace, device
 from numopt._kernels.dispatch import kernel, sequential_kernel
 from numopt.typing import Array
 
-__all__ = ["tv_curvature", "tv_descent", "tv_gradient", "tv_products"]
+__all__ = ["tv_curvature", "tv_descent", "tv_diagonal", "tv_gradient", "tv_products"]
 
 _CPU = "numopt.bilevel._kernels_cpu.total_variation"
 _GPU = "numopt.bilevel._kernels_gpu"
@@ -95,6 +95,25 @@ def tv_products(v: Array, a: Array, lam: float) -> Array:
     return v + lam * _adjoint(p, q)
 
 
+@kernel(numpy=f"{_CPU}:tv_diagonal")
+def tv_diagonal(a: Array, lam: float) -> Array:
+    """Diagonal ``1 + lam diag(D^T A D)`` of the Hessian behind ``tv_products``."""
+    xp = array_namespace(a)
+    _, B, H, W = a.shape
+    row = xp.zeros((B, 1, W), dtype=a.dtype, device=device(a))
+    column = xp.zeros((B, H, 1), dtype=a.dtype, device=device(a))
+    down, right = a[0, :, :-1, :], a[2, :, :, :-1]
+    both = xp.concat([a[1, :, :-1, :-1], column[:, :-1, :]], axis=2)
+    total = (
+        xp.concat([down, row], axis=1)
+        + xp.concat([row, down], axis=1)
+        + xp.concat([right, column], axis=2)
+        + xp.concat([column, right], axis=2)
+        + 2 * xp.concat([both, row], axis=1)
+    )
+    return 1 + lam * total
+
+
 tv_descent = sequential_kernel(
     "tv_descent",
     """Accelerated gradients on the denoising objective, image by image.
@@ -128,6 +147,11 @@ def _curvature_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple
 def _products_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
     v = _images(rng, dtype, size)
     return v, tv_curvature.reference(v, 0.1, True), 0.2  # type: ignore[misc]
+
+
+@tv_diagonal.example
+def _diagonal_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple:
+    return tv_curvature.reference(_images(rng, dtype, size), 0.1, True), 0.2  # type: ignore[misc]
 
 
 @tv_descent.example

@@ -10,10 +10,10 @@ import numpy as np
 from numopt._kernels.jit import jit_kernel
 from numopt._kernels.threads import run_blocks
 
-__all__ = ["tv_curvature", "tv_descent", "tv_gradient", "tv_products"]
+__all__ = ["tv_curvature", "tv_descent", "tv_diagonal", "tv_gradient", "tv_products"]
 
 #: Flop-equivalents of a pixel in the passes; a descent takes some tens of steps.
-GRADIENT, CURVATURE, PRODUCT, DESCENT = 3, 3, 2, 100
+GRADIENT, CURVATURE, PRODUCT, DIAGONAL, DESCENT = 3, 3, 2, 1, 100
 
 
 @jit_kernel
@@ -255,4 +255,35 @@ def tv_products(v, a, lam):
     out = np.empty_like(v)
     args = (np.ascontiguousarray(v), a, v.dtype.type(lam), out)
     run_blocks(_products, B * H, args, work=PRODUCT * v.size)
+    return out
+
+
+@jit_kernel
+def _diagonal(a, lam, out, lo, hi):
+    _, _, H, W = a.shape
+    one = a.dtype.type(1)
+    for r in range(lo, hi):
+        b, i = r // H, r % H
+        row, a11, a12, a22 = out[b, i], a[0, b, i], a[1, b, i], a[2, b, i]
+        row[:] = one
+        if i > 0:
+            above = a[0, b, i - 1]
+            for j in range(W):
+                row[j] += lam * above[j]
+        if i < H - 1:
+            for j in range(W):
+                row[j] += lam * a11[j]
+            for j in range(W - 1):
+                row[j] += lam * (a12[j] + a12[j])
+        for j in range(W - 1):
+            row[j] += lam * a22[j]
+        for j in range(1, W):
+            row[j] += lam * a22[j - 1]
+
+
+def tv_diagonal(a, lam):
+    """Diagonal of the Hessian."""
+    _, B, H, _ = a.shape
+    out = np.empty(a.shape[1:], a.dtype)
+    run_blocks(_diagonal, B * H, (a, a.dtype.type(lam), out), work=DIAGONAL * out.size)
     return out

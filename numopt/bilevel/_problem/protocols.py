@@ -27,6 +27,8 @@ class LowerLevel(Protocol):
     * ``preconditioner(x, theta)``: returns ``v -> M^{-1} v`` for an M like the Hessian;
       an attribute ``setup_work`` says what making them has cost so far, in Hessian
       products, and ``forget()``, called before every run, drops what is kept of them;
+    * ``modulus_attained``: True where ``strong_convexity`` is the smallest eigenvalue
+      itself, so that ``accuracy="estimate"`` has nothing to gain;
     * ``factorize(x, theta)``: returns ``b -> H^{-1} b``, for ``solver="direct"``;
     * ``hessian_lipschitz(theta)``: Lipschitz constant of the Hessian in x;
     * ``hessian_variation(x, theta, q, radius)``: a bound, not greater than the former

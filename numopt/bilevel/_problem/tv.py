@@ -12,6 +12,7 @@ from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt.bilevel._kernels.total_variation import (
     tv_curvature,
     tv_descent,
+    tv_diagonal,
     tv_gradient,
     tv_products,
 )
@@ -61,6 +62,11 @@ class TVLower:
         self._gradient = tv_gradient.for_namespace(xp)
         self._curvature = tv_curvature.for_namespace(xp)
         self._products = tv_products.for_namespace(xp)
+        self._diagonal = tv_diagonal.for_namespace(xp)
+        self.setup_work = 0
+        self._at: tuple[Any, Any] = (None, None)
+        self._a: Any = None
+        self._inverse: Any = None
 
     def _scalars(self, theta: Array) -> tuple[float, float]:
         scalars = [math.exp(float(one)) for one in to_numpy(theta)]
@@ -109,12 +115,40 @@ class TVLower:
         return out, grad, float(values.sum()), math.ceil(counts.sum() / B)
 
     def hessian(self, x: Array, theta: Array) -> Callable[[Array], Array]:
-        lam, nu = self._scalars(theta)
-        a = self._curvature(contiguous(x), nu, self.isotropic)
+        lam, _ = self._scalars(theta)
+        a = self._curvature_at(x, theta)
         if self._blurred is None:
             return lambda u: self._products(u, a, lam)
         fidelity = self._blurred
         return lambda u: self._products(u, a, lam) - u + fidelity.product(u)
+
+    def _curvature_at(self, x: Array, theta: Array) -> Array:
+        """Hessian of phi, kept: products and their preconditioner need it in turn."""
+        if self._at[0] is not x or self._at[1] is not theta:
+            _, nu = self._scalars(theta)
+            a = self._curvature(contiguous(x), nu, self.isotropic)
+            self._at, self._a, self._inverse = (x, theta), a, None
+        return self._a
+
+    def preconditioner(self, x: Array, theta: Array) -> Callable[[Array], Array] | None:
+        """Diagonal of the Hessian; none with a blur."""
+        if self._blurred is not None:
+            return None
+        a = self._curvature_at(x, theta)
+        if self._inverse is None:
+            self._inverse = 1 / self._diagonal(a, self._scalars(theta)[0])
+            self.setup_work += 1
+        inverse = self._inverse
+        return lambda r: inverse * r
+
+    def forget(self) -> None:
+        """Drop what is kept of the last point."""
+        self.setup_work, self._at = 0, (None, None)
+
+    @property
+    def modulus_attained(self) -> bool:
+        """Without a blur constant images have the curvature 1."""
+        return self._blurred is None
 
     def cross_vjp(self, x: Array, theta: Array, q: Array) -> Array:
         """The weight scales the flux; the smoothing acts through ``d phi / d nu``.

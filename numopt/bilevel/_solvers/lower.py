@@ -51,7 +51,7 @@ def solve_point(
     name = resolve(oracle, solver)
     value, r = oracle.gradient(x, theta)
     point = LowerPoint(x, theta, value, r, math.inf)
-    if oracle.accuracy == "estimate":
+    if oracle.estimates:
         point.scale = oracle.preconditioner(x, theta)
     point.e = oracle.distance(r, theta, point.scale)
     if point.e <= eps:
@@ -103,7 +103,7 @@ def _newton_direction(
     """Conjugate gradients on ``H p = -r``, no further than is needed."""
     product = oracle.hessian(point.x, point.theta)
     M = oracle.preconditioner(point.x, point.theta)
-    if oracle.accuracy == "estimate":
+    if oracle.estimates:
         point.scale = M
     size = norm(point.r)
     exact = getattr(oracle.lower, "solver_exact", False)

@@ -143,9 +143,15 @@ class Oracle:
     def curvature(self, theta: Array) -> float:
         """Modulus that distances are measured with."""
         mu, L = self._constants(theta)
-        if self.accuracy == "certified" or not math.isfinite(self._ritz):
+        if not self.estimates or not math.isfinite(self._ritz):
             return mu
         return max(mu, min(self._ritz, L))
+
+    @property
+    def estimates(self) -> bool:
+        """Whether the modulus is replaced by curvature met."""
+        attained = getattr(self.lower, "modulus_attained", False)
+        return self.accuracy == "estimate" and not attained
 
     def saw_curvature(self, ritz: float) -> None:
         """Note the smallest Ritz value of a run of conjugate gradients.
@@ -159,7 +165,7 @@ class Oracle:
         self, r: Array, theta: Array, precondition: Callable[[Array], Array] | None
     ) -> float:
         """Bound (or estimate) of ``||x - x*||`` from the lower gradient at x."""
-        if self.accuracy == "certified":
+        if not self.estimates:
             return norm(r) / self.mu(theta)
         mu, _ = self._constants(theta)
         if precondition is None:

@@ -11,7 +11,7 @@ from numopt.bilevel._problem.protocols import BilevelProblem
 from numopt.bilevel._solvers.directions import (
     barzilai_borwein,
     clean_pair,
-    rank_one,
+    secant_fit,
     two_loop,
 )
 from numopt.bilevel._solvers.outer import OuterSolver, OuterState
@@ -28,6 +28,10 @@ SHRINK = (0.1, 0.6)
 SHORTEST = 1e-7
 #: Up to this many hyper-parameters their Hessian is approximated as a dense matrix.
 SMALL = 50
+#: Bounds of theta so near are gone onto at once.
+AHEAD = 1e-3
+#: A bound is taken for this many times the error, where no proof is needed.
+LOOSE = 4.0
 #: A capped step that brings this share of the linear prediction was too short.
 STRAIGHT = 0.5
 #: An effect on the hypergradient is taken for this many times the one seen last.
@@ -195,13 +199,14 @@ class QuasiNewton(OuterSolver):
         """Descent direction, projected, no longer than ``max_step``."""
         point = state.point
         z = self.projected(state, point.theta, self.evaluator.gradient(point))
+        z, onto = self._next_to_bounds(state, z)
         size = math.prod(z.shape)
         if not state.pairs:
             d = self._first(z)
         elif self.spectral:
             d = barzilai_borwein(z, state.pairs)
         elif size <= SMALL:
-            d = rank_one(z, state.pairs, radius=RADIUS * math.sqrt(size))
+            d = secant_fit(z, state.pairs, radius=RADIUS * math.sqrt(size))
         else:
             d = two_loop(z, state.pairs, self._scale(z))
             if state.low is not None:
@@ -209,7 +214,24 @@ class QuasiNewton(OuterSolver):
                 d = xp.where(z == 0, xp.zeros_like(d), d)
         limit = state.reach * self.options.max_step / max(max_abs(d), 1e-300)
         state.is_capped = limit < state.stretch
-        return d * min(state.stretch, limit)
+        d = d * min(state.stretch, limit)
+        return d if onto is None else d + onto
+
+    def _next_to_bounds(
+        self, state: OuterState, z: Array
+    ) -> tuple[Array, Array | None]:
+        """The rest of z, and the moves of components onto bounds just ahead of them.
+
+        What a bound cuts off must not be part of a model of the other components
+        (Bertsekas 1982, SIAM J. Control Optim. 20).
+        """
+        if state.low is None:
+            return z, None
+        xp, theta = array_namespace(z), state.point.theta
+        zero = xp.zeros_like(z)
+        ahead = xp.where(z > 0, state.low, state.high) - theta
+        near = (z != 0) & (xp.abs(ahead) < AHEAD)
+        return xp.where(near, zero, z), xp.where(near, ahead, zero)
 
     def _first(self, z: Array) -> Array:
         """First direction: of root mean square 1, or ``step0`` times ``-z``."""
@@ -258,7 +280,8 @@ class QuasiNewton(OuterSolver):
                 return trial
             state.n_failures += 1
             last = (t, trial)
-            if gap - bounds > -self.options.lam * pred:
+            # To reject a step takes no proof.
+            if gap - bounds / LOOSE > -self.options.lam * pred:
                 t *= min(max(0.5 * pred / (gap + pred), SHRINK[0]), SHRINK[1])
                 continue
             # A decrease far below the prediction is to be resolved all the same.
@@ -270,8 +293,17 @@ class QuasiNewton(OuterSolver):
                 return None
         state.pairs.clear()
         self.collapse(state, precision=False)
-        state.eps *= 0.1
+        if state.stop is None:
+            self._doubt(state)
         return None
+
+    def _doubt(self, state: OuterState) -> None:
+        """After a slope that led nowhere: what was seen of its error was too little."""
+        state.per_residual = state.per_distance = math.inf
+        state.tau *= 0.1
+        state.eps *= 0.1
+        self.settle(state)
+        state.upper_end = state.point.value + state.point.bound
 
     def _trial(
         self,

@@ -162,3 +162,20 @@ def test_clouds_in_any_unit(scale):
     expected = sinkhorn_points(X, Y, 1e-2).value
     found = sinkhorn_points(scale * X, scale * Y, 1e-2 * scale**2).value
     np.testing.assert_allclose(found / scale**2, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [2, 24, 43, 73, 201])
+def test_tiny_regularisation_with_weights_down_to_rounding(seed):
+    # Odd: groups of points that exchange nothing, their potentials many eps apart.
+    # Even: plans that are forests, with modes coupled by 1e-20 of the mass.
+    rng = np.random.default_rng(seed)
+    X, Y = rng.integers(0, 6, (40, 2)), rng.integers(0, 6, (30, 2))
+    if seed % 2:
+        M, reg = np.abs(X[:, None] - Y).sum(axis=-1) / 10, 5e-6
+    else:
+        M, reg = rng.random((40, 30)), 8e-5
+    a, b = rng.dirichlet(np.full(40, 0.05)), rng.dirichlet(np.full(30, 1.0))
+    result = sinkhorn(a, b, M, reg)
+    assert result.converged
+    exact = ot_exact(a, b, M).value
+    assert exact - 1e-8 <= result.value_linear <= exact + reg * np.log(30) + 1e-8

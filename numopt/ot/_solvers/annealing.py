@@ -9,9 +9,10 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
-from numopt._array.namespace import namespace_key
+from numopt._array.namespace import device, namespace_key, to_numpy
 from numopt._iterate.stopping import Stop
 from numopt.ot._problem import CoreProblem
+from numopt.ot._problem.cost import DenseCost
 from numopt.ot._solvers.newton import KEEP, Point, evaluate, solve_level
 from numopt.ot._solvers.oracles import (
     CertifiedOracle,
@@ -20,6 +21,7 @@ from numopt.ot._solvers.oracles import (
     fill_columns,
     fits_single,
 )
+from numopt.ot._solvers.simplex import exact_potentials
 from numopt.ot._solvers.state import (
     LEVEL_TOL,
     Options,
@@ -39,6 +41,9 @@ DENSE_TOL, ACCEPTED, SWITCH = 5e-2, 5.1e-2, 1e-3
 #: times that, only gradients over all entries count.
 SLACK = 1e3
 MAX_LEVELS, SUPPORT_ROUNDS, SMALLEST_FACTOR = 60, 12, 1.02
+#: Entries up to which Hessians are factored, and the problem is solved without
+#: regularisation, where the last level fails.
+SMALL = 250_000
 
 
 def newton_rounds(
@@ -72,6 +77,7 @@ class Annealer:
         """Walk down in eps; yield after each level and each certified solve."""
         state, reg = self.state, self.problem.eps
         factor = self.options.scaling
+        remedies = [self._start_exactly, self._factor] if self._is_small() else []
         for _ in range(MAX_LEVELS):
             last = state.eps <= reg
             solved = self._last_level() if last else self._level()
@@ -90,6 +96,9 @@ class Annealer:
                 state.gamma, state.phi = self.problem.log_b, self.problem.log_a
                 state.eps *= 8.0
                 self.oracle = good = None
+            elif last and remedies:
+                yield
+                remedies.pop()()
             else:
                 yield
                 factor = math.sqrt(factor)
@@ -197,6 +206,27 @@ class Annealer:
         state, p = self.state, self.problem
         state.eps, state.certified = eps, False
         state.gamma, state.phi = g / eps + p.log_b, f / eps + p.log_a
+
+    def _is_small(self) -> bool:
+        """Whether costs are stored, finite and few."""
+        p = self.problem
+        return isinstance(p.cost, DenseCost) and p.finite and p.cost.entries <= SMALL
+
+    def _factor(self) -> None:
+        """Factor Hessians over all entries from now on, where modes may be weak."""
+        self.truncated, self.direct, self.oracle = False, True, None
+
+    def _start_exactly(self) -> None:
+        """Start from the potentials without regularisation.
+
+        Where groups of points exchange next to no mass, their potentials differ by
+        many eps from those of the last level: a way too long for Newton steps.
+        """
+        p = self.problem
+        f, g = exact_potentials(*map(to_numpy, (p.a, p.b, p.M)))
+        like = {"dtype": p.log_a.dtype, "device": device(p.log_a)}
+        self._move(p.eps, p.xp.asarray(g, **like), p.xp.asarray(f, **like))
+        self.oracle = None
 
     def _go_back(self, oracle: SupportOracle | None) -> None:
         """Return to the last solved level."""

@@ -137,7 +137,7 @@ class DenseOracle:
         inv_a = 1.0 / p.a
         if self._direct:
             plan = gibbs_plan.for_namespace(xp)(p.M, gamma, phi, 1 / self.eps)
-            return _cholesky_solve(plan, inv_a, c + shift, rhs, xp), 1
+            return _cholesky_solve(plan, inv_a, shift, rhs, xp), 1
         dtype = xp.float64 if self.exact else xp.float32
         gamma, phi, inv_a = (xp.astype(x, dtype) for x in (gamma, phi, inv_a))
         product = p.cost.normal_operator(gamma, phi, 1 / self.eps, inv_a)
@@ -334,9 +334,12 @@ def _groups(pruned: tuple[np.ndarray, ...], m: int) -> np.ndarray:
 
 
 def _cholesky_solve(
-    plan: Array, inv_a: Array, diagonal: Array, rhs: Array, xp: Any
+    plan: Array, inv_a: Array, shift: Array, rhs: Array, xp: Any
 ) -> Array:
-    H = -(xp.matrix_transpose(plan) @ (plan * inv_a[:, None]))
+    """Solve with the Laplacian of the plan, made definite by a shift."""
+    weights = xp.matrix_transpose(plan) @ (plan * inv_a[:, None])
+    # Its own sums: at small eps the rows of the plan have the error of its exponents.
+    diagonal = xp.sum(weights, axis=1)
+    diagonal = diagonal + shift + 1e-14 * xp.sum(diagonal)
     eye = xp.eye(rhs.shape[0], dtype=rhs.dtype, device=device(rhs))
-    shifted = diagonal + 1e-14 * xp.sum(diagonal)
-    return cho_solve(cho_factor(H + eye * shifted[:, None]), rhs)
+    return cho_solve(cho_factor(eye * diagonal[:, None] - weights), rhs)

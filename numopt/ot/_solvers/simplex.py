@@ -12,7 +12,7 @@ import numpy as np
 from numopt._array.namespace import numpy_namespace
 from numopt.ot._kernels.simplex import tree_flows, tree_of_plan, tree_pivots
 
-__all__ = ["Arcs", "TransportTree"]
+__all__ = ["Arcs", "TransportTree", "exact_potentials"]
 
 #: Relative size of the random digits that weights get while pivots are made, so that no
 #: flow is empty and no sequence of pivots comes back to where it was.
@@ -85,6 +85,18 @@ class TransportTree:
         mass = np.zeros(size)
         mass[self.arc[:-1][used]] = np.maximum(flow[used], 0.0)
         return mass, float(np.abs(flow[~used]).sum())
+
+
+def exact_potentials(
+    a: np.ndarray, b: np.ndarray, M: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Optimal potentials without regularisation, of a small problem of finite costs."""
+    low, unit = M.min(), np.ptp(M) or 1.0
+    rows, columns = np.divmod(np.arange(M.size), M.shape[1])
+    arcs = Arcs((M.ravel() - low) / unit, rows, columns)
+    tree = TransportTree(a, b, 2.0, arcs, np.zeros(M.size))
+    f, g = tree.solve(arcs)
+    return unit * f + low, unit * g
 
 
 def _within(plan: np.ndarray, nodes: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -42,13 +42,17 @@ BOUND_DEGREE = 6
 BOUND_ROUNDS = 5
 BOUND_RESIDUALS = (1e-5, 1e-3)
 BOUND_SHARE = 0.1
+#: Columns beside those of the iterates, from this order on: the eigenvalues of G + B
+#: lie denser, and a filter separates from those beyond the columns only.
+BOUND_SPARE = 20
+BOUND_SPARE_ORDER = 300
 #: Dual residual from which on the multiplier is changed so that eigenvalues coalesce.
 COALESCING = 1e-2
 #: Up to this order a dense eigensolver takes over where residuals after fewer filters
 #: would cost more than this share of the gain.
 DENSE_PROOF = 600
 DENSE_ROUNDS = 1
-LARGEST_LOSS = 0.1
+LARGEST_LOSS = 0.2
 #: Iterates remembered for extrapolation, by the order of the matrices: half an n x n
 #: matrix each.
 MEMORY = {1000: 8, 10**9: 3}
@@ -339,14 +343,16 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         pairs: RitzPairs | None,
     ) -> RitzPairs:
         """Approximate leading pairs of J(G + B)J for the proof of the bound."""
-        start = state.projection.P
         ritz = _kernels.filtered_ritz.for_namespace(problem.xp)
         working = problem.xp.astype(A, state.V.dtype, copy=False)
+        least = state.projection.P.shape[1]
+        spare = BOUND_SPARE if problem.n > BOUND_SPARE_ORDER else 0
         if (
             pairs is None
-            or pairs[1].shape[1] != start.shape[1]
+            or not least <= pairs[1].shape[1] <= least + spare
             or pairs[1].dtype != working.dtype
         ):
+            start = state.projection.start(least + spare)
             pairs = self._ritz(problem, working, start)
         leading = max(self.n_clusters - 1, state.projection.rank)
         low, high = BOUND_RESIDUALS

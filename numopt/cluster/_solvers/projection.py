@@ -141,18 +141,18 @@ class FantopeProjection:
                 return
             self.size = min(self.most, int(1.7 * self.size) + 2)
 
-    def _basis(self) -> Array:
-        """The last vectors, cut or filled up with random ones to the present size."""
+    def start(self, size: int) -> Array:
+        """The last vectors, cut or filled up with random ones to a size."""
         P, xp = self.P, self.xp
-        if P.shape[1] >= self.size:
-            return P[:, : self.size]
-        extra = self.rng.standard_normal((self.n, self.size - P.shape[1]))
+        if P.shape[1] >= size:
+            return P[:, :size]
+        extra = self.rng.standard_normal((self.n, size - P.shape[1]))
         extra = xp.asarray(extra, dtype=P.dtype, device=device(P))
         return xp.concat([P, extra], axis=1)
 
     def _filtered(self, A: Array, accuracy: float) -> bool:
         """Filtered subspace iteration from the previous vectors; False: not enough."""
-        P, w, rounds = self._basis(), self.w, ROUNDS
+        P, w, rounds = self.start(self.size), self.w, ROUNDS
         if not w.size:
             values, P, _ = self._ritz(A, P, 0.0, 0.0, 0.0, 0, self.centre)
             w, rounds = to_numpy(values), FIRST_ROUNDS

@@ -46,7 +46,7 @@ def _default_num_threads() -> int:
             return int(text)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return os.cpu_count() or 1  # pragma: no cover - systems without affinity
 
 
 def _check_num_threads(n: int) -> int:

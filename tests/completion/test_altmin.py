@@ -109,6 +109,17 @@ def test_only_long_lines_are_sketched():
     assert _error(result, U, V) < 1e-6
 
 
+def test_short_lines_are_never_sketched():
+    *entries, _, _ = make_low_rank(60, 50, 3, oversampling=4, random_state=0)
+    assert not long_lines(observations(tuple(entries)).by_row, 3).any()
+    common = {"method": "altmin_sketch", "tol": 1e-8, "random_state": 0}
+    one, two = (
+        complete(tuple(entries), 3, precond=precond, **common)
+        for precond in ("sketch", "jacobi")
+    )
+    np.testing.assert_array_equal(one.to_dense(), two.to_dense())
+
+
 @pytest.mark.parametrize("precond", ["jacobi", "sketch"])
 def test_fresh_entries_in_each_half_step(precond):
     *entries, U, V = make_low_rank(300, 250, 2, n_obs=60_000, random_state=0)

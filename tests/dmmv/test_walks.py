@@ -64,6 +64,16 @@ def test_path_stays_between_its_ends_and_takes_what_the_sum_prefers():
     assert walks._best_between(core, low, one_step, rng) is None
 
 
+def test_path_tries_a_part_where_a_table_of_all_is_too_large(monkeypatch):
+    A, b = gaussian(0, 20, 30, high=1)
+    core = make_core(MinMaxProblem.from_arrays(A, b, (0, 1)))
+    monkeypatch.setattr(walks, "LARGEST_TABLE", 5 * core.m)
+    rng, low, high = np.random.default_rng(0), core.k_low, core.k_high
+    between = walks._best_between(core, low, high, rng)
+    assert 0 < np.count_nonzero(between != low) < np.count_nonzero(high != low)
+    assert np.all((between == low) | (between == high))
+
+
 def test_stalled_search_follows_a_path(monkeypatch):
     from numopt.dmmv._solvers import rounds
 

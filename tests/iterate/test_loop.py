@@ -138,6 +138,15 @@ def test_errors_of_the_callback_pass_through():
         run(callback=callback)
 
 
+def test_interrupts_end_solvers_without_a_whole_state(monkeypatch):
+    def interrupted(self, problem, state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Halving, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+
+
 def test_verbose_one_shows_a_bar(capsys):
     run(verbose=1)
     assert "halving" in capsys.readouterr().err

@@ -7,7 +7,18 @@ import numpy as np
 
 from numopt._kernels.jit import jit_finite, jit_kernel
 
-__all__ = ["column_moments", "evidence_ascent"]
+__all__ = ["column_moments", "evidence_ascent", "gram_rows"]
+
+# Additions of a round; movement of log noise in a round that counts as none; the last
+# one of several where atoms may follow; updates of the noise that suffice for either.
+ROUND, SETTLED, MOVING, UPDATES = 10, 1e-4, 1e-2, 100
+
+# Gram rows are made a multiple of four at a time, which suits the kernels of BLAS: the
+# product is bound by reading a large dictionary and by calling it for a small one.
+AHEAD, AHEAD_WORK = 4, 500_000
+
+# A column whose centred energy is below this part of its raw energy is constant.
+ROUNDING = 1e-24
 
 # Why the ascent returned.
 ROUND_DONE, NEEDS_ROW, NEEDS_SPACE = 0, 1, 2
@@ -23,16 +34,17 @@ ROUND_DONE, NEEDS_ROW, NEEDS_SPACE = 0, 1, 2
     LEARN_NOISE,  # 1 when beta is unknown
     NOISE_LOW,
     NOISE_HIGH,
-    GAIN,  # out: best gain found last
-    NOISE_MOVE,  # out: |change of log noise| of the last update
+    GAIN,  # out: best gain found in the last round after its additions
+    NOISE_MOVE,  # out: |change of log noise| of the last round
     EVIDENCE,  # out: log evidence without its constant
-    WAITING,  # out: atom that waits for its Gram row
     QUADRATIC,  # y^H C^-1 y, mean over the columns of Y
     ATOMS,  # number of atoms that the prior counts
-) = range(15)
+) = range(14)
 
-# Entries of `work_count` (int64).
-ACTIVE, ACTIONS = range(2)
+# Entries of `work_count` (int64); ADDED counts the additions of a round.
+ACTIVE, ACTIONS, ADDED = range(3)
+# The entry of `work_made` (int64).
+MADE = 0
 
 
 @jit_kernel
@@ -41,16 +53,102 @@ def _square(z):
 
 
 @jit_kernel
-def column_moments(A, shift):
-    """Column sums of ``A - shift`` and of its squares, in one pass."""
+def _sums(A, t, shift):
+    """Column sums of ``A - shift``, of its squares and of its products with t."""
     n, p = A.shape
-    first, second = np.zeros(p), np.zeros(p)
-    for i in range(n):
+    first, second, cross = np.zeros(p), np.zeros(p), np.zeros(p)
+    whole = n - n % 4
+    # Four rows a pass: loads and stores of the sums would bind otherwise.
+    for i in range(0, whole, 4):
+        t0, t1, t2, t3 = t[i], t[i + 1], t[i + 2], t[i + 3]
         for j in range(p):
-            z = A[i, j] - shift[j]
-            first[j] += z
-            second[j] += z * z
-    return first, second
+            s = shift[j]
+            a, b, c, d = A[i, j] - s, A[i + 1, j] - s, A[i + 2, j] - s, A[i + 3, j] - s
+            first[j] += (a + b) + (c + d)
+            second[j] += (a * a + b * b) + (c * c + d * d)
+            cross[j] += (a * t0 + b * t1) + (c * t2 + d * t3)
+    for i in range(whole, n):
+        t0 = t[i]
+        for j in range(p):
+            a = A[i, j] - shift[j]
+            first[j] += a
+            second[j] += a * a
+            cross[j] += a * t0
+    return first, second, cross
+
+
+@jit_kernel
+def column_moments(A, y, centre):
+    """Means, energies and products with y (or none) of centred columns, in one pass.
+
+    The last answer holds mean and energy of y, the largest ratio of what centring takes
+    away to what it leaves, and a number that is finite when all entries are.
+    """
+    n, p = A.shape
+    shift, t, origin = np.zeros(p), np.zeros(n), 0.0
+    if y.size:
+        t[:] = y
+    if centre:
+        shift[:] = A[0]
+        origin += t[0]
+        t -= origin
+    mean, energy, product = _sums(A, t, shift)
+    first, second, lost = np.sum(t), np.sum(t * t), 0.0
+    total = second + np.sum(energy)
+    if not centre:
+        return np.zeros(p), energy, product, (0.0, second, lost, total)
+    for j in range(p):
+        m = mean[j] / n
+        mean[j] = shift[j] + m
+        product[j] -= m * first
+        taken = n * max(mean[j] ** 2, m * m)
+        energy[j] -= n * m * m
+        if energy[j] <= ROUNDING * taken:
+            energy[j] = product[j] = 0.0
+        lost = max(lost, taken / energy[j] if taken > 0 else 0.0)
+    m = first / n
+    taken = n * max((origin + m) ** 2, m * m)
+    first, second = origin + m, second - n * m * m
+    lost = max(lost, taken / second if taken > 0 else 0.0)
+    return mean, energy, product, (first, second, lost, total)
+
+
+@jit_kernel
+def gram_rows(A, mean, d, chosen, work_G, work_slot, work_made):
+    """Append the rows of some atoms; centred columns have the same products with all.
+
+    ``mean`` holds what the columns of A are above their centred selves, ``d`` scales
+    columns.
+    """
+    first, k, n = work_made[MADE], chosen.size, A.shape[0]
+    columns = np.empty((k, n), A.dtype)
+    for i in range(k):
+        j = chosen[i]
+        for r in range(n):
+            columns[i, r] = (A[r, j].conjugate() - mean[j]) * d[j]
+    rows = work_G[first : first + k]
+    np.dot(columns, A, rows)
+    for i in range(k):
+        for j in range(d.size):
+            rows[i, j] *= d[j]
+        work_slot[chosen[i]] = first + i
+    work_made[MADE] = first + k
+
+
+@jit_kernel
+def _likely(score, slot, count):
+    """The atoms of the highest positive scores among those without a Gram row."""
+    chosen, values = np.empty(count, np.int64), np.zeros(count)
+    found = 0
+    for j in range(score.size):
+        if slot[j] < 0 and score[j] > values[count - 1]:
+            i = min(found, count - 1)
+            while i > 0 and values[i - 1] < score[j]:
+                values[i], chosen[i] = values[i - 1], chosen[i - 1]
+                i -= 1
+            values[i], chosen[i] = score[j], j
+            found = min(found + 1, count)
+    return chosen[:found]
 
 
 @jit_kernel
@@ -84,68 +182,66 @@ def _best_addition(S, Q, position, floor, score):
 
 
 @jit_kernel
-def _best_change(S, Q, act, alpha, m, to_delete, factor):
-    """Best re-estimation or deletion: gain, place, new alpha (inf deletes)."""
+def _best_change(alpha, mu, Sigma, m, to_delete, factor):
+    """Best re-estimation or deletion: gain, place, new alpha (inf deletes).
+
+    The model without the atom at place r has ``s = 1/Sigma_rr - alpha_r`` and
+    ``q = mu_r/Sigma_rr``.
+    """
     best, where, alpha_best = -math.inf, -1, 0.0
     for r in range(m):
-        a, s_in = alpha[r], S[act[r]]
-        qq = _mean_square(Q, act[r])
-        rest = max(a - s_in, 1e-12 * a)
-        gain = factor * (-qq / rest - math.log(rest / a)) + to_delete
+        a, var = alpha[r], Sigma[r, r].real
+        qq = _mean_square(mu, r) / (var * var)
+        s = max(1.0 / var - a, 0.0)
+        has = qq / (s + a) - math.log1p(s / a)  # what the atom adds now
+        gain = to_delete - factor * has
         if gain > best:
             best, where, alpha_best = gain, r, math.inf
-        s = a * s_in / rest
-        theta = qq * (a / rest) ** 2 - s
-        if theta > 0:
-            a_new = s * s / theta
-            d = 1.0 / a_new - 1.0 / a
-            change = 1.0 + s_in * d
-            if change > 0:
-                gain = factor * (qq * d / change - math.log(change))
-                if gain > best:
-                    best, where, alpha_best = gain, r, a_new
+        if qq > s > 0:
+            gain = factor * (qq / s - 1.0 - math.log(qq / s) - has)
+            if gain > best:
+                best, where, alpha_best = gain, r, s * s / (qq - s)
     return best, where, alpha_best
 
 
 @jit_kernel
-def _rank_one(G, slot, act, t, m, w, s, mu, Sigma, S, Q, beta):
-    """``Sigma += w t t^H``, ``mu_k += s_k t``, and what follows for all atoms.
+def _penalties(control, m):
+    """Log prior odds against an addition, and in favour of a deletion."""
+    if control[PENALTY] >= 0:
+        return control[PENALTY], control[PENALTY]
+    rest = control[ATOMS] - m
+    to_add = max(0.0, math.log(rest / (m + 1.0))) if rest > 0 else 0.0
+    to_delete = max(0.0, math.log((rest + 1.0) / m)) if m > 0 else 0.0
+    return to_add, to_delete
 
-    With ``e = beta A^H A_act t``: ``S -= w |e|^2`` and ``Q_k -= s_k conj(e)``.
-    """
-    p = S.size
-    e = np.zeros(p, G.dtype)
-    # Three rows a pass: loads and stores of e would bind otherwise.
-    for r in range(0, m, 3):
-        b, c = min(r + 1, m - 1), min(r + 2, m - 1)
-        f = beta * t[r].conjugate()
-        g = beta * t[b].conjugate() if r + 1 < m else 0 * f
-        h = beta * t[c].conjugate() if r + 2 < m else 0 * f
-        x, y, z = slot[act[r]], slot[act[b]], slot[act[c]]
-        for i in range(p):
-            e[i] += f * G[x, i] + g * G[y, i] + h * G[z, i]
+
+@jit_kernel
+def _move(t, m, w, s, mu, Sigma):
+    """``Sigma += w t t^H`` and ``mu_k += s_k t``."""
     for r in range(m):
+        f = w * t[r]
         for q in range(m):
-            Sigma[r, q] += w * t[r] * t[q].conjugate()
-    for i in range(p):
-        S[i] -= w * _square(e[i])
+            Sigma[r, q] += f * t[q].conjugate()
     for k in range(mu.shape[0]):
-        for i in range(p):
-            Q[k, i] -= s[k] * e[i].conjugate()
         for r in range(m):
             mu[k, r] += s[k] * t[r]
 
 
 @jit_kernel
 def _insert(j, alpha_new, G, slot, act, alpha, mu, Sigma, S, Q, control, m):
-    """Atom j becomes the last of m + 1."""
-    beta, L = control[BETA], mu.shape[0]
-    t = np.zeros(m + 1, G.dtype)
+    """Atom j becomes the last of m + 1, which changes S and Q of all atoms.
+
+    With ``e = beta A^H A_act t`` for the direction ``t`` of the new atom beside the
+    others, ``S -= var |e|^2`` and ``Q_k -= s_k conj(e)``.
+    """
+    beta, L, p = control[BETA], mu.shape[0], S.size
+    t, g = np.zeros(m + 1, G.dtype), np.empty(m, G.dtype)
     t[m] = 1.0
     for r in range(m):
-        g = beta * G[slot[act[r]], j]
-        for i in range(m):
-            t[i] -= Sigma[i, r] * g
+        g[r] = beta * G[slot[act[r]], j]
+    for i in range(m):
+        for r in range(m):
+            t[i] -= Sigma[i, r] * g[r]
     s = np.empty(L, G.dtype)
     var = 1.0 / (alpha_new + max(S[j], 0.0))
     control[QUADRATIC] -= var * _mean_square(Q, j)
@@ -156,14 +252,29 @@ def _insert(j, alpha_new, G, slot, act, alpha, mu, Sigma, S, Q, control, m):
         Sigma[i, m] = 0.0
         Sigma[m, i] = 0.0
     act[m], alpha[m] = j, alpha_new
-    _rank_one(G, slot, act, t, m + 1, var, s, mu, Sigma, S, Q, beta)
+    _move(t, m + 1, var, s, mu, Sigma)
+    e = np.zeros(p, G.dtype)
+    # Three rows a pass: loads and stores of e would bind otherwise.
+    for r in range(0, m + 1, 3):
+        b, c = min(r + 1, m), min(r + 2, m)
+        f = beta * t[r].conjugate()
+        g1 = beta * t[b].conjugate() if r + 1 <= m else 0 * f
+        g2 = beta * t[c].conjugate() if r + 2 <= m else 0 * f
+        x, y, z = slot[act[r]], slot[act[b]], slot[act[c]]
+        for i in range(p):
+            e[i] += f * G[x, i] + g1 * G[y, i] + g2 * G[z, i]
+    for i in range(p):
+        S[i] -= var * _square(e[i])
+    for k in range(L):
+        for i in range(p):
+            Q[k, i] -= s[k] * e[i].conjugate()
 
 
 @jit_kernel
-def _change(r, alpha_new, G, slot, act, alpha, mu, Sigma, S, Q, control, m):
+def _change(r, alpha_new, alpha, mu, Sigma, control, m):
     """Re-estimate the atom at place r; an infinite alpha frees it of all influence."""
     L, var = mu.shape[0], Sigma[r, r].real
-    t, s = np.empty(m, G.dtype), np.empty(L, G.dtype)
+    t, s = np.empty(m, Sigma.dtype), np.empty(L, Sigma.dtype)
     if math.isinf(alpha_new):
         kappa = 1.0 / var
     else:
@@ -173,7 +284,7 @@ def _change(r, alpha_new, G, slot, act, alpha, mu, Sigma, S, Q, control, m):
         t[i] = Sigma[i, r]
     for k in range(L):
         s[k] = -kappa * mu[k, r]
-    _rank_one(G, slot, act, t, m, -kappa, s, mu, Sigma, S, Q, control[BETA])
+    _move(t, m, -kappa, s, mu, Sigma)
     alpha[r] = alpha_new
 
 
@@ -196,7 +307,7 @@ def _drop(r, position, act, alpha, mu, Sigma, m):
 
 @jit_kernel
 def _update_noise(control, alpha, mu, Sigma, m):
-    """MacKay's noise update; ``y^H C^-1 y`` holds the residual."""
+    """MacKay's noise update; ``y^H C^-1 y`` holds the residual. How far log moved."""
     used, prior = 0.0, 0.0
     for r in range(m):
         used += 1.0 - alpha[r] * Sigma[r, r].real
@@ -204,37 +315,133 @@ def _update_noise(control, alpha, mu, Sigma, m):
     residual = max((control[QUADRATIC] - prior) / control[BETA], 0.0)
     noise = residual / max(control[ROWS] - used, 1e-12 * control[ROWS])
     noise = min(max(noise, control[NOISE_LOW]), control[NOISE_HIGH])
-    control[NOISE_MOVE] = abs(math.log(noise * control[BETA]))
+    move = abs(math.log(noise * control[BETA]))
     control[BETA] = 1.0 / noise
+    return move
 
 
 @jit_kernel
-def _refresh(control, G, slot, B, d, act, alpha, mu, Sigma, S, Q, m):
-    """Everything from the Gram rows: the active atoms enter an empty model again."""
-    control[NOISE_MOVE] = 0.0
-    if control[LEARN_NOISE] > 0:
-        _update_noise(control, alpha, mu, Sigma, m)
+def _posterior(control, G, slot, B, act, alpha, mu, Sigma, W, v, m):
+    """Everything about the active atoms afresh from the Gram rows.
+
+    ``W`` becomes the inverse of the lower Cholesky factor of ``beta A_act^H A_act +
+    diag(alpha)``, ``Sigma = W^H W``, ``v_k = beta W A_act^H y_k``, ``mu_k = W^H v_k``.
+    """
     beta = control[BETA]
-    full = beta * control[ROWS]
-    for i in range(S.size):
-        S[i] = full if d[i] > 0 else 0.0
-    for k in range(Q.shape[0]):
-        for i in range(S.size):
-            Q[k, i] = beta * B[k, i]
-    control[QUADRATIC] = beta * control[ENERGY]
     log_det = -control[ROWS] * math.log(beta)
+    L = np.empty((m, m), G.dtype)
+    Sigma[:m, :m] = 0.0
+    mu[:, :m] = 0.0
     for r in range(m):
-        log_det += math.log1p(max(S[act[r]], 0.0) / alpha[r])
-        _insert(act[r], alpha[r], G, slot, act, alpha, mu, Sigma, S, Q, control, r)
+        row = slot[act[r]]
+        rest = beta * control[ROWS]
+        for q in range(r):
+            z = beta * G[row, act[q]]
+            for k in range(q):
+                z -= L[r, k] * L[q, k].conjugate()
+            L[r, q] = z / L[q, q].real
+            rest -= _square(L[r, q])
+        pivot = alpha[r] + max(rest, 0.0)
+        log_det += math.log(pivot / alpha[r])
+        L[r, r] = math.sqrt(pivot)
+        W[r, :m] = 0.0
+        W[r, r] = 1.0 / math.sqrt(pivot)
+        for k in range(r):
+            f = L[r, k] / math.sqrt(pivot)
+            for q in range(k + 1):
+                W[r, q] -= f * W[k, q]
+        for i in range(r + 1):
+            f = W[r, i].conjugate()
+            for q in range(r + 1):
+                Sigma[i, q] += f * W[r, q]
+    control[QUADRATIC] = beta * control[ENERGY]
+    for k in range(B.shape[0]):
+        for r in range(m):
+            z = 0 * B[k, act[r]]
+            for q in range(r + 1):
+                z += W[r, q] * B[k, act[q]]
+            v[k, r] = beta * z
+            for q in range(r + 1):
+                mu[k, q] += W[r, q].conjugate() * v[k, r]
+            control[QUADRATIC] -= _square(v[k, r]) / B.shape[0]
     control[EVIDENCE] = -control[FACTOR] * (log_det + control[QUADRATIC])
 
 
 @jit_kernel
+def _settle(control, count, G, slot, B, position, act, alpha, mu, Sigma, W, v, limit):
+    """Change and delete active atoms, and learn the noise, until neither pays.
+
+    All atoms but these are left alone: an action costs O(m^2), an update of the noise
+    O(m^3).
+    """
+    m, before = count[ACTIVE], control[BETA]
+    enough = 0.1 * SETTLED if count[ADDED] < ROUND else MOVING
+    for _update in range(UPDATES):
+        move = 0.0
+        if control[LEARN_NOISE] > 0:
+            move = _update_noise(control, alpha, mu, Sigma, m)
+        _posterior(control, G, slot, B, act, alpha, mu, Sigma, W, v, m)
+        taken = 0
+        while count[ACTIONS] < limit:
+            gain, place, alpha_new = _best_change(
+                alpha, mu, Sigma, m, _penalties(control, m)[1], control[FACTOR]
+            )
+            if not gain > control[TOL]:
+                break
+            control[GAIN] = max(control[GAIN], gain)
+            _change(place, alpha_new, alpha, mu, Sigma, control, m)
+            if math.isinf(alpha_new):
+                _drop(place, position, act, alpha, mu, Sigma, m)
+                m -= 1
+            count[ACTIONS] += 1
+            taken += 1
+        if move <= enough and taken == 0:
+            break
+    else:
+        _posterior(control, G, slot, B, act, alpha, mu, Sigma, W, v, m)
+    control[NOISE_MOVE] = abs(math.log(control[BETA] / before))
+    count[ACTIVE] = m
+
+
+@jit_kernel
+def _refresh(control, G, slot, B, d, act, W, v, S, Q, m):
+    """``S`` and ``Q`` of all atoms from the posterior of the active ones.
+
+    With ``E = beta W A_act^H A``: ``S = beta n - sum_r |E_r|^2`` and ``Q_k = beta B_k
+    - sum_r v_kr conj(E_r)``.
+    """
+    beta, p = control[BETA], S.size
+    full = beta * control[ROWS]
+    for i in range(p):
+        S[i] = full if d[i] > 0 else 0.0
+    for k in range(Q.shape[0]):
+        for i in range(p):
+            Q[k, i] = beta * B[k, i]
+    if m == 0:
+        return
+    rows, weights = np.empty((m, p), G.dtype), np.empty((m, m), G.dtype)
+    for r in range(m):
+        rows[r] = G[slot[act[r]]]
+        weights[r] = beta * W[r, :m]
+    E = np.dot(weights, rows)
+    for r in range(m):
+        for i in range(p):
+            S[i] -= _square(E[r, i])
+        for k in range(Q.shape[0]):
+            z = v[k, r]
+            for i in range(p):
+                Q[k, i] -= z * E[r, i].conjugate()
+
+
+@jit_kernel
 def evidence_ascent(
+    A,
+    mean,
     d,
     B,
     work_G,
     work_slot,
+    work_made,
     work_score,
     work_position,
     work_act,
@@ -247,57 +454,48 @@ def evidence_ascent(
     work_count,
     max_actions,
 ):
-    """One round of actions, then the noise update; see the kernel's formula."""
-    p, control = work_S.size, work_control
+    """One round: additions, then the active atoms alone; see the kernel's formula."""
+    p, control, count = work_S.size, work_control, work_count
     most = min(p, math.ceil(control[ROWS]))
-    for _action in range(max_actions):
-        m = work_count[ACTIVE]
-        to_add = to_delete = control[PENALTY]
-        if to_add < 0:
-            rest = control[ATOMS] - m
-            to_add = max(0.0, math.log(rest / (m + 1.0))) if rest > 0 else 0.0
-            to_delete = max(0.0, math.log((rest + 1.0) / m)) if m > 0 else 0.0
-        gain, place, alpha_new = _best_change(
-            work_S, work_Q, work_act, work_alpha, m, to_delete, control[FACTOR]
-        )
-        add = -1
-        if m < most:
-            floor = 1e-13 * control[BETA] * control[ROWS]
-            ratio, found = _best_addition(
-                work_S, work_Q, work_position, floor, work_score
-            )
-            if found >= 0:
-                gain_add = control[FACTOR] * (ratio - 1.0 - math.log(ratio)) - to_add
-                if gain_add > gain:
-                    gain, add = gain_add, found
-        control[GAIN] = max(gain, 0.0)
-        if not gain > control[TOL]:
+    limit = count[ACTIONS] + max_actions
+    ahead = min(p, AHEAD * max(1, AHEAD_WORK // (AHEAD * max(A.size, 1))))
+    control[GAIN] = 0.0
+    while count[ADDED] < ROUND and count[ACTIONS] < limit and count[ACTIVE] < most:
+        m = count[ACTIVE]
+        floor = 1e-13 * control[BETA] * control[ROWS]
+        ratio, add = _best_addition(work_S, work_Q, work_position, floor, work_score)
+        gain = control[FACTOR] * (ratio - 1.0 - math.log(ratio))
+        gain -= _penalties(control, m)[0]
+        if add < 0 or not gain > control[TOL]:
             break
-        if add >= 0:
-            if m == work_act.size:
-                return NEEDS_SPACE
-            if work_slot[add] < 0:
-                control[WAITING] = add
+        if m == work_act.size:
+            return NEEDS_SPACE
+        if work_slot[add] < 0:
+            chosen = _likely(work_score, work_slot, ahead)
+            if A.size == 0 or work_made[MADE] + chosen.size > work_G.shape[0]:
                 return NEEDS_ROW
-            _insert(
-                add, work_S[add] / (ratio - 1.0), work_G, work_slot, work_act,
-                work_alpha, work_mu, work_Sigma, work_S, work_Q, control, m,
-            )  # fmt: skip
-            work_position[add] = m
-            work_count[ACTIVE] = m + 1
-        else:
-            _change(
-                place, alpha_new, work_G, work_slot, work_act, work_alpha, work_mu,
-                work_Sigma, work_S, work_Q, control, m,
-            )  # fmt: skip
-            if math.isinf(alpha_new):
-                _drop(
-                    place, work_position, work_act, work_alpha, work_mu, work_Sigma, m
-                )
-                work_count[ACTIVE] = m - 1
-        work_count[ACTIONS] += 1
-    _refresh(
-        control, work_G, work_slot, B, d, work_act, work_alpha, work_mu, work_Sigma,
-        work_S, work_Q, work_count[ACTIVE],
+            gram_rows(A, mean, d, chosen, work_G, work_slot, work_made)
+        control[GAIN] = gain
+        _insert(
+            add, work_S[add] / (ratio - 1.0), work_G, work_slot, work_act,
+            work_alpha, work_mu, work_Sigma, work_S, work_Q, control, m,
+        )  # fmt: skip
+        work_position[add] = m
+        count[ACTIVE] += 1
+        count[ADDED] += 1
+        count[ACTIONS] += 1
+    m, L, before = count[ACTIVE], B.shape[0], count[ACTIONS]
+    W, v = np.empty((m, m), work_G.dtype), np.empty((L, m), work_G.dtype)
+    _settle(
+        control, count, work_G, work_slot, B, work_position, work_act, work_alpha,
+        work_mu, work_Sigma, W, v, limit,
     )  # fmt: skip
+    still = count[ADDED] < ROUND and count[ACTIONS] == before
+    # What nobody looks at again stays as it is.
+    if not (still and control[NOISE_MOVE] <= SETTLED):
+        _refresh(
+            control, work_G, work_slot, B, d, work_act, W, v, work_S, work_Q,
+            count[ACTIVE],
+        )  # fmt: skip
+    count[ADDED] = 0
     return ROUND_DONE

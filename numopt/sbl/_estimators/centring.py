@@ -2,7 +2,8 @@
 """Centring of dense, sparse and weighted data, without copies where digits allow it."""
 
 import dataclasses
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from numopt.sbl._kernels import column_moments
 from numopt.sbl._problem import SBLProblem
 from numopt.sbl._solvers.fast import GramRows
 
-__all__ = ["Centred", "Sums", "centred", "check_weights", "column_sums"]
+__all__ = ["Centred", "Sums", "centred", "check_weights", "column_sums", "summed"]
 
 #: A column whose centred energy is below this part of its raw energy is constant.
 ROUNDING = 1e-24
@@ -21,20 +22,29 @@ ROUNDING = 1e-24
 CANCELLATION = 1e4
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Sums:
-    """Column sums of ``X - shift`` and of its squares."""
+class Sums(NamedTuple):
+    """Means, energies and products with a target, all centred, and what that lost."""
 
-    shift: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
+    mean: np.ndarray
+    energy: np.ndarray
+    product: np.ndarray
+    target: tuple[float, float, float, float]
+
+    @property
+    def lost(self) -> float:
+        """Largest ratio of an energy taken away to the energy left."""
+        return self.target[2]
+
+    @property
+    def finite(self) -> bool:
+        """Whether all entries of the data are; their squares may overflow before."""
+        return math.isfinite(self.target[3])
 
 
-def column_sums(X: np.ndarray, centre: bool) -> Sums:
-    """One pass over a C-order matrix of doubles; its first row is the shift."""
-    shift = X[0].copy() if centre else np.zeros(X.shape[1])
+def column_sums(X: np.ndarray, y: np.ndarray, centre: bool) -> Sums:
+    """One pass over a C-order matrix of doubles, and a vector or none."""
     moments = column_moments.for_namespace(numpy_namespace)
-    return Sums(shift, *moments(read_only(X), shift))
+    return Sums(*moments(read_only(X), read_only(y), centre))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Centred:
     y_mean: np.ndarray
     energies: np.ndarray | None  # of the centred columns
     hidden_mean: np.ndarray | None  # column means that the dictionary still contains
+    products: np.ndarray | None = None  # of centred columns and target, where known
 
     @property
     def gram(self) -> GramRows:
@@ -60,7 +71,9 @@ class Centred:
         problem = dataclasses.replace(
             self.problem, Y=self.problem.Y[:, [k]], vector=True
         )
-        return dataclasses.replace(self, problem=problem, y_mean=self.y_mean[[k]])
+        return dataclasses.replace(
+            self, problem=problem, y_mean=self.y_mean[[k]], products=None
+        )
 
 
 def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
@@ -107,6 +120,17 @@ def centred(
     return Centred(problem, x_mean, y_mean, energies, hidden)
 
 
+def summed(X: np.ndarray, y: np.ndarray, sums: Sums, centre: bool) -> Centred | None:
+    """The same of one target without weights; None where that would lose digits."""
+    if not sums.lost <= CANCELLATION:
+        return None
+    mean = np.array([sums.target[0]]) if centre else np.zeros(1)
+    R = (y - mean)[:, None]
+    problem = SBLProblem(A=X, Y=R, vector=True, rows=float(y.size))
+    hidden = sums.mean if centre else None
+    return Centred(problem, sums.mean, mean, sums.energy, hidden, sums.product)
+
+
 _Built = tuple[Any, np.ndarray, np.ndarray, np.ndarray | None]
 
 
@@ -122,15 +146,11 @@ def _dense(
     X = np.ascontiguousarray(X, np.float64)
     p = X.shape[1]
     if weights is None:
-        sums = column_sums(X, centre) if sums is None else sums
+        sums = column_sums(X, np.empty(0), centre) if sums is None else sums
+        x_mean, energies = sums.mean, sums.energy
         if not centre:
-            return X, np.zeros(p), sums.second, None
-        first = sums.first / rows
-        x_mean = sums.shift + first
-        energies = np.maximum(sums.second - rows * first**2, 0.0)
-        level = rows * np.maximum(x_mean**2, first**2)
-        energies[energies <= ROUNDING * level] = 0.0
-        if implicit and np.all(level <= CANCELLATION * energies):
+            return X, x_mean, energies, None
+        if implicit and sums.lost <= CANCELLATION:
             return X, x_mean, energies, x_mean
     else:
         x_mean = weights @ X / rows if centre else np.zeros(p)

@@ -2,6 +2,7 @@
 """Linear regression with automatic relevance determination."""
 
 import functools
+import inspect
 import math
 import numbers
 from typing import Any, Self
@@ -24,6 +25,7 @@ from numopt.sbl._estimators.centring import (
     centred,
     check_weights,
     column_sums,
+    summed,
 )
 from numopt.sbl._solvers.fast import GramRows
 from numopt.sbl._solvers.general import METHODS, Options, prior_penalty, solve
@@ -127,6 +129,18 @@ class LinearSBL(RegressorMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
+    def _validate_params(self) -> None:
+        """Parameters left at their defaults need no check: a small fit notices it."""
+        if any(getattr(self, key) is not value for key, value in self._defaults()):
+            super()._validate_params()
+
+    @classmethod
+    @functools.cache
+    def _defaults(cls) -> list[tuple[str, Any]]:
+        """Parameters that have a default, and it."""
+        known = inspect.signature(cls).parameters.items()
+        return [(key, one.default) for key, one in known]
+
     def _validated(
         self, X: Any, y: Any, **options: Any
     ) -> tuple[Any, np.ndarray, Sums | None]:
@@ -136,8 +150,9 @@ class LinearSBL(RegressorMixin, BaseEstimator):
         They may overflow: the general validation then decides.
         """
         if _is_plain(X, y, **options):
-            sums = column_sums(X, self.fit_intercept)
-            if math.isfinite(sums.second.sum()) and math.isfinite(y.sum()):
+            target = np.ascontiguousarray(y) if y.ndim == 1 else np.empty(0)
+            sums = column_sums(X, target, self.fit_intercept)
+            if sums.finite and (y.ndim == 1 or math.isfinite(y.sum())):
                 self.n_features_in_ = X.shape[1]
                 if hasattr(self, "feature_names_in_"):
                     del self.feature_names_in_
@@ -202,15 +217,20 @@ class _EvidenceRegressor(LinearSBL):
     def _data(self, X: Any, y: Any, sample_weight: Any) -> Centred:
         """Validate, and centre all targets."""
         X, y, sums = self._validated(X, y, multi_output=True)
+        implicit = self.method in ("auto", "fast")
+        self._many = y.ndim == 2
+        if sums is not None and sample_weight is None and implicit and not self._many:
+            data = summed(X, y, sums, self.fit_intercept)
+            if data is not None:
+                return data
         weights = check_weights(sample_weight, X)
         Y = np.asarray(y, np.float64)
-        self._many = Y.ndim == 2
         return centred(
             X,
             Y if self._many else Y[:, None],
             weights,
             self.fit_intercept,
-            implicit=self.method in ("auto", "fast"),
+            implicit=implicit,
             sums=sums,
         )
 
@@ -225,7 +245,7 @@ class _EvidenceRegressor(LinearSBL):
             verbose=self.verbose,
         )
         method = "fast" if self.method == "auto" else self.method
-        result = solve(data.problem, method, options, gram=gram)
+        result = solve(data.problem, method, options, gram=gram, products=data.products)
         self._keep(result, data)
         return result
 

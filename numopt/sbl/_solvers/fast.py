@@ -11,22 +11,18 @@ from numopt._array.namespace import numpy_namespace, read_only
 from numopt._array.sparse import is_sparse
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
-from numopt.sbl._kernels import column_moments, evidence_ascent
+from numopt.sbl._kernels import column_moments, evidence_ascent, gram_rows
 from numopt.sbl._problem import SBLProblem, is_complex
 
 __all__ = ["FastSolver", "GramRows", "in_double"]
 
-ROUND = 20  # actions between two updates of the noise
 NOISE_SETTLED = 1e-4  # movement of log noise that counts as none
 NOISE_START, NOISE_LOW, NOISE_HIGH = 0.1, 1e-6, 1.0  # in units of mean |y|^2
-# Gram rows are made a multiple of four at a time, which suits the kernels of BLAS: the
-# product is bound by reading a large dictionary and by calling it for a small one.
-# Below WHOLE products, and of NARROW dictionaries, all are made at once.
-AHEAD, AHEAD_WORK, WHOLE, NARROW = 4, 500_000, 4_000_000, 64
-# Entries reserved for them from the start; pages that are never written cost nothing.
+# Entries reserved for Gram rows from the start; pages never written cost nothing.
 RESERVED = 2_000_000
+AHEAD = 8  # rows of a sparse dictionary that are made at a time
 # Entries of the kernel's `work_control` and `work_count` that are read here.
-BETA, FACTOR, LEARN, GAIN, MOVE, EVIDENCE, WAITING = 0, 3, 6, 9, 10, 11, 12
+BETA, FACTOR, LEARN, GAIN, MOVE, EVIDENCE = 0, 3, 6, 9, 10, 11
 ACTIVE, ACTIONS = range(2)
 
 
@@ -47,45 +43,52 @@ class GramRows:
         mean: np.ndarray | None = None,
     ) -> None:
         p = A.shape[1]
-        self.A, self.rows, self.mean = A, rows, mean
+        self.A, self.rows, self.hidden = A, rows, mean
         self.d = scales(column_energies(A) if energies is None else energies, rows)
         self.G = np.empty((min(p, max(32, RESERVED // p)), p), A.dtype)
         self.slot = np.full(p, -1)  # row of G of an atom, -1 without
-        self.count = 0
+        self.made = np.zeros(1, np.int64)
+        self.mean = np.zeros(p) if mean is None else mean
+        # What the compiled loops read entries of; they leave sparse ones to `make`.
+        entries = np.empty((0, 0), A.dtype) if is_sparse(A) else np.ascontiguousarray(A)
+        self.entries = read_only(entries)
 
-    def make(self, chosen: np.ndarray) -> None:
-        """Append the rows of some atoms."""
-        A, k = self.A, self.count
-        stop = k + chosen.size
-        if stop > self.G.shape[0]:
-            pool = min(self.d.size, max(stop, 2 * self.G.shape[0]))
+    def reserve(self, count: int) -> None:
+        """Make room for some more rows."""
+        k = int(self.made[0])
+        if k + count > self.G.shape[0]:
+            pool = min(self.d.size, max(k + count, 2 * self.G.shape[0]))
             grown = np.empty((pool, self.d.size), self.G.dtype)
             grown[:k] = self.G[:k]
             self.G = grown
-        if is_sparse(A):
-            columns = A[:, chosen].toarray()
-            rows = (A.T @ columns.conj()).T
-        else:
-            # The whole product with itself is symmetric, which BLAS makes use of.
-            columns = A if chosen.size == self.d.size else A[:, chosen]
-            rows = (columns.conj() if A.dtype.kind == "c" else columns).T @ A
-        if self.mean is not None:
-            rows -= (self.rows * self.mean[chosen])[:, None] * self.mean
-        np.multiply(rows, self.d, out=self.G[k:stop])
-        self.G[k:stop] *= self.d[chosen][:, None]
-        self.slot[chosen] = np.arange(k, stop)
-        self.count = stop
 
-    def ask(self, waiting: int, score: np.ndarray) -> None:
-        """Make the row that is waited for, with others of atoms of a high score."""
-        missing = self.slot < 0
-        n, p = self.A.shape[0], self.d.size
-        count = AHEAD * max(1, int(AHEAD_WORK / (AHEAD * n * p)))
-        if count >= p or p <= NARROW or n * p * p <= WHOLE:
-            self.make(missing.nonzero()[0])
+    def make(self, chosen: np.ndarray) -> None:
+        """Append the rows of some atoms."""
+        self.reserve(chosen.size)
+        if not is_sparse(self.A):
+            body = gram_rows.for_namespace(numpy_namespace)
+            body(
+                *(self.entries, self.mean, self.d, chosen),
+                *(self.G, self.slot, self.made),
+            )
             return
-        score = np.where(missing, score, -1.0)
-        score[waiting] = math.inf
+        columns = self.A[:, chosen].toarray()
+        rows = (self.A.T @ columns.conj()).T
+        if self.hidden is not None:
+            rows -= (self.rows * self.mean[chosen])[:, None] * self.mean
+        k = int(self.made[0])
+        np.multiply(rows, self.d, out=self.G[k : k + chosen.size])
+        self.G[k : k + chosen.size] *= self.d[chosen][:, None]
+        self.slot[chosen] = np.arange(k, k + chosen.size)
+        self.made += chosen.size
+
+    def serve(self, score: np.ndarray) -> None:
+        """Make room, and the rows of atoms of the highest scores of sparse data."""
+        count = min(AHEAD, self.d.size)
+        if not is_sparse(self.A):
+            self.reserve(max(AHEAD, self.G.shape[0]))
+            return
+        score = np.where(self.slot < 0, score, -1.0)
         top = score.argpartition(-count)[-count:]
         self.make(top[score[top] > 0])
 
@@ -114,8 +117,10 @@ class FastState:
     @property
     def kernel_args(self) -> tuple[Any, ...]:
         """Arguments of ``evidence_ascent`` but the last."""
+        gram = self.gram
         return (
-            *(self.gram.d, self.B, self.gram.G, self.gram.slot, self.score),
+            *(gram.entries, gram.mean, gram.d, self.B, gram.G, gram.slot, gram.made),
+            self.score,
             *(self.position, self.act, self.alpha, self.mu, self.Sigma),
             *(self.S, self.Q, self.control, self.count),
         )
@@ -134,6 +139,7 @@ class FastSolver(Solver[SBLProblem, FastState]):
     max_iter: int
     noise_var: float | None = None
     gram: GramRows | None = None  # of this dictionary, where there are some already
+    products: np.ndarray | None = None  # (p,) with the measurements, where known
     atoms: int | None = None  # those the prior counts, when p of them are left
     name: str = "sbl(method='fast')"
 
@@ -145,7 +151,10 @@ class FastSolver(Solver[SBLProblem, FastState]):
         Y, mix = compress(problem.Y)
         L = problem.Y.shape[1]
         y_scale = math.sqrt(np.vdot(Y, Y).real / (n * Y.shape[1]))
-        adjoint_y = A.conj().T @ Y if Y.dtype.kind == "c" else A.T @ Y
+        if self.products is not None:
+            adjoint_y = self.products[:, None]
+        else:
+            adjoint_y = A.conj().T @ Y if Y.dtype.kind == "c" else A.T @ Y
         B = np.ascontiguousarray(adjoint_y.T * (d / y_scale))
         p, dtype = A.shape[1], B.dtype
         m = min(p, 32, math.ceil(n))
@@ -162,8 +171,8 @@ class FastSolver(Solver[SBLProblem, FastState]):
             Sigma=np.zeros((m, m), dtype),
             S=np.where(d > 0, beta * n, 0.0),
             Q=beta * B,
-            control=np.zeros(15),
-            count=np.zeros(2, np.int64),
+            control=np.empty(14),
+            count=np.zeros(3, np.int64),
             y_scale=y_scale,
             mix=mix,
         )
@@ -172,7 +181,7 @@ class FastSolver(Solver[SBLProblem, FastState]):
         evidence = -factor * n * (beta - math.log(beta))
         state.control[:] = (
             *(beta, n, n, factor, self.penalty, self.tol, learn),
-            *(NOISE_LOW, NOISE_HIGH, math.inf, 0.0, evidence, 0.0, beta * n),
+            *(NOISE_LOW, NOISE_HIGH, math.inf, 0.0, evidence, beta * n),
             self.atoms or p,
         )
         if warm_start is not None:
@@ -191,23 +200,19 @@ class FastSolver(Solver[SBLProblem, FastState]):
         state.act[:count], state.alpha[:count] = seeds, unit[seeds] / gamma[seeds]
         state.position[seeds] = np.arange(count)
         state.count[ACTIVE] = count
+        # Without actions: the posterior, then the noise that goes with these atoms.
         learn, state.control[LEARN] = state.control[LEARN], 0.0
         self._call(state, 0)
-        state.control[LEARN], state.control[GAIN] = learn, math.inf
+        state.control[LEARN] = learn
+        self._call(state, 0)
+        state.control[GAIN] = math.inf
 
     def step(self, problem: SBLProblem, state: FastState) -> FastState:
-        """Up to ``ROUND`` actions, and noise updates until there is nothing to do."""
-        before = int(state.count[ACTIONS])
-        left = min(ROUND, max(1, self.max_iter - before - state.idle))
-        while left > 0:
-            done = int(state.count[ACTIONS])
-            self._call(state, left)
-            taken = int(state.count[ACTIONS]) - done
-            # A round that only moves the noise counts too, or there may be no end.
-            state.idle += int(taken == 0)
-            left -= max(taken, 1)
-            if self._rest(state) <= self.tol:
-                break
+        """One round: some additions, then the active atoms alone until they settle."""
+        done = int(state.count[ACTIONS])
+        self._call(state, max(1, self.max_iter - done - state.idle))
+        # A round that only moves the noise counts too, or there may be no end.
+        state.idle += int(state.count[ACTIONS]) == done
         state.fresh = False
         return state
 
@@ -227,7 +232,7 @@ class FastSolver(Solver[SBLProblem, FastState]):
             if code == 0:
                 return
             if code == 1:
-                state.gram.ask(int(state.control[WAITING]), state.score)
+                state.gram.serve(state.score)
             else:
                 _reserve(state, 2 * state.act.size)
 
@@ -303,14 +308,17 @@ def column_energies(A: Any) -> np.ndarray:
         return np.asarray(squared.sum(axis=0)).ravel().real
     parts = A.view(np.float64)  # real and imaginary parts are columns of their own
     moments = column_moments.for_namespace(numpy_namespace)
-    _, squares = moments(read_only(parts), np.zeros(parts.shape[1]))
+    _, squares, _, _ = moments(read_only(parts), read_only(np.empty(0)), False)
     return squares if A.dtype.kind == "f" else squares.reshape(-1, 2).sum(axis=1)
 
 
 def scales(energy: np.ndarray, rows: float) -> np.ndarray:
     """Factors that give each column mean square one; 0 for a zero column."""
+    usable = energy > 0
+    if usable.all():
+        return np.sqrt(rows / energy)
     d = np.zeros_like(energy)
-    np.divide(rows, energy, out=d, where=energy > 0)
+    np.divide(rows, energy, out=d, where=usable)
     return np.sqrt(d)
 
 

@@ -245,13 +245,14 @@ def solve(
     *,
     gamma0: Any = None,
     gram: GramRows | None = None,
+    products: np.ndarray | None = None,
     callback: Callback | None = None,
     warn: bool = True,
 ) -> SBLResult:
     """Run a named method on a validated problem.
 
     "fast" computes in double precision; ``gram`` are its Gram rows, where there are
-    some of this dictionary already.
+    some of this dictionary already, ``products`` those with the measurements.
     """
     if not has_signal(problem):
         return SBLResult(**zero_fields(problem, options.noise_var))
@@ -262,7 +263,7 @@ def solve(
         problem = in_double(problem)
         limit = limit or 1000 + 20 * min(problem.shape)
         solver = FastSolver(
-            options.penalty, options.tol, limit, options.noise_var, gram
+            options.penalty, options.tol, limit, options.noise_var, gram, products
         )
     elif method == "cofem":
         solver = CofemSolver(

@@ -26,6 +26,7 @@ from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._solvers import (
     bcd_rules,
     group_newton,
+    prox_newton,
     quadratic,
     ridge_systems,
     smooth_newton,
@@ -143,6 +144,20 @@ def test_groups_without_newton_steps(columns, monkeypatch, rng):
     assert result.converged
     scale = 0.5 * np.mean(y**2)
     assert abs(result.objective - expected.objective) <= 2e-8 * scale
+
+
+def test_longer_steps_bring_more_or_are_not_taken(monkeypatch):
+    """The first steps towards a weak penalty; those beyond the optimum are refused."""
+    X, y = correlated(80, 30, 0.5, 6, 3, 0)
+    options = {"fit_intercept": True, "tol": 1e-9}
+    ends = []
+    for length in (1.0, 2.0, 50.0):
+        monkeypatch.setattr(prox_newton, "LONG_STEP", length)
+        result = bcd_solve(X, np.sign(y), Logistic(), L1(2e-3), **options)
+        assert result.converged
+        ends.append(result.objective)
+    # F(0) = log 2 is the unit of the gap.
+    assert max(ends) - min(ends) <= 1e-9
 
 
 def test_no_smooth_part_ends_the_newton_steps(monkeypatch):

@@ -46,6 +46,8 @@ MODEL_SHARE = 0.03
 ARMIJO = 1e-4
 #: Below this step length an upper bound of the curvature replaces the curvature.
 SHORT_STEP = 0.2
+#: Full steps that bring more than this share of F(0) are tried at this length as well.
+FAR, LONG_STEP = 1e-2, 2.0
 #: Rounding of the objective: steps that change it less are taken on trust.
 ROUNDING = 1e-14
 
@@ -383,6 +385,14 @@ def _search(
         t *= 0.5
     else:
         return 0.0, 0.0
+    plain = outputs == 1 and problem.units.limits() is not None
+    if plain and t == 1.0 and decrease > FAR * problem.null.scale:
+        longer, z_longer = _prolonged(state, flat, new)
+        further = float(data.weighted(datafit.value(data.y, z_longer)).sum())
+        gain = losses + part.value(x) - further / data.total - part.value(longer)
+        if gain > 0:
+            x, z, losses = longer, z_longer, further / data.total
+            decrease += gain
     state.z, state.losses = z, losses
     final = x.reshape(outputs, -1)
     np.atleast_2d(state.coef)[:, state.index] = final[:, :m]
@@ -390,3 +400,18 @@ def _search(
         b = final[:, m]
         state.intercept = b.copy() if datafit.multi_output else float(b[0])
     return decrease, t
+
+
+def _prolonged(
+    state: ModelState, flat: np.ndarray, new: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A longer step from ``flat`` beyond ``new``, and its predictions.
+
+    Far from the optimum the curvature of a loss falls along a Newton step, which is
+    then too short. Coordinates keep the signs that they have in ``new``.
+    """
+    m = state.index.size
+    x = flat + LONG_STEP * (new - flat)
+    x[:m][x[:m] * new[:m] <= 0] = 0.0
+    z = state.z + state.columns @ (x - flat)[:m]
+    return x, z + (x - flat)[m:].sum()

@@ -385,7 +385,9 @@ def _search(
         t *= 0.5
     else:
         return 0.0, 0.0
-    plain = outputs == 1 and problem.units.limits() is not None
+    # Where most coordinates are still to come, a longer step goes the wrong way.
+    most = outputs == 1 and 2 * m >= data.shape[1]
+    plain = most and problem.units.limits() is not None
     if plain and t == 1.0 and decrease > FAR * problem.null.scale:
         longer, z_longer = _prolonged(state, flat, new)
         further = float(data.weighted(datafit.value(data.y, z_longer)).sum())

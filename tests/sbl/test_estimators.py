@@ -27,6 +27,7 @@ from numopt.sbl import (
     log_evidence,
     sbl,
 )
+from numopt.sbl._estimators import centring
 from numopt.sbl._estimators.low_rank import rbf_factor
 from tests.sbl.data import relative_error, sparse_model
 
@@ -331,3 +332,30 @@ def test_plain_arrays_are_validated_like_others():
     model = SBLRegressor()
     model.feature_names_in_ = np.array(list("abcde"), dtype=object)
     assert not hasattr(model.fit(A, y), "feature_names_in_")
+
+
+def test_one_pass_gives_the_centred_sums_and_products(rng):
+    X, y = rng.standard_normal((37, 6)) + 3.0, rng.standard_normal(37) - 5.0
+    sums = centring.column_sums(X, y, True)
+    fast = centring.summed(X, y, sums, True)
+    slow = centring.centred(X, y[:, None], None, True, implicit=True)
+    Z = X - X.mean(axis=0)
+    assert sums.finite
+    for data in (fast, slow):
+        np.testing.assert_allclose(data.x_mean, X.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(data.energies, np.sum(Z**2, axis=0), rtol=1e-11)
+        np.testing.assert_allclose(data.problem.Y[:, 0], y - y.mean(), atol=1e-12)
+        gram = data.gram
+        gram.make(np.array([4, 0]))
+        unit = Z * gram.d
+        np.testing.assert_allclose(gram.G[:2], unit[:, [4, 0]].T @ unit, atol=1e-10)
+    np.testing.assert_allclose(fast.products, Z.T @ (y - y.mean()), atol=1e-10)
+
+
+def test_one_pass_is_refused_where_centring_loses_digits(rng):
+    X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
+    for shifted, target in ((X + 1e3, y), (X, y + 1e3)):
+        sums = centring.column_sums(shifted, target, True)
+        assert centring.summed(shifted, target, sums, True) is None
+    X[3, 1] = np.nan
+    assert not centring.column_sums(X, y, True).finite

@@ -113,6 +113,19 @@ def test_weights_of_the_fantope(rng):
         np.testing.assert_array_equal(f, np.clip(w - theta, 0, 1))
 
 
+def test_early_multipliers_are_bounded_at_the_end():
+    X, _ = make_spherical_mixture(150, 4, 8, distance=5.0, random_state=0)
+    options = {"max_iter": 5, "check_every": 1, "random_state": 0, "warn": False}
+    result = kmeans_sdp(X, 4, method="admm", **options)
+    history = result.history
+    assert (history["dual_residual"][1:] > 1e-2).all()
+    np.testing.assert_array_equal(history["lower_bound"], history["lower_bound"][0])
+    assert result.lower_bound > history["lower_bound"][0]
+    assert np.isfinite(history["objective"]).all()
+    patient = kmeans_sdp(X, 4, method="admm", gap_tol=1e-2, **options)
+    assert patient.history["lower_bound"][-1] > history["lower_bound"][0]
+
+
 def test_same_seed_same_labels_and_first_appearance():
     X, _ = make_spherical_mixture(200, 4, 5, distance=4.0, random_state=0)
     runs = [kmeans_sdp(X, 4, method="certificate", random_state=3) for _ in range(2)]

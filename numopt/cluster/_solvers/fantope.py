@@ -46,6 +46,10 @@ BOUND_SHARE = 0.1
 #: lie denser, and a filter separates from those beyond the columns only.
 BOUND_SPARE = 20
 BOUND_SPARE_ORDER = 300
+#: Dual residual, and the same in units of the gap wanted, above which a multiplier is
+#: too far from optimal for its bound to be worth the time.
+EARLY = 1e-2
+EARLY_GAPS = 20.0
 #: Dual residual from which on the multiplier is changed so that eigenvalues coalesce.
 COALESCING = 1e-2
 #: Up to this order a dense eigensolver takes over where residuals after fewer filters
@@ -98,14 +102,15 @@ class FantopeState:
     labels: np.ndarray
     inertia: float
     bound: DualBound
+    primal_value: float
     best: tuple[Array, float, MultiplierChange | None] | None = None
     pairs: RitzPairs | None = None
     primal: float = math.inf
     dual: float = math.inf
     steps: int = 0
     rounded: int = 0
+    bounded: int = 0
     balance_at: int = BALANCE_FIRST
-    primal_value: float = math.nan
 
     @property
     def weight(self) -> float:
@@ -177,6 +182,7 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
             labels=start.labels,
             inertia=start.inertia,
             bound=start.bound,
+            primal_value=start.inertia,
         )
 
     def step(self, problem: KMeansProblem, state: FantopeState) -> FantopeState:
@@ -248,8 +254,8 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         state.projection.refine()
 
     def measure(self, problem: KMeansProblem, state: FantopeState) -> dict[str, Any]:
-        """Take the rigorous bound of the multiplier; round now and then."""
-        if state.steps:
+        """Take the rigorous bound of the multiplier unless it is early; round."""
+        if state.steps and state.dual <= max(EARLY, EARLY_GAPS * self.gap_tol):
             self._take_bound(problem, state)
         if state.steps - state.rounded >= ROUND_EVERY:
             self._round(problem, state)
@@ -270,7 +276,7 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
     def _take_bound(self, problem: KMeansProblem, state: FantopeState) -> None:
         """``T - UB(B)`` of the multiplier, and the value of the nonnegative copy."""
         xp, n, K = problem.xp, problem.n, self.n_clusters
-        state.A = None
+        state.A, state.bounded = None, state.steps
         A, rows, sums = state.take_dual(state.V, state.G, state.weight)
         inner, square = to_numpy(sums).tolist()
         state.primal_value = problem.total - inner
@@ -394,7 +400,9 @@ class FantopeSolver(Solver[KMeansProblem, FantopeState]):
         return None
 
     def finish(self, problem: KMeansProblem, state: FantopeState) -> dict[str, Any]:
-        """Round once more; bring the multiplier of the best bound to full scale."""
+        """Bound and round once more; bring the best multiplier to full scale."""
+        if state.bounded != state.steps:
+            self._take_bound(problem, state)
         state.projection.refine()
         if state.steps and state.rounded != state.steps:
             self._round(problem, state)

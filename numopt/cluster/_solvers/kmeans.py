@@ -107,7 +107,8 @@ def kmeans_sdp(
     max_dense : int, default=3000
         Most rows for which n x n matrices are formed (at most six of float64).
     check_every : int, default=10
-        Iterations between two rigorous bounds.
+        Iterations between two rigorous bounds; the first is taken when the dual
+        residual is small enough for it to say something, or at the end.
     bound : {"auto", "lowrank", "blocks"}, default="auto"
         Bound for more than ``max_dense`` rows: the closed form alone, or bounds of
         disjoint blocks of rows too ("auto": when the gap exceeds 1e-2).

@@ -31,13 +31,8 @@ from numopt.bilevel._estimators.two_stage import (
 )
 from numopt.bilevel._problem.folds import FoldedLower, FoldedUpper
 from numopt.bilevel._problem.groups import check_groups
-from numopt.bilevel._problem.logistic import (
-    CrossEntropyUpper,
-    PenaltyLower,
-    indicator,
-    losses,
-    with_ones,
-)
+from numopt.bilevel._problem.labelled import indicator, with_ones
+from numopt.bilevel._problem.logistic import CrossEntropyUpper, PenaltyLower, losses
 from numopt.bilevel._problem.protocols import BilevelProblem
 from numopt.bilevel._solvers.lower import SOLVERS
 from numopt.bilevel._solvers.single import solve_lower

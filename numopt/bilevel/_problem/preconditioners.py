@@ -71,7 +71,9 @@ class ClassBlocks:
         def apply(r: Array) -> Array:
             self._n_used += 1
             columns = contiguous(xp.permute_dims(xp.reshape(r, (p, -1, K)), (2, 0, 1)))
-            solved = xp.permute_dims(inverses @ columns, (1, 2, 0)) / scale
+            solved = (inverses @ columns) / scale[:, None, None]
+            # All that follows is faster in the order of r.
+            solved = contiguous(xp.permute_dims(solved, (1, 2, 0)))
             return xp.reshape(solved, r.shape)
 
         return apply

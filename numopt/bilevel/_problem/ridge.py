@@ -43,6 +43,8 @@ class RidgeLower:
         self._top = spectral_bound(X, self._gram)
         self._kernels = self._block_kernels(groups) if self.wide else None
         self._eye = xp.eye(min(X.shape), dtype=X.dtype, device=device(X))
+        self._spread_at: Any = None
+        self._spread: Any = None
         self._at: Any = None
         self._factored: Any = None
 
@@ -59,10 +61,13 @@ class RidgeLower:
         return xp.stack(made)
 
     def penalties(self, theta: Array) -> Array:
-        """``exp(theta)`` per feature, as a column."""
-        xp = array_namespace(self.X)
-        every = xp.take(xp.exp(theta), self.labels)
-        return xp.astype(every, self.X.dtype)[:, None]
+        """``exp(theta)`` per feature, as a column; kept for the calls that follow."""
+        if self._spread_at is not theta:
+            xp = array_namespace(self.X)
+            every = xp.take(xp.exp(theta), self.labels)
+            self._spread = xp.astype(every, self.X.dtype)[:, None]
+            self._spread_at = theta
+        return self._spread
 
     def x_init(self, theta: Array) -> Array:
         return array_namespace(self._target).zeros_like(self._target)

@@ -100,7 +100,8 @@ class Maid(OuterSolver):
         With the accuracies reached in place of those asked for.
         """
         oracle = self.oracle
-        J, L_J = oracle.cross_bounds(point.x, point.theta)
+        J = oracle.cross_norm(point.x, point.theta)
+        L_J = oracle.cross_lipschitz(point.theta)
         mu, L_g, e = oracle.curvature(point.theta), oracle.L_g, point.e
         size = norm(point.gx)
         lipschitz = point.variation / max(norm(point.q), 1e-300)

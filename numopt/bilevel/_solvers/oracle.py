@@ -230,16 +230,18 @@ class Oracle:
             change = self.hessian(x, theta)(q) - self.hessian(x_old, theta)(q)
             self._secant = max(self._secant, norm(change) / length)
 
-    def cross_bounds(self, x: Array, theta: Array) -> tuple[float, float]:
-        """Norm of the mixed derivative at x and its Lipschitz constant.
-
-        By formula where the problem has one, else the largest ratio seen and 0.
-        """
+    def cross_norm(self, x: Array, theta: Array) -> float:
+        """Norm of the mixed derivative: by formula, else the largest ratio seen."""
         if hasattr(self.lower, "cross_norm") and not self.by_secants:
-            J = float(to_numpy(self.lower.cross_norm(x, theta)))
-            L_J = getattr(self.lower, "cross_lipschitz", None)
-            return J, 0.0 if L_J is None else float(to_numpy(L_J(theta)))
-        return self.cross_norm_seen, 0.0
+            return float(to_numpy(self.lower.cross_norm(x, theta)))
+        return self.cross_norm_seen
+
+    def cross_lipschitz(self, theta: Array) -> float:
+        """Lipschitz constant of the mixed derivative in x; 0 without a formula."""
+        known = hasattr(self.lower, "cross_norm") and not self.by_secants
+        if known and hasattr(self.lower, "cross_lipschitz"):
+            return float(to_numpy(self.lower.cross_lipschitz(theta)))
+        return 0.0
 
     def cross_vjp(self, x: Array, theta: Array, q: Array) -> Array:
         """``J^T q``, of the shape of theta."""

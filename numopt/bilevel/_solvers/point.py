@@ -205,7 +205,7 @@ class Evaluator:
         oracle, apply = self.oracle, point.low.scale
         x, theta, q = point.x, point.theta, point.q
         if apply is None:
-            return oracle.cross_bounds(x, theta)[1] * point.e * norm(q)
+            return oracle.cross_lipschitz(theta) * point.e * norm(q)
         near = oracle.cross_vjp(x - apply(point.low.r), theta, q)
         return norm(near - oracle.cross_vjp(x, theta, q)) / oracle.scaled_curvature
 
@@ -217,7 +217,8 @@ class Evaluator:
         ``L_J e``; hence ``||J|| k + L_J e (||q|| + k)``, plus what g depends on theta.
         """
         oracle = self.oracle
-        J, L_J = oracle.cross_bounds(point.x, point.theta)
+        J = oracle.cross_norm(point.x, point.theta)
+        L_J = oracle.cross_lipschitz(point.theta)
         mu = oracle.curvature(point.theta)
         k = (oracle.L_g + point.variation) * point.e / mu + self.adjoint_error(point)
         direct = getattr(oracle.upper, "cross_lipschitz", None) or 0.0

@@ -10,6 +10,8 @@ from unittest import mock
 import numpy as np
 
 from benchmarks import bench_ot as bench
+from benchmarks.bench_ot_points import TOL, peak_memory
+from benchmarks.bench_ot_points import clouds as clouds_of
 from numopt.ot._solvers import oracles
 
 #: (points, reg) in the plane: the tenth of a matrix, two cores, the largest.
@@ -63,7 +65,53 @@ def _cloud(n, reg):
     return functools.partial(clouds, ((n, reg),))
 
 
+def warm(frames=5, reg=1e-3):
+    """Work of a cloud that moves a little, each frame started from the last one."""
+    from numopt.ot import sinkhorn_points
+
+    X, Y = clouds_of(1000, 2)
+    rng = np.random.default_rng(0)
+    result, passes = sinkhorn_points(X, Y, reg, tol=TOL), []
+    for _ in range(frames):
+        X = X + 1e-3 * rng.standard_normal(X.shape)
+        result = sinkhorn_points(X, Y, reg, tol=TOL, warmstart=result)
+        passes.append(result.n_passes)
+    yield {
+        "workload": f"warm starts of moving clouds, reg {reg:.0e}",
+        "status": result.status,
+        "full passes": max(passes),
+        "Newton steps": result.n_newton,
+    }
+
+
+def features(n=10_000, d=50):
+    """Work of clouds with many features, as principal components have them."""
+    from scipy.spatial.distance import cdist
+
+    from numopt.ot import sinkhorn_points
+
+    rng = np.random.default_rng(1)
+    scales = 1 / np.sqrt(1 + np.arange(d))
+    X = scales * rng.standard_normal((n, d))
+    Y = scales * (1.1 * rng.standard_normal((n, d)) + 0.2)
+    reg = 0.05 * float(np.median(cdist(X[:500], Y[:500], "sqeuclidean")))
+    solve = functools.partial(sinkhorn_points, X, Y, reg, tol=TOL, warn=False)
+    result, grown = peak_memory(solve)
+    yield {
+        "workload": f"clouds {d}-D n {n}, reg 0.05 of the median cost",
+        "status": result.status,
+        "marginal error": float(f"{result.marginal_error:.1e}"),
+        "full passes": result.n_passes,
+        "Newton steps": result.n_newton,
+        "CG iterations": result.n_cg,
+        "memory in MiB": round(grown / 2**20),
+        "memory over that of the matrix": float(f"{grown / (8 * n * n):.2g}"),
+    }
+
+
 GROUPS = {
     "iterations": iterations,
+    "warm": warm,
+    "features": features,
     **{f"clouds{n}": _cloud(n, reg) for n, reg in CLOUDS},
 }

@@ -14,6 +14,7 @@ from numopt.bilevel._estimators.logistic import _Data
 from numopt.bilevel._problem.groups import spectral_bound
 from numopt.bilevel._problem.images import CleanUpper
 from numopt.bilevel._problem.leave_one_out import LeaveOneOutUpper
+from numopt.bilevel._problem.logistic import losses
 from numopt.bilevel._problem.modifiers import ShrunkUpper, TiedLower
 from numopt.bilevel._problem.tv import TVLower
 from tests.bilevel.problems import near_start, photograph, ready_problems, table
@@ -73,6 +74,21 @@ def test_preconditioner_shared_by_folds_is_near_their_inverses(n_classes, sparse
     values = np.linalg.eigvals(M @ H).real
     assert values.min() > 0
     assert values.max() / values.min() < 50
+
+
+@pytest.mark.parametrize("margin", [1e-3, 1.0, 30.0, 600.0])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_small_losses_keep_all_digits(margin, side):
+    """Rounding of large logits would hide the last steps to weights of small loss."""
+    Z = 7.3 + margin * side * np.array([[1.0, 0.0, 0.5]])
+    own, others = Z[0, 0], Z[0, 1:]
+    loss, slope = losses(Z, np.array([[1.0, 0.0, 0.0]]))
+    apart = np.longdouble(others) - np.longdouble(own)
+    exact = np.log1p(np.exp(apart).sum())
+    np.testing.assert_allclose(loss, float(exact), rtol=1e-12)
+    np.testing.assert_allclose(slope[0, 0], float(np.expm1(-exact)), rtol=1e-12)
+    others = np.exp(apart - exact).astype(float)
+    np.testing.assert_allclose(slope[0, 1:], others, rtol=1e-12)
 
 
 def test_losses_of_the_choice_are_those_of_scikit_learn():

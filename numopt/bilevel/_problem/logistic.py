@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from numopt import _validation as v
-from numopt._array.linalg import logsumexp
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._array.segment import segment_sum
 from numopt._array.sparse import is_sparse
@@ -50,8 +49,13 @@ def losses(Z: Array, Y: Array) -> tuple[Array, Array]:
         decay = xp.exp(-xp.abs(Z))
         P = xp.where(Z > 0, 1 / (1 + decay), decay / (1 + decay))
         return (soft + positive - Y * Z)[:, 0], P - Y
-    top = logsumexp(Z, axis=1)
-    return top - xp.sum(Y * Z, axis=1), xp.exp(Z - top[:, None]) - Y
+    # Relative to the logit of the own class: small losses keep all their digits.
+    D = Z - xp.sum(Y * Z, axis=1)[:, None]
+    top = xp.max(D, axis=1)
+    others = xp.sum((1 - Y) * xp.exp(D - top[:, None]), axis=1)
+    loss = xp.where(top > 0, top + xp.log(xp.exp(-top) + others), xp.log1p(others))
+    own = xp.expm1(-loss)[:, None]
+    return loss, xp.where(Y > 0, own, xp.exp(D - loss[:, None]))
 
 
 class LogisticLower(abc.ABC):

@@ -32,10 +32,9 @@ tree_pivots = sequential_kernel(
     """Network simplex from a tree, which changes in place.
 
     (cost, rows, columns, left_over, tol, most, n, parent, arc, flow) -> (potentials
-    (n + m,), pivots), with f_i + g_j = cost on the arcs of the tree and, unless
-    ``most`` pivots were made, f_i + g_j <= cost + tol on all arcs and no potential
-    above left_over + tol. Flows must be positive or of random digits, else pivots may
-    cycle.
+    (n + m,), pivots), with f_i + g_j = cost on the arcs of the tree, f_0 = 0 and,
+    unless ``most`` pivots were made, f_i + g_j <= cost + tol on all arcs. Flows must be
+    positive or of random digits, else pivots may cycle.
     """,
     numpy=f"{_CPU}:tree_pivots",
 )

@@ -175,15 +175,22 @@ def _linked(parent, arc):
 
 @jit_exact
 def _potentials(base, links, cost, left_over, n, out):
-    """Differences along the arcs are the costs; 0 at the last node."""
+    """Differences along the arcs are the costs; 0 at the first node.
+
+    The price of what is left over, large beside the costs, is counted apart: it cancels
+    without rounding between nodes that need it equally often.
+    """
     root = links.shape[0] - 1
+    times = np.zeros(root + 1, np.int64)
     out[base], v = 0.0, _next(base, base, links)
     while v >= 0:
-        p = links[v, _PARENT]
-        price = _price(links[v, _ARC], cost, left_over)
-        out[v] = out[p] + (price if _is_tail(v, p, n, root) else -price)
+        p, a = links[v, _PARENT], links[v, _ARC]
+        sign = 1 if _is_tail(v, p, n, root) else -1
+        times[v] = times[p] + (sign if a < 0 else 0)
+        out[v] = out[p] + (sign * cost[a] if a >= 0 else 0.0)
         v = _next(v, base, links)
-    out -= out[root]
+    for v in range(root, -1, -1):
+        out[v] = (out[v] - out[0]) + (times[v] - times[0]) * left_over
 
 
 @jit_exact
@@ -316,9 +323,12 @@ def tree_pivots(cost, rows, columns, left_over, tol, most, n, parent, arc, flow)
     tails, heads = rows.astype(np.uint32), columns.astype(np.uint32)
     size = cost.size
     block = min(size, int(_BLOCK * np.sqrt(size)) + 1)
-    pivots = start = seen = 0
-    fresh = True
+    pivots = start = seen = age = 0
     while pivots < most:
+        if age >= root:
+            # Changes add up rounding.
+            _potentials(base, links, cost, left_over, n, potential)
+            age = 0
         if seen < size:
             stop = min(start + block, size)
             k, reduced = _cheapest(cost, tails, heads, f, g, start, stop, -tol)
@@ -329,17 +339,18 @@ def tree_pivots(cost, rows, columns, left_over, tol, most, n, parent, arc, flow)
             i, j = rows[k], n + columns[k]
         else:
             k = -1
-            reduced, i, j = _dearest(potential, left_over, -tol, n)
+            bar = -tol * max(1.0, left_over)
+            reduced, i, j = _dearest(potential, left_over, bar, n)
             if i < 0:
-                if fresh:
+                if age == 0:
                     break
-                # Changes have added up rounding: price once more without it.
-                _potentials(base, links, cost, left_over, n, potential)
-                seen, fresh = 0, True
+                # Price once more with exact potentials.
+                seen, age = 0, root
                 continue
         base = _pivot(k, i, j, reduced, base, links, flow, potential, n)
         pivots += 1
-        seen, fresh = 0, False
+        age += 1
+        seen = 0
     parent[:], arc[:] = links[:, _PARENT], links[:, _ARC]
     _turn(root, parent, arc, flow)
     potential[n:] *= -1.0

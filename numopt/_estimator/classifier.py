@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What classifiers with one score per class, or one for two classes, derive from it."""
 
+import abc
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,14 @@ from sklearn.base import ClassifierMixin
 __all__ = ["LogOddsMixin", "ScoreClassifierMixin"]
 
 
-class ScoreClassifierMixin(ClassifierMixin):
+class ScoreClassifierMixin(ClassifierMixin, abc.ABC):
     """The class of the highest score, from ``decision_function``."""
 
     classes_: np.ndarray
 
+    @abc.abstractmethod
     def decision_function(self, X: Any) -> np.ndarray:
         """Scores; a single column is that of the second class."""
-        raise NotImplementedError
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict classes.

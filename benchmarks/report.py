@@ -13,6 +13,8 @@ from pathlib import Path
 
 RATIO = "track_ratio_"
 HEADER = ("Workload", "Peer", "Version", "Ratio", "Spread")
+#: A table of more columns, and of fewer rows, is turned.
+MAX_COLUMNS = 6
 #: Headings of the tables that are not about a family.
 TITLES = {"import": "Imports and first calls", "kernels": "Kernels"}
 
@@ -82,8 +84,11 @@ def format_row(row):
     return row["workload"], row["peer"], row.get("version") or "", ratio, spread
 
 
-def to_rst(reports):
-    """Return reStructuredText with one list-table per family."""
+def to_rst(reports, charts=None):
+    """Return reStructuredText: per family its chart, if any, ratios and other figures.
+
+    ``charts`` is a folder of pictures ``<family>.svg``, named as the page sees it.
+    """
     if not reports:
         return (
             "No results are stored in this checkout; ``make bench-table`` makes them.\n"
@@ -102,12 +107,44 @@ def to_rst(reports):
             about.append(f"threads: {', '.join(map(str, threads))}")
         if about:
             lines += ["; ".join(about) + ".", ""]
-        lines += [".. list-table::", "   :header-rows: 1", ""]
-        for cells in (HEADER, *map(format_row, report["rows"])):
-            for k, cell in enumerate(cells):
-                lines.append(f"   {'* -' if k == 0 else '  -'} {cell}".rstrip())
-        lines.append("")
+        if charts is not None and family not in TITLES:
+            lines += [f".. image:: {charts}/{family}.svg", f"   :alt: {title}", ""]
+        lines += _list_table([HEADER, *map(format_row, report["rows"])])
+        for table in _experiments(report.get("experiments", [])):
+            lines += _list_table(table)
     return "\n".join(lines)
+
+
+def _list_table(rows):
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for cells in rows:
+        for k, cell in enumerate(cells):
+            lines.append(f"   {'* -' if k == 0 else '  -'} {cell}".rstrip())
+    return [*lines, ""]
+
+
+def _experiments(experiments):
+    """Yield a table for each set of measurements that are no ratios of times."""
+    tables = {}
+    for entry in experiments:
+        names = tuple(name for name in entry if name not in ("group", "workload"))
+        table = tables.setdefault((entry["group"], names), [("Workload", *names)])
+        cells = (_format_value(entry[name]) for name in names)
+        table.append((entry["workload"], *cells))
+    for table in tables.values():
+        wide = len(table[0]) > max(len(table), MAX_COLUMNS)
+        yield list(zip(*table, strict=True)) if wide else table
+
+
+def _format_value(value):
+    if value is None:
+        return "n/a"
+    if isinstance(value, dict):
+        pairs = (f"{name}: {_format_value(v)}" for name, v in value.items())
+        return "; ".join(pairs)
+    if isinstance(value, list):
+        return ", ".join(map(_format_value, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def main(argv=None):

@@ -16,7 +16,7 @@ sys.path.insert(0, str(HERE.parent))  # the benchmarks package writes a table
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import numopt  # noqa: E402
-from benchmarks import report  # noqa: E402
+from benchmarks import chart, report  # noqa: E402
 
 project = "numopt"
 author = "The numopt developers"
@@ -29,6 +29,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "myst_parser",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
@@ -40,6 +41,7 @@ if importlib.util.find_spec("sphinx-mathjax-offline"):
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "benchmarks", "**/README.rst"]
 nitpicky = False
+suppress_warnings = ["myst.header"]  # the changelog is included below a title
 
 # -- API pages ---------------------------------------------------------------
 autosummary_generate = True
@@ -113,10 +115,14 @@ html_sidebars = {
 
 
 def write_performance_table(app):
-    """Generate the table of the performance page from the stored results."""
+    """Generate tables and charts of the performance page from the stored results."""
     folder = HERE / "_build" / "generated"
     folder.mkdir(parents=True, exist_ok=True)
-    text = report.to_rst(report.read_tables(HERE / "benchmarks"))
+    reports = report.read_tables(HERE / "benchmarks")
+    families = {name: reports[name] for name in numopt.FAMILIES if name in reports}
+    for family, stored in families.items():
+        chart.draw_speedups(stored["rows"], folder / f"{family}.svg")
+    text = report.to_rst(families | reports, charts="_build/generated")
     (folder / "performance_table.inc").write_text(text)
 
 
@@ -141,32 +147,6 @@ def write_capabilities(app):
     (folder / "capabilities.inc").write_text("\n".join(lines) + "\n")
 
 
-def write_changelog(app):
-    """Turn CHANGELOG.md (headings, lists, links, code) into reStructuredText."""
-    folder = HERE / "_build" / "generated"
-    folder.mkdir(parents=True, exist_ok=True)
-    source = (HERE.parent / "CHANGELOG.md").read_text()
-    (folder / "changelog.inc").write_text(markdown_to_rst(source))
-
-
-def markdown_to_rst(source):
-    """Convert the small part of Markdown that the changelog uses."""
-    import re
-
-    lines = []
-    for line in source.splitlines()[1:]:  # the page has its own title
-        line = re.sub(r"`([^`]+)`", r"``\1``", line)
-        line = re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", r"`\1 <\2>`__", line)
-        line = re.sub(r"(?<!\w)\*\*([^*]+)\*\*", r"**\1**", line)
-        heading = re.match(r"(#{2,3}) (.*)", line)
-        if heading:
-            title = heading[2].replace("[", "").replace("]", "")
-            lines += [title, ("-" if heading[1] == "##" else "^") * len(title)]
-        else:
-            lines.append(line)
-    return "\n".join(lines) + "\n"
-
-
 def _drop_foreign_references(app, what, name, obj, options, lines):
     """Inherited scikit-learn methods refer to labels of scikit-learn's own pages."""
     target = inspect.unwrap(obj) if callable(obj) else obj
@@ -181,4 +161,3 @@ def setup(app):
     app.connect("autodoc-process-docstring", _drop_foreign_references)
     app.connect("builder-inited", write_performance_table, priority=100)
     app.connect("builder-inited", write_capabilities, priority=100)
-    app.connect("builder-inited", write_changelog, priority=100)

@@ -170,7 +170,7 @@ def test_groups_on_sparse_data_with_infinite_weights_and_small_strengths(data):
 
 def test_text_is_never_made_dense():
     """skglm #302: sparse text; its time is a row of the benchmarks."""
-    X = sp.random_array((2000, 8000), density=2e-3, format="csc", rng=0)
+    X = sp.random_array((2000, 8000), density=2e-3, random_state=0, format="csc")
     y = np.asarray(X[:, :20].sum(axis=1)).ravel()
     options = {"n_alphas": 4, "eps": 0.1, "fit_intercept": True}
     lasso_path(X, y, **options)

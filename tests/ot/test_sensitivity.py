@@ -64,3 +64,16 @@ def test_plan_vjp_needs_the_shape_of_the_plan(rng):
     result = sinkhorn(*_random(rng, 4, 3), 0.1)
     with pytest.raises(ValueError, match="`G` must be of shape"):
         result.plan_vjp(np.ones((3, 4)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_plan_vjp_of_what_the_marginals_fix(rng):
+    """Sums over rows and columns do not depend on the cost at all."""
+    a, b, M = _random(rng, 30, 20)
+    result = sinkhorn(a, b, M, 1e-2)
+    row, column = rng.standard_normal(30), rng.standard_normal(20)
+    for f, g in ((0 * row + 1, 0 * column), (row, column), (0 * row, 0 * column)):
+        gradient = result.plan_vjp(f[:, None] + g)
+        np.testing.assert_allclose(gradient.grad_M, 0.0, atol=1e-7)
+        np.testing.assert_allclose(gradient.grad_a, f - f @ a, atol=1e-7)
+        np.testing.assert_allclose(gradient.grad_b, g - g @ b, atol=1e-7)

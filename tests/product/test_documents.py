@@ -17,13 +17,20 @@ def _blocks(path, pattern):
     return "\n".join(text for text in blocks if "cupy" not in text)
 
 
-@pytest.mark.parametrize(
-    ("path", "pattern"),
-    [("README.md", README), ("docs/index.rst", PAGE), ("docs/extend.rst", PAGE)],
+DOCUMENTS = ["README.md", "docs/index.rst", "docs/extend.rst"]
+GUIDES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "docs/user_guide").glob("*.rst")
+    if path.stem != "index"
 )
-def test_code_runs(path, pattern):
-    lines = _blocks(path, pattern).splitlines()
-    indent = "   " if path.endswith(".rst") else ""
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, *GUIDES])
+@pytest.mark.filterwarnings("error")
+def test_code_runs(path):
+    markdown = path.endswith(".md")
+    lines = _blocks(path, README if markdown else PAGE).splitlines()
+    indent = "" if markdown else "   "
     code = "\n".join(line.removeprefix(indent) for line in lines)
     assert "import" in code
     exec(compile(code, path, "exec"), {"__name__": path})

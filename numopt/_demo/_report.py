@@ -10,6 +10,19 @@ from typing import NamedTuple
 __all__ = ["Row", "write", "write_page", "write_table"]
 
 
+#: The page's style: pictures side by side where the window is wide enough.
+STYLE = """
+body { font-family: sans-serif; margin: 2em auto; max-width: 80em; padding: 0 1em; }
+table { border-collapse: collapse; }
+td, th { text-align: left; padding: .35em 1em .35em 0; border-bottom: 1px solid #ddd; }
+main { display: grid; gap: 2em; margin-top: 2em; align-items: end;
+       grid-template-columns: repeat(auto-fit, minmax(30em, 1fr)); }
+figure { margin: 0; }
+img { max-width: 100%; max-height: 24em; display: block; }
+figcaption { margin-top: .5em; color: #555; }
+"""
+
+
 class Row(NamedTuple):
     """One line of the demo's table."""
 
@@ -45,18 +58,23 @@ def write_page(out: Path, rows: list[Row]) -> Path:
     table = [_line("th", headings), *(_line("td", row) for row in rows)]
     figures = [
         f'<figure><img src="{path.name}" alt="{path.stem}">'
-        f"<figcaption>{path.stem.replace('_', ' ')}</figcaption></figure>"
+        f"<figcaption>{_caption(path.stem)}</figcaption></figure>"
         for path in sorted(out.glob("*.png"))
     ]
     page = out / "index.html"
     page.write_text(
         "<!doctype html><meta charset='utf-8'><title>numopt demo</title>"
-        "<style>body{font-family:sans-serif;margin:2em}td,th{text-align:left;"
-        "padding:.3em 1em .3em 0}img{max-width:100%}</style>"
+        f"<style>{STYLE}</style>"
         "<h1>numopt on real data</h1>\n"
-        f"<table>\n{chr(10).join(table)}\n</table>\n{chr(10).join(figures)}\n"
+        f"<table>\n{chr(10).join(table)}\n</table>\n"
+        f"<main>\n{chr(10).join(figures)}\n</main>\n"
     )
     return page
+
+
+def _caption(stem: str) -> str:
+    """Words of the name of a picture, ``family_what_it_shows``."""
+    return stem.replace("_", ": ", 1).replace("_", " ")
 
 
 def _line(tag: str, cells: Iterable[str]) -> str:

@@ -28,9 +28,11 @@ def _denoise(out: Path) -> Row:
     denoised = model.predict(noisy[1])
     before = -10 * np.log10(np.mean((noisy[1] - test) ** 2))
     after = model.score(noisy[1], test)
-    figure, axes = plt.subplots(1, 3, figsize=(9, 3))
-    for ax, image in zip(axes, (noisy[1], denoised, test), strict=True):
-        ax.imshow(image, cmap="gray", vmin=0, vmax=1)
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
+    pictures = {"noisy": noisy[1], "denoised": denoised, "truth": test}
+    for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
+        ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
+        ax.set_title(title)
         ax.axis("off")
     figure.savefig(out / "bilevel_denoised.png", bbox_inches="tight")
     plt.close(figure)

@@ -29,14 +29,15 @@ def _inpainting(out: Path) -> Row:
     restored = np.where(lost, np.clip(result.to_dense(), 0, 1), truth)
     error = _rmse(restored, truth, lost)
     columns = np.where(lost, np.nanmean(X, axis=0), truth)
+    plain = _rmse(columns, truth, lost)
     _write_images(out, {"lost": X, "restored": restored, "truth": truth})
     return Row(
         family="completion",
         data=f"photograph {truth.shape[0]} x {truth.shape[1]}, 50 % of pixels lost",
         result=f"rank {result.rank}, RMSE {error:.4f}",
         certificate=f"relative decrease {result.history['residual'][-1]:.1e}",
-        peer=f"column means, RMSE {_rmse(columns, truth, lost):.4f}",
-        ratio="",
+        peer=f"column means, RMSE {plain:.4f}",
+        ratio=f"error {plain / error:.1f}x smaller",
     )
 
 

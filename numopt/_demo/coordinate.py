@@ -104,8 +104,8 @@ def _segmentation(out: Path) -> Row:
         f"photograph, {seeds.size} pixels",
         "3 regions from 3 strokes",
         f"relative residual {residual:.0e}",
-        "",
-        "",
+        "none",
+        "-",
     )
 
 

@@ -11,7 +11,6 @@ from numopt._demo._report import Row, write
 from numopt._validation import import_optional
 from numopt.datasets import load_photographs
 from numopt.ot import OTDAClassifier, SinkhornTransport, sinkhorn
-from numopt.plotting import ConvergenceDisplay
 
 #: Colours sampled for the fit, and the regularisation in units of the median cost.
 SAMPLE, REG = 1500, 0.02
@@ -37,7 +36,7 @@ def section(out: Path) -> list[Row]:
     write(f"marginal error {result.marginal_error:.1e} over all {SAMPLE}^2 pairs,")
     write(f"{result.n_passes} passes, {result.n_newton} Newton steps;")
     write(f"{len(source)} pixels mapped in {seconds:.1f} s")
-    _pictures(out, china, flower, moved, result)
+    _pictures(out, china, flower, moved)
     ratio = _ratio(result.problem.M)
     write(f"POT sinkhorn_log to the same error takes {ratio:.0f} times our time")
     return [
@@ -102,7 +101,7 @@ def _seconds(run) -> float:
     return time.perf_counter() - started
 
 
-def _pictures(out: Path, china, flower, moved, result) -> None:
+def _pictures(out: Path, china, flower, moved) -> None:
     pyplot = import_optional("matplotlib.pyplot", extra="demo")
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 3))
     pictures = {"source": china, "colours of": flower, "transported": moved}
@@ -112,7 +111,4 @@ def _pictures(out: Path, china, flower, moved, result) -> None:
         ax.axis("off")
     figure.tight_layout()
     figure.savefig(out / "ot_colours.png", dpi=120)
-    display = ConvergenceDisplay.from_result(result, x="passes", y="marginal_error")
-    display.figure_.tight_layout()
-    display.figure_.savefig(out / "ot_convergence.png", dpi=120)
-    pyplot.close("all")
+    pyplot.close(figure)

@@ -63,6 +63,10 @@ class Datafit(abc.ABC):
     def hessian_diag(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the second derivative in z of each sample."""
 
+    def excess(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return the loss of each sample above its least value, which most have 0."""
+        return self.value(y, z)
+
     def majorant_diag(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return curvatures of parabolas that touch the loss at z from above."""
         if self.lipschitz is None:
@@ -310,6 +314,12 @@ class Poisson(Datafit):
     def value(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the loss of each sample."""
         return np.exp(np.minimum(z, _MAX_EXPONENT)) - y * z
+
+    def excess(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return the loss above its value at ``exp(z) = y``: half the deviance."""
+        rate = np.exp(np.minimum(z, _MAX_EXPONENT))
+        shift = np.minimum(z, _MAX_EXPONENT) - np.log(np.where(y > 0, y, 1.0))
+        return np.where(y > 0, y * (np.expm1(shift) - shift), rate)
 
     def gradient(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the derivative in z of each sample."""

@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 
+#: Largest scale of a dual point that is tried.
+LONGER = 1.5
 #: Slope relative to that at 0 which is put down to rounding.
 ROUNDING = 1e-10
 
@@ -129,13 +131,16 @@ def loss_dual(data: LinearData, datafit: Datafit, theta, y) -> float:
 
 
 def _scales(data: LinearData, datafit: Datafit, theta, ridge: float, limit: float, y):
-    """Best feasible scale; squares have it in closed form and may exceed 1."""
-    if not isinstance(datafit, Quadratic):
-        return min(1.0, limit)
-    squares = float(data.weighted(theta * theta).sum()) + ridge
+    """Feasible scales of theta; squares have the best one in closed form.
+
+    Of other losses it is 1, or with coefficients next to the limit.
+    """
+    squares = 0.0
+    if isinstance(datafit, Quadratic):
+        squares = float(data.weighted(theta * theta).sum()) + ridge
     if squares == 0:
-        return min(1.0, limit)
-    return max(0.0, min(limit, float(data.weighted(theta * y).sum()) / squares))
+        return (1.0, limit) if 1.0 < limit <= LONGER else (min(1.0, limit),)
+    return (max(0.0, min(limit, float(data.weighted(theta * y).sum()) / squares)),)
 
 
 def _separable_duals(data, datafit, terms: ScalarTerms, coef, theta, rho, y):
@@ -163,11 +168,14 @@ def _separable_duals(data, datafit, terms: ScalarTerms, coef, theta, rho, y):
     if slack.any() and slack.max() > ROUNDING * _slope_scale(data, datafit, theta):
         return
     limit = 1.0 / max(_ratio(excess, l1, penalised), 1e-300)
+    if slack.any():
+        # A longer theta would have a longer slack.
+        limit = min(limit, 1.0)
     ridge = total * float(np.sum(l2 * coef * coef))
-    t = _scales(data, datafit, theta, ridge, limit, y)
-    loss = loss_dual(data, datafit, t * theta, y)
     charge = float(np.sum(slack * np.abs(coef)))
-    yield (loss - 0.5 * t * t * ridge) / total - charge
+    for t in _scales(data, datafit, theta, ridge, limit, y):
+        loss = loss_dual(data, datafit, t * theta, y)
+        yield (loss - 0.5 * t * t * ridge) / total - charge
 
 
 def _slope_scale(data: LinearData, datafit: Datafit, theta: np.ndarray) -> float:
@@ -215,10 +223,15 @@ def _group_duals(data, datafit, groups: GroupTerms | None, theta, rho, y, top=No
     free = groups.weights == 0
     if free.any() and not np.any(groups.l1 > 0):
         norms = group_norms(pushed(slope, groups), groups)
-        if np.any(norms[free] > 1e-11 * max(1e-3, float(norms.max()))):
+        worst = float(norms[free].max())
+        if worst > 0 and worst > ROUNDING * _slope_scale(data, datafit, theta):
             return
-    t = _scales(data, datafit, theta, 0.0, 1.0 / max(top, 1e-300), y)
-    yield loss_dual(data, datafit, t * theta, y) / data.total
+    limit = 1.0 / max(top, 1e-300)
+    if free.any():
+        # A longer theta would be further from orthogonal to the free columns.
+        limit = min(limit, 1.0)
+    for t in _scales(data, datafit, theta, 0.0, limit, y):
+        yield loss_dual(data, datafit, t * theta, y) / data.total
 
 
 def group_dual_norm(slope: np.ndarray, groups: GroupTerms) -> float:

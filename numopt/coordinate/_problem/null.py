@@ -13,17 +13,23 @@ __all__ = ["NullModel"]
 
 #: Newton steps for the free coefficients; quadratic convergence needs about six.
 MAX_STEPS = 100
+#: Below this step length parabolas above the loss replace its curvature.
+SHORT_STEP = 0.2
+#: Relative rounding errors of predictions, with some reserve.
+ROUNDING = 1e-13
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class NullModel:
     """Optimum over the free columns, which gives alpha_max and an interior dual point.
 
-    ``free`` (n, u) holds the unpenalised columns, the ones of an intercept last;
+    ``free`` (n, u) holds the unpenalised ``columns``, scaled to a largest entry of 1,
+    and the ones of an intercept last; ``coef`` those of the columns as they are;
     ``theta`` is minus the loss gradient there, orthogonal to them; ``scale`` is F(0)
-    with its optimal intercept, the unit of all gaps.
+    with its optimal intercept, above the least loss: the unit of all gaps.
     """
 
+    columns: np.ndarray
     free: np.ndarray
     coef: np.ndarray
     theta: np.ndarray
@@ -43,12 +49,18 @@ class NullModel:
         n = data.shape[0]
         ones = np.ones((n, 1)) if fit_intercept else np.empty((n, 0))
         start, z = _intercept_alone(data, datafit, ones)
-        scale = float(data.weighted(datafit.value(data.y, z)).sum()) / data.total
+        scale = _unit(data, datafit, z)
         free = ones
         coef = start
-        if columns is not None and columns.size:
-            free = np.hstack([data.dense_columns(columns), ones])
+        if columns is None:
+            columns = np.empty(0, dtype=np.int64)
+        if columns.size:
+            found = data.dense_columns(columns)
+            size = np.abs(found).max(axis=0)
+            size[size == 0] = 1.0
+            free = np.hstack([found / size, ones])
             coef, z = _newton(data, datafit, free)
+            coef[: columns.size] = (coef[: columns.size].T / size).T
         theta = -datafit.gradient(data.y, z)
         intercept: Any = 0.0
         if datafit.multi_output:
@@ -56,13 +68,20 @@ class NullModel:
         elif fit_intercept:
             intercept = float(coef[-1])
         return cls(
+            columns=columns,
             free=free,
             coef=coef,
             theta=theta,
             intercept=intercept,
-            scale=max(scale, 1e-300),
+            scale=scale,
             data=data,
         )
+
+    def start(self) -> np.ndarray:
+        """Return the coefficients of the optimum, of shape (p,) or (K, p)."""
+        coef = np.zeros((*self.theta.shape[1:], self.data.shape[1]))
+        coef[..., self.columns] = self.coef[: self.columns.size].T
+        return coef
 
     def feasible(self, theta: np.ndarray, datafit: Datafit) -> np.ndarray:
         """Make ``theta`` orthogonal to the free columns, within the loss's domain."""
@@ -75,10 +94,11 @@ class NullModel:
         moved = theta - self.free @ shift
         if isinstance(datafit, Quadratic):
             return moved
-        # The null model's point is interior: blend until the conjugate is finite.
+        # Half the null model's point is interior: blend until the conjugate is finite.
         blend = 0.0
         while True:
-            candidate = (1.0 - blend) * moved + blend * self.theta
+            inner = 0.5 * self.theta if blend < 1.0 else self.theta
+            candidate = (1.0 - blend) * moved + blend * inner
             inside = np.isfinite(datafit.conjugate(self.data.y, -candidate))
             if s is not None:
                 inside = inside | (s == 0)
@@ -99,6 +119,21 @@ def _intercept_alone(data: LinearData, datafit: Datafit, ones: np.ndarray):
     return _newton(data, datafit, ones)
 
 
+def _unit(data: LinearData, datafit: Datafit, z: np.ndarray) -> float:
+    """The mean loss of the null model above the least loss.
+
+    Where that is rounding, the data are fitted without coefficients: the loss at
+    z = 0 takes its place, and 1 where that is zero as well.
+    """
+    fitted, start = (
+        float(data.weighted(datafit.excess(data.y, at)).sum()) / data.total
+        for at in (z, np.zeros_like(z))
+    )
+    if fitted > ROUNDING**2 * start:
+        return fitted
+    return start if start > 0 else 1.0
+
+
 def _newton(data: LinearData, datafit: Datafit, free: np.ndarray):
     """Minimise over free columns; returns (coefficients, predictions)."""
     n, u = free.shape
@@ -111,16 +146,19 @@ def _newton(data: LinearData, datafit: Datafit, free: np.ndarray):
     value = data.weighted(datafit.value(data.y, z)).sum()
     for _ in range(MAX_STEPS):
         grad = free.T @ data.weighted(datafit.gradient(data.y, z))
-        step = _newton_step(data, datafit, free, z, grad)
-        t = 1.0
-        while t > 1e-10:
-            trial = coef - t * step
-            z_trial = free @ trial
-            value_trial = data.weighted(datafit.value(data.y, z_trial)).sum()
-            if value_trial <= value:
+        for bound in _curvatures(datafit):
+            step = _newton_step(data, datafit, bound, free, z, grad)
+            t = 1.0
+            while t > 1e-10:
+                trial = coef - t * step
+                z_trial = free @ trial
+                value_trial = data.weighted(datafit.value(data.y, z_trial)).sum()
+                if value_trial <= value:
+                    break
+                t *= 0.5
+            if t >= SHORT_STEP and step.any():
                 break
-            t *= 0.5
-        else:
+        if t <= 1e-10:
             # Only rounding hides every decrease along a Newton direction.
             break
         settled = np.abs(t * step).max() <= 1e-15 * (1.0 + np.abs(coef).max())
@@ -130,12 +168,19 @@ def _newton(data: LinearData, datafit: Datafit, free: np.ndarray):
     return coef, z
 
 
-def _newton_step(data, datafit, free, z, grad) -> np.ndarray:
+def _curvatures(datafit: Datafit) -> tuple[Any, ...]:
+    """The curvature of a loss, then that of parabolas above it, where it has these."""
+    if datafit.multi_output or datafit.lipschitz is None:
+        return (datafit.hessian_diag,)
+    return datafit.hessian_diag, datafit.majorant_diag
+
+
+def _newton_step(data, datafit, bound, free, z, grad) -> np.ndarray:
     """Newton direction of the free coefficients, of least norm where singular."""
     if not datafit.multi_output:
-        curvature = data.weighted(datafit.hessian_diag(data.y, z))
+        curvature = data.weighted(bound(data.y, z))
         hessian = (free * curvature[:, None]).T @ free
-        hessian.flat[:: hessian.shape[0] + 1] += 1e-12 * np.trace(hessian) + 1e-300
+        hessian.flat[:: hessian.shape[0] + 1] *= 1.0 + 1e-12
         return np.linalg.lstsq(hessian, grad, rcond=1e-13)[0]
     u, outputs = grad.shape
     share = datafit.probabilities(z)

@@ -31,7 +31,9 @@ def dual_gap(
     .. math:: \frac{F(w, b) - D(\theta)}{F(0)} \ge \frac{F(w, b) - F^*}{F(0)},
 
     where :math:`\theta` is the residual made feasible. An intercept other than 0 means
-    that the model has one.
+    that the model has one. Losses count from their least value, which is 0 for all but
+    ``Poisson``; where data need no coefficients, so that F(0) is 0, the loss without an
+    intercept takes its place.
 
     Parameters
     ----------

@@ -15,7 +15,10 @@ from numopt.coordinate._kernels.descent import (
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.design import DeviceDesign
 
-__all__ = ["ColumnStore", "DeviceStore", "SparseStore"]
+__all__ = ["CONSTANT", "ColumnStore", "DeviceStore", "SparseStore"]
+
+#: Deviations below this share of the mean of a column are rounding, by bytes an entry.
+CONSTANT = {4: 1e-6, 8: 1e-12}
 
 
 class ColumnStore(abc.ABC):
@@ -43,6 +46,7 @@ class SparseStore(ColumnStore):
         self._scale = np.ones(n) if root is None else root
         self._weights = np.asarray(data.weighted(np.ones(n)) / data.total)
         self._index, self._means = np.empty(0, np.int64), np.empty(0)
+        self._constant = np.empty(0, bool)
         self._rows: Any = None
 
     def append(self, new: np.ndarray) -> None:
@@ -54,6 +58,16 @@ class SparseStore(ColumnStore):
             run = column_sums.for_namespace(numpy_namespace)
             means = run(X.data, X.indices, X.indptr, new, self._weights)
             self._means = np.concatenate((self._means, means))
+            self._constant = np.concatenate((self._constant, self._are_constant(new)))
+
+    def _are_constant(self, new: np.ndarray) -> np.ndarray:
+        """Which columns hold one value in all rows, so that centring leaves nothing."""
+        X = self.data.X
+        found = X.indptr[new + 1] - X.indptr[new] == X.shape[0]
+        for k in np.flatnonzero(found):
+            values = X.data[X.indptr[new[k]] : X.indptr[new[k] + 1]]
+            found[k] = values.min() == values.max()
+        return found
 
     def _gathered(self) -> Any:
         """Weighted columns as CSR."""
@@ -77,6 +91,8 @@ class SparseStore(ColumnStore):
         if self.center:
             means = self._means
             product -= self.data.total * np.outer(means[:size], means[lo:hi])
+            product[self._constant[:size]] = 0.0
+            product[:, self._constant[lo:hi]] = 0.0
         return product
 
     def predict(self, w: np.ndarray) -> np.ndarray:
@@ -108,6 +124,11 @@ class DeviceStore(ColumnStore):
             block = block - means[None, :]
         if self._root is not None:
             block = block * self._root[:, None]
+        if self.center:
+            # A constant column is 0 after centring: its rounding holds nothing.
+            limit = data.total * (CONSTANT[design.dtype.itemsize] * means) ** 2
+            varies = design.xp.sum(block * block, axis=0) >= limit
+            block = block * design.xp.astype(varies, block.dtype)[None, :]
         parts = [block] if self._stored is None else [self._stored, block]
         self._stored = design.xp.concat(parts, axis=1)
 

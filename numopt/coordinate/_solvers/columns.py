@@ -5,6 +5,7 @@ import numpy as np
 
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._solvers.column_stores import (
+    CONSTANT,
     ColumnStore,
     DeviceStore,
     SparseStore,
@@ -116,9 +117,7 @@ class GramCache:
             self._store.append(new)
         else:
             assert self.columns is not None
-            self._load_dense(self.columns.T[m:total], new)
-            fresh = self.columns.T[m:total]
-            self.squares[m:total] = np.einsum("ij,ij->i", fresh, fresh)
+            self.squares[m:total] = self._load_dense(self.columns.T[m:total], new)
         self.c[m:total] = correlation
         self.w[m:total] = 0.0
         self.ridge[m:total] = 0.0
@@ -126,9 +125,13 @@ class GramCache:
         self.member[new] = True
         self.size = total
 
-    def _load_dense(self, fresh: np.ndarray, new: np.ndarray) -> None:
-        """Fill rows of ``fresh`` with weighted, centred columns."""
+    def _load_dense(self, fresh: np.ndarray, new: np.ndarray) -> np.ndarray:
+        """Fill rows of ``fresh`` with weighted, centred columns; their squared norms.
+
+        A constant column is 0 after centring: no coefficient follows from rounding.
+        """
         self.data.copy_columns(new, fresh)
+        means = np.zeros(new.size)
         if self.center:
             weights = self.data.weights
             means = (
@@ -139,6 +142,11 @@ class GramCache:
             fresh -= means[:, None]
         if self.root is not None:
             fresh *= self.root
+        squares = np.einsum("ij,ij->i", fresh, fresh)
+        constant = squares < self.data.total * (CONSTANT[8] * means) ** 2
+        if constant.any():
+            fresh[constant], squares[constant] = 0.0, 0.0
+        return squares
 
     def promote(self, keep: np.ndarray | None = None) -> None:
         """Compute the Gram matrix of the columns without; forget those not kept."""

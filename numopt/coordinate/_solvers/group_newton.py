@@ -40,7 +40,7 @@ class SmoothPart:
 
     def on_gram(self, A: np.ndarray) -> np.ndarray | None:
         """Newton direction, given the Hessian of the squares; None where singular."""
-        from scipy.linalg import LinAlgError, solve
+        from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
         H = A + np.diag(self.bend + SHIFT * np.diagonal(A))
         bend = np.zeros(self.lam.size)
@@ -50,9 +50,10 @@ class SmoothPart:
             block = np.ix_(where, where)
             H[block] -= bend[g] * np.outer(self.unit[where], self.unit[where])
         try:
-            return -solve(H, self.slope, assume_a="pos", check_finite=False)
+            factor = cho_factor(H, lower=True, check_finite=False)
         except LinAlgError:
             return None
+        return -cho_solve(factor, self.slope, check_finite=False)
 
     def on_columns(self, X: np.ndarray) -> np.ndarray | None:
         """The same from the columns by systems of the size of a column.

@@ -86,17 +86,19 @@ def loss_model(
     gram: CurvedGram,
     *,
     intercept: bool,
-    majorise: bool,
+    bound: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hessian and gradient of the loss in the columns, and last in the intercept.
 
-    With ``majorise`` curvatures of parabolas above the loss replace its own.
+    ``bound`` is the share of parabolas above the loss in its curvatures.
     """
     gradient = data.weighted(datafit.gradient(data.y, z)) / data.total
-    bound = datafit.majorant_diag if majorise else datafit.hessian_diag
-    weights = np.maximum(data.weighted(bound(data.y, z)) / data.total, 0.0)
-    if majorise:
+    curvature = datafit.hessian_diag(data.y, z)
+    if bound > 0:
+        above = datafit.majorant_diag(data.y, z)
+        curvature = (1.0 - bound) * curvature + bound * above
         gram = CurvedGram()
+    weights = np.maximum(data.weighted(curvature) / data.total, 0.0)
     gram.update(X, index, weights)
     m = index.size
     size = m + int(intercept)

@@ -30,6 +30,8 @@ __all__ = ["GroupUnits", "ScalarUnits", "Units"]
 MAX_EPOCHS = 5_000
 #: Relative diagonal shift of the model, against flat directions.
 DAMPING = 1e-12
+#: Further shifts of models of several outputs, which rounding can make indefinite.
+MORE_DAMPING = (1e-9, 1e-6)
 #: Coefficients beyond are those of a model that is unbounded below.
 UNBOUNDED = 1e100
 
@@ -202,28 +204,34 @@ class ScalarPart(Part):
     ) -> np.ndarray:
         """Minimise the model plus the penalty."""
         diagonal = np.einsum("ii->i", G)
-        diagonal *= 1.0 + DAMPING
         diagonal += self.l2
-        q, new = slope + self.l2 * x, x.copy()
-        if self._smooth:
-            step = _newton_step(G, q)
-            if step is not None:
-                return x + step
-        c = G @ x - q
-        minimise_gram(
-            G,
-            new,
-            q.copy(),
-            c,
-            self.l1,
-            self.lower,
-            self.upper,
-            squares=float(x @ (c - q)) + 2.0 * unit,
-            target=unit * share,
-            max_epochs=MAX_EPOCHS,
-        )
-        # A model without a minimum gives no step.
-        return new if np.abs(new).max() < UNBOUNDED else x
+        q = slope + self.l2 * x
+        for damping in (DAMPING, *MORE_DAMPING):
+            diagonal *= 1.0 + damping
+            if self._smooth:
+                step = _newton_step(G, q)
+                if step is not None:
+                    return x + step
+            new, c = x.copy(), G @ x - q
+            try:
+                minimise_gram(
+                    G,
+                    new,
+                    q.copy(),
+                    c,
+                    self.l1,
+                    self.lower,
+                    self.upper,
+                    squares=float(x @ (c - q)) + 2.0 * unit,
+                    target=unit * share,
+                    max_epochs=MAX_EPOCHS,
+                )
+            except np.linalg.LinAlgError:
+                # Rounding made a singular model indefinite.
+                continue
+            # A model without a minimum gives no step.
+            return new if np.abs(new).max() < UNBOUNDED else x
+        return x
 
 
 def _newton_step(H: np.ndarray, slope: np.ndarray) -> np.ndarray | None:

@@ -44,10 +44,14 @@ MAX_STEPS, STEP_SHARE, STEP_TOL = 20, 0.1, 0.02
 #: The gap of a model relative to the outer one.
 MODEL_SHARE = 0.03
 ARMIJO = 1e-4
-#: Below this step length an upper bound of the curvature replaces the curvature.
+#: Below this step length an upper bound replaces the curvature. Its share in further
+#: models falls while steps are long, to nothing in the end, and rises after short ones.
 SHORT_STEP = 0.2
+LESS_BOUND, MORE_BOUND, LEAST_BOUND = 0.1, 100.0, 1e-5
 #: Full steps that bring more than this share of F(0) are tried at this length as well.
 FAR, LONG_STEP = 1e-2, 2.0
+#: Slopes that are this near their threshold, relatively, are at it.
+SETTLED = 1e-10
 #: Rounding of the objective: steps that change it less are taken on trust.
 ROUNDING = 1e-14
 
@@ -96,6 +100,8 @@ class ModelState:
     dual: float = -np.inf
     gap: float = np.inf
     stalled: int = 0
+    #: Share of an upper bound in the curvature of models.
+    bound: float = 0.0
     #: Share of its threshold from which a unit enters; below 1 by the strong rule.
     entry: float = 1.0
     #: On a path: which products with the dual candidate are left out.
@@ -121,15 +127,12 @@ class ProxNewtonWorkingSet(Solver[ModelProblem, ModelState]):
             resume(problem, warm_start)
             return warm_start
         data = problem.data
-        p = data.shape[1]
         outputs = problem.null.theta.shape[1:]
+        coef, intercept = problem.null.start(), problem.null.intercept
         if warm_start is not None and warm_start[0] is not None:
-            coef, intercept = warm_start
-            coef = data.without_empty(coef)
-            if not problem.fit_intercept or intercept is None:
-                intercept = problem.null.intercept
-        else:
-            coef, intercept = np.zeros((*outputs, p)), problem.null.intercept
+            coef = data.without_empty(warm_start[0])
+            if problem.fit_intercept and warm_start[1] is not None:
+                intercept = warm_start[1]
         coef = problem.units.nearest(coef)
         index = needed(problem, coef)
         columns, z = gather(data, index), np.zeros((data.shape[0], *outputs))
@@ -199,6 +202,7 @@ def needed(problem: ModelProblem, coef: np.ndarray) -> np.ndarray:
 def resume(problem: ModelProblem, state: ModelState) -> None:
     """Go on at the next strength of a path: only the thresholds have changed."""
     state.dual, state.stalled, state.gram = -np.inf, 0, CurvedGram()
+    state.bound = 0.0
     state.index = needed(problem, state.coef)
     state.columns = gather(problem.data, state.index)
     limits = limits_of(problem)
@@ -307,8 +311,13 @@ def newton_steps(problem: ModelProblem, state: ModelState, entered: int) -> bool
     for _ in range(MAX_STEPS):
         decrease, t = newton_step(problem, state, part, accuracy)
         if t < SHORT_STEP and not problem.datafit.multi_output:
-            more, t = newton_step(problem, state, part, accuracy, majorise=True)
+            state.bound = (
+                1.0 if state.bound == 0 else min(1.0, MORE_BOUND * state.bound)
+            )
+            more, t = newton_step(problem, state, part, accuracy)
             decrease += more
+        elif state.bound > 0:
+            state.bound = LESS_BOUND * state.bound if state.bound > LEAST_BOUND else 0.0
         moved = moved or t > 0
         # Decreases fall faster and faster: the next one is at most decrease^2 / last.
         if decrease <= enough or (t == 1.0 and decrease**2 <= enough * last):
@@ -322,8 +331,6 @@ def newton_step(
     state: ModelState,
     part: Part,
     accuracy: float,
-    *,
-    majorise: bool = False,
 ) -> tuple[float, float]:
     """One proximal Newton step on the working set; returns (decrease of F, length)."""
     data, datafit, index = problem.data, problem.datafit, state.index
@@ -339,10 +346,13 @@ def newton_step(
             index,
             state.gram,
             intercept=extra,
-            majorise=majorise,
+            bound=state.bound,
         )
     if slope.size == 0:
         return 0.0, 0.0
+    if state.bound == 0 and _is_blind(problem, state, G, slope):
+        state.bound = 1.0
+        return newton_step(problem, state, part, accuracy)
     rows = np.atleast_2d(state.coef)
     outputs = rows.shape[0]
     x = np.empty((outputs, index.size + int(extra)))
@@ -352,6 +362,29 @@ def newton_step(
     flat = x.ravel()
     new = part.minimise(G, slope, flat, problem.null.scale, accuracy)
     return _search(problem, state, part, flat, new, slope)
+
+
+def _is_blind(
+    problem: ModelProblem, state: ModelState, G: np.ndarray, slope: np.ndarray
+) -> bool:
+    """Whether a coordinate that should move meets no curvature.
+
+    The model cannot say how far where all samples lie on straight parts of the loss.
+    """
+    m, index, units = state.index.size, state.index, problem.units
+    straight = np.einsum("ii->i", G) == 0
+    if problem.terms is not None:
+        straight[:m] &= problem.terms.l2[index] == 0
+    if problem.datafit.multi_output or not straight.any():
+        return False
+    push = np.zeros(problem.data.shape[1])
+    push[index] = -slope[:m]
+    beyond = units.scores(push)[units.owner[index]] - 1.0
+    used = np.zeros(units.owner.max() + 1, dtype=bool)
+    used[units.owner[np.flatnonzero(state.coef)]] = True
+    # At the optimum units in use lie at their threshold, the others below.
+    pulled = np.where(used[units.owner[index]], np.abs(beyond), beyond) > SETTLED
+    return bool(slope[m:][straight[m:]].any() or np.any(straight[:m] & pulled))
 
 
 def _search(

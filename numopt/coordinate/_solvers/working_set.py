@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The default solver: picks the working-set method for a datafit and a penalty."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from numopt._array.namespace import to_numpy
 from numopt._iterate.loop import iterate
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit, Quadratic
+from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import L1, FoldedPenalty, Penalty
 from numopt.coordinate._solvers.audit import free_columns
+from numopt.coordinate._solvers.columns import GramCache
 from numopt.coordinate._solvers.folded import FoldedProblem, FoldedSolver
 from numopt.coordinate._solvers.group_working_set import GroupProblem, GroupWorkingSet
 from numopt.coordinate._solvers.prox_newton import ModelProblem, ProxNewtonWorkingSet
@@ -20,11 +23,18 @@ from numopt.coordinate._solvers.proximal_gradient import (
     ProximalGradient,
     ProximalProblem,
 )
-from numopt.coordinate._solvers.quadratic import QuadraticProblem, QuadraticWorkingSet
+from numopt.coordinate._solvers.quadratic import (
+    MOST_COLUMNS,
+    QuadraticProblem,
+    QuadraticWorkingSet,
+)
 from numopt.coordinate._solvers.results import CoordinateResult
 from numopt.coordinate._solvers.smooth_newton import SmoothNewton, is_smooth
 
 __all__ = ["solve_auto"]
+
+#: Eigenvalues of a correlation matrix below this share of its trace are rounding.
+DEPENDENT = 1e-14
 
 
 def solve_auto(
@@ -111,6 +121,8 @@ def solve_data(
             fit_intercept=fit_intercept,
         )
         fields = iterate(ProximalGradient(), general, warm_start=warm, **options)
+    if options["warn"] and terms is not None and not _is_penalised(terms):
+        _warn_of_dependence(data, fit_intercept)
     if options["tol"] > asked:
         fields["message"] += (
             f"; `tol` was raised from {asked:.1e} to {options['tol']:.1e}, "
@@ -139,6 +151,43 @@ def _model(
         fit_intercept=fit_intercept,
         tol=tol,
     )
+
+
+def _is_penalised(terms: ScalarTerms) -> bool:
+    """Whether a penalty or bound holds any coordinate."""
+    return bool(
+        terms.l1.any()
+        or terms.l2.any()
+        or np.isfinite(terms.lower).any()
+        or np.isfinite(terms.upper).any()
+    )
+
+
+def _warn_of_dependence(data: LinearData, fit_intercept: bool) -> None:
+    """Warn where coefficients without a penalty are not unique.
+
+    Designs of many columns and rows are not examined: it would cost more than a solve.
+    """
+    from scipy.linalg import LinAlgWarning
+
+    n, p = data.shape
+    rows = n if data.weights is None else int(np.count_nonzero(data.weights))
+    rank = min(rows, p + int(fit_intercept)) - int(fit_intercept)
+    if rank == p and p <= MOST_COLUMNS:
+        cache = GramCache(data, center=fit_intercept)
+        cache.extend(np.arange(p), np.zeros(p))
+        G = cache.G[:p, :p]
+        size = np.sqrt(np.where(np.diagonal(G) > 0, np.diagonal(G), 1.0))
+        values = np.linalg.eigvalsh(G / size / size[:, None])
+        rank = int(np.count_nonzero(values > DEPENDENT * p))
+    if rank < p:
+        warnings.warn(
+            f"the columns of `X` are linearly dependent (rank {rank} < {p}): without a "
+            "penalty the coefficients are not unique, and not those of least norm; "
+            "use a penalty, such as Ridge()",
+            LinAlgWarning,
+            stacklevel=5,
+        )
 
 
 def effective_tol(data: LinearData, tol: float) -> float:

@@ -19,19 +19,19 @@ evidence_ascent = sequential_kernel(
     ``S`` and ``Q`` are computed afresh. State arrays named ``work_*`` are updated in
     place; the answer is a code saying why it returned.
     """,
-    numpy="numopt.sbl._kernels_cpu:evidence_ascent",
+    numpy="numopt.sbl._kernels_cpu.ascent:evidence_ascent",
 )
 
 gram_rows = sequential_kernel(
     "gram_rows",
     """Rows ``d_j (a_j - mean_j)^H A diag(d)`` of some atoms j, appended to a pool.""",
-    numpy="numopt.sbl._kernels_cpu:gram_rows",
+    numpy="numopt.sbl._kernels_cpu.products:gram_rows",
 )
 
 column_moments = sequential_kernel(
     "column_moments",
     """Means, energies and products with y of columns, centred on request.""",
-    numpy="numopt.sbl._kernels_cpu:column_moments",
+    numpy="numopt.sbl._kernels_cpu.products:column_moments",
 )
 
 

@@ -1,24 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Numba bodies: sequential evidence ascent on lazy Gram rows, column moments."""
+"""Sequential evidence ascent on lazy Gram rows."""
 
 import math
 
 import numpy as np
 
 from numopt._kernels.jit import jit_finite, jit_kernel
+from numopt.sbl._kernels_cpu.products import MADE, WIDTH, gram_rows, multiply, square
 
-__all__ = ["column_moments", "evidence_ascent", "gram_rows"]
+__all__ = ["evidence_ascent"]
 
 # Additions of a round; movement of log noise in a round that counts as none; the last
 # one of several where atoms may follow; updates of the noise that suffice for either.
 ROUND, SETTLED, MOVING, UPDATES = 10, 1e-4, 1e-2, 100
 
-# Gram rows are made a multiple of four at a time, which suits the kernels of BLAS: the
-# product is bound by reading a large dictionary and by calling it for a small one.
-AHEAD, AHEAD_WORK = 4, 500_000
-
-# A column whose centred energy is below this part of its raw energy is constant.
-ROUNDING = 1e-24
+# Gram rows made at a time: their product is bound by reading the dictionary.
+AHEAD = 4
 
 # Why the ascent returned.
 ROUND_DONE, NEEDS_ROW, NEEDS_SPACE = 0, 1, 2
@@ -43,96 +40,6 @@ ROUND_DONE, NEEDS_ROW, NEEDS_SPACE = 0, 1, 2
 
 # Entries of `work_count` (int64); ADDED counts the additions of a round.
 ACTIVE, ACTIONS, ADDED = range(3)
-# The entry of `work_made` (int64).
-MADE = 0
-
-
-@jit_kernel
-def _square(z):
-    return z.real * z.real + z.imag * z.imag
-
-
-@jit_kernel
-def _sums(A, t, shift):
-    """Column sums of ``A - shift``, of its squares and of its products with t."""
-    n, p = A.shape
-    first, second, cross = np.zeros(p), np.zeros(p), np.zeros(p)
-    whole = n - n % 4
-    # Four rows a pass: loads and stores of the sums would bind otherwise.
-    for i in range(0, whole, 4):
-        t0, t1, t2, t3 = t[i], t[i + 1], t[i + 2], t[i + 3]
-        for j in range(p):
-            s = shift[j]
-            a, b, c, d = A[i, j] - s, A[i + 1, j] - s, A[i + 2, j] - s, A[i + 3, j] - s
-            first[j] += (a + b) + (c + d)
-            second[j] += (a * a + b * b) + (c * c + d * d)
-            cross[j] += (a * t0 + b * t1) + (c * t2 + d * t3)
-    for i in range(whole, n):
-        t0 = t[i]
-        for j in range(p):
-            a = A[i, j] - shift[j]
-            first[j] += a
-            second[j] += a * a
-            cross[j] += a * t0
-    return first, second, cross
-
-
-@jit_kernel
-def column_moments(A, y, centre):
-    """Means, energies and products with y (or none) of centred columns, in one pass.
-
-    The last answer holds mean and energy of y, the largest ratio of what centring takes
-    away to what it leaves, and a number that is finite when all entries are.
-    """
-    n, p = A.shape
-    shift, t, origin = np.zeros(p), np.zeros(n), 0.0
-    if y.size:
-        t[:] = y
-    if centre:
-        shift[:] = A[0]
-        origin += t[0]
-        t -= origin
-    mean, energy, product = _sums(A, t, shift)
-    first, second, lost = np.sum(t), np.sum(t * t), 0.0
-    total = second + np.sum(energy)
-    if not centre:
-        return np.zeros(p), energy, product, (0.0, second, lost, total)
-    for j in range(p):
-        m = mean[j] / n
-        mean[j] = shift[j] + m
-        product[j] -= m * first
-        taken = n * max(mean[j] ** 2, m * m)
-        energy[j] -= n * m * m
-        if energy[j] <= ROUNDING * taken:
-            energy[j] = product[j] = 0.0
-        lost = max(lost, taken / energy[j] if taken > 0 else 0.0)
-    m = first / n
-    taken = n * max((origin + m) ** 2, m * m)
-    first, second = origin + m, second - n * m * m
-    lost = max(lost, taken / second if taken > 0 else 0.0)
-    return mean, energy, product, (first, second, lost, total)
-
-
-@jit_kernel
-def gram_rows(A, mean, d, chosen, work_G, work_slot, work_made):
-    """Append the rows of some atoms; centred columns have the same products with all.
-
-    ``mean`` holds what the columns of A are above their centred selves, ``d`` scales
-    columns.
-    """
-    first, k, n = work_made[MADE], chosen.size, A.shape[0]
-    columns = np.empty((k, n), A.dtype)
-    for i in range(k):
-        j = chosen[i]
-        for r in range(n):
-            columns[i, r] = (A[r, j].conjugate() - mean[j]) * d[j]
-    rows = work_G[first : first + k]
-    np.dot(columns, A, rows)
-    for i in range(k):
-        for j in range(d.size):
-            rows[i, j] *= d[j]
-        work_slot[chosen[i]] = first + i
-    work_made[MADE] = first + k
 
 
 @jit_kernel
@@ -156,7 +63,7 @@ def _mean_square(Q, j):
     """``|Q_j|^2``, mean over the measurements."""
     total = 0.0
     for k in range(Q.shape[0]):
-        total += _square(Q[k, j])
+        total += square(Q[k, j])
     return total / Q.shape[0]
 
 
@@ -165,10 +72,10 @@ def _best_addition(S, Q, position, floor, score):
     """Inactive atom of the largest |q|^2/s, which is also that of the largest gain."""
     p, L = S.size, Q.shape[0]
     for j in range(p):
-        score[j] = _square(Q[0, j])
+        score[j] = square(Q[0, j])
     for k in range(1, L):
         for j in range(p):
-            score[j] += _square(Q[k, j])
+            score[j] += square(Q[k, j])
     best = 0.0
     for j in range(p):
         usable = (S[j] > floor) & (position[j] < 0)
@@ -264,7 +171,7 @@ def _insert(j, alpha_new, G, slot, act, alpha, mu, Sigma, S, Q, control, m):
         for i in range(p):
             e[i] += f * G[x, i] + g1 * G[y, i] + g2 * G[z, i]
     for i in range(p):
-        S[i] -= var * _square(e[i])
+        S[i] -= var * square(e[i])
     for k in range(L):
         for i in range(p):
             Q[k, i] -= s[k] * e[i].conjugate()
@@ -340,7 +247,7 @@ def _posterior(control, G, slot, B, act, alpha, mu, Sigma, W, v, m):
             for k in range(q):
                 z -= L[r, k] * L[q, k].conjugate()
             L[r, q] = z / L[q, q].real
-            rest -= _square(L[r, q])
+            rest -= square(L[r, q])
         pivot = alpha[r] + max(rest, 0.0)
         log_det += math.log(pivot / alpha[r])
         L[r, r] = math.sqrt(pivot)
@@ -363,7 +270,7 @@ def _posterior(control, G, slot, B, act, alpha, mu, Sigma, W, v, m):
             v[k, r] = beta * z
             for q in range(r + 1):
                 mu[k, q] += W[r, q].conjugate() * v[k, r]
-            control[QUADRATIC] -= _square(v[k, r]) / B.shape[0]
+            control[QUADRATIC] -= square(v[k, r]) / B.shape[0]
     control[EVIDENCE] = -control[FACTOR] * (log_det + control[QUADRATIC])
 
 
@@ -419,18 +326,26 @@ def _refresh(control, G, slot, B, d, act, W, v, S, Q, m):
             Q[k, i] = beta * B[k, i]
     if m == 0:
         return
-    rows, weights = np.empty((m, p), G.dtype), np.empty((m, m), G.dtype)
-    for r in range(m):
-        rows[r] = G[slot[act[r]]]
-        weights[r] = beta * W[r, :m]
-    E = np.dot(weights, rows)
-    for r in range(m):
-        for i in range(p):
-            S[i] -= _square(E[r, i])
-        for k in range(Q.shape[0]):
-            z = v[k, r]
-            for i in range(p):
-                Q[k, i] -= z * E[r, i].conjugate()
+    size = m + -m % 4
+    weights, rows = np.zeros((size, size), G.dtype), np.empty((m, WIDTH), G.dtype)
+    tile = np.empty((size, WIDTH), G.dtype)
+    weights[:m, :m] = beta * W[:m, :m]
+    for lo in range(0, p, WIDTH):
+        hi = min(lo + WIDTH, p)
+        for r in range(m):
+            rows[r, : hi - lo] = G[slot[act[r]], lo:hi]
+        if np.iscomplexobj(G):
+            tile[:m] = np.dot(weights[:m, :m].copy(), rows)
+        else:
+            multiply(weights, rows, 0, hi - lo, tile, True)
+        for r in range(m):
+            E, s = tile[r], S[lo:hi]
+            for i in range(hi - lo):
+                s[i] -= square(E[i])
+            for k in range(Q.shape[0]):
+                z, q = v[k, r], Q[k, lo:hi]
+                for i in range(hi - lo):
+                    q[i] -= z * E[i].conjugate()
 
 
 @jit_kernel
@@ -458,7 +373,6 @@ def evidence_ascent(
     p, control, count = work_S.size, work_control, work_count
     most = min(p, math.ceil(control[ROWS]))
     limit = count[ACTIONS] + max_actions
-    ahead = min(p, AHEAD * max(1, AHEAD_WORK // (AHEAD * max(A.size, 1))))
     control[GAIN] = 0.0
     while count[ADDED] < ROUND and count[ACTIONS] < limit and count[ACTIVE] < most:
         m = count[ACTIVE]
@@ -471,7 +385,7 @@ def evidence_ascent(
         if m == work_act.size:
             return NEEDS_SPACE
         if work_slot[add] < 0:
-            chosen = _likely(work_score, work_slot, ahead)
+            chosen = _likely(work_score, work_slot, min(p, AHEAD))
             if A.size == 0 or work_made[MADE] + chosen.size > work_G.shape[0]:
                 return NEEDS_ROW
             gram_rows(A, mean, d, chosen, work_G, work_slot, work_made)

@@ -18,8 +18,8 @@ def sinc(n, seed=0):
     return x, truth + noise, truth, 0.1
 
 
-def relevance(n, seeds=16):
-    """Ours, fastrvm and their root mean square errors, means over noise samples."""
+def relevance(n):
+    """Ours and fastrvm on a sample of the noise."""
     from numopt.sbl import RVMRegressor
 
     fastrvm = peers.require("fastrvm")
@@ -32,16 +32,17 @@ def relevance(n, seeds=16):
         x, y, _, gamma = sinc(n, seed)
         return fastrvm.RVR(gamma=gamma, fit_intercept=True).fit(x, y)
 
+    return ours, theirs
+
+
+def relevance_errors(n, *fits, seeds=64):
+    """Root mean square errors of each fit over noise samples."""
     x, _, truth, _ = sinc(n)
 
     def error(model):
         return float(np.sqrt(np.mean((model.predict(x) - truth) ** 2)))
 
-    errors = [
-        float(np.mean([error(fit(seed)) for seed in range(seeds)]))
-        for fit in (ours, theirs)
-    ]
-    return ours, theirs, errors
+    return [[error(fit(seed)) for seed in range(seeds)] for fit in fits]
 
 
 @functools.cache
@@ -227,8 +228,7 @@ class Relevance(PeerBenchmark):
     param_names = ("points",)
 
     def track_ratio_fastrvm(self, points):
-        ours, theirs, _ = relevance(points)
-        return self.ratio(ours, theirs)
+        return self.ratio(*relevance(points))
 
 
 class Discovery(PeerBenchmark):

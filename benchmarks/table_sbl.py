@@ -2,7 +2,6 @@
 """Measure the sparse Bayesian rows: ``python -m benchmarks.table --family sbl``."""
 
 import functools
-import statistics
 
 import numpy as np
 
@@ -46,7 +45,14 @@ def experiment(workload, note):
     return {"workload": workload, "note": note}
 
 
-def regression(names, seeds=20):
+def compared(ours, theirs):
+    """Mean errors of both on the same problems; standard error of the difference."""
+    gap = np.std(np.subtract(ours, theirs), ddof=1) / np.sqrt(len(ours))
+    errors = {"error": np.mean(ours), "error_peer": np.mean(theirs), "error_gap": gap}
+    return {key: significant(value) for key, value in errors.items()}
+
+
+def regression(names, seeds=60):
     """``SBLRegressor`` against scikit-learn's estimators; errors are means."""
     from numopt.sbl import SBLRegressor
 
@@ -62,13 +68,12 @@ def regression(names, seeds=20):
                 repeats=10,
             )
             if x is not None:
-                errors = {"error": SBLRegressor(), "error_peer": other}
-                for key, model in errors.items():
-                    found = []
-                    for seed in range(seeds):
-                        A, y, x = bench_sbl.problem(workload, seed)
-                        found.append(bench_sbl.error(model.fit(A, y).coef_, x))
-                    row[key] = significant(statistics.mean(found))
+                errors = []
+                for seed in range(seeds):
+                    A, y, x = bench_sbl.WORKLOADS[workload](seed=seed)
+                    fits = SBLRegressor().fit(A, y), other.fit(A, y)
+                    errors.append([bench_sbl.error(fit.coef_, x) for fit in fits])
+                row |= compared(*zip(*errors, strict=True))
             yield row
 
 
@@ -116,25 +121,31 @@ def overhead():
 
 
 def floor():
-    """What any method pays that needs the products of the true features with all."""
-    workload = "n=2000 p=100 AR(.5)"
-    A, y, x = bench_sbl.problem(workload)
-    true, other = np.flatnonzero(x), bench_sbl.peer("ARDRegression")
-    yield {
-        "workload": f"{workload}: products of the {true.size} features only",
-        "peer": "ARDRegression",
-        "version": peers.version("sklearn"),
-    } | alternate(lambda: A[:, true].T @ A, lambda: other.fit(A, y), repeats=50)
+    """Passes that any fit needs: sums of columns, products of the true features."""
+    from numopt.sbl._estimators.centring import column_sums, summed
+
+    for workload in ("n=2000 p=100 AR(.5)", "n=100 p=1000", "n=200 p=2000"):
+        A, y, x = bench_sbl.problem(workload)
+        true, other = np.flatnonzero(x), bench_sbl.peer("ARDRegression")
+
+        def passes(A=A, y=y, true=true):
+            summed(A, y, column_sums(A, y, True), True).gram.make(true)
+
+        yield {
+            "workload": f"{workload}: sums, products of {true.size} features",
+            "peer": "ARDRegression",
+            "version": peers.version("sklearn"),
+        } | alternate(passes, lambda A=A, y=y, fit=other.fit: fit(A, y), repeats=10)
 
 
 def relevance():
     """``RVMRegressor`` against fastrvm."""
     for n in (800, 2000):
-        ours, theirs, errors = structured.relevance(n)
+        ours, theirs = structured.relevance(n)
         row = {"workload": f"sinc, RBF kernel, n={n}", "peer": "fastrvm"}
         row["version"] = peers.version("fastrvm")
         row |= alternate(ours, theirs)
-        row["error"], row["error_peer"] = map(significant, errors)
+        row |= compared(*structured.relevance_errors(n, ours, theirs))
         yield row
 
 

@@ -101,14 +101,17 @@ def test_pruned_exact_steps_keep_the_columns_of_their_atoms():
     np.testing.assert_allclose(state.gram, gram, rtol=1e-10, atol=1e-10)
 
 
-def test_gram_rows_outgrow_their_reserve(monkeypatch, rng):
+@pytest.mark.parametrize("complex_", [False, True])
+@pytest.mark.parametrize(("n", "p"), [(15, 50), (2, 1100)])
+def test_gram_rows_outgrow_their_reserve(n, p, complex_, monkeypatch, rng):
     monkeypatch.setattr(fast, "RESERVED", 0)
-    A = rng.standard_normal((15, 50))
-    rows = fast.GramRows(A, 15.0)
+    A = normal(rng, (n, p), complex_)
+    rows = fast.GramRows(A, float(n))
     rows.make(np.arange(30))
-    rows.make(np.arange(30, 50))
-    B = A * np.sqrt(15.0 / np.sum(A**2, axis=0))
-    np.testing.assert_allclose(rows.G[:50], B.T @ B, rtol=1e-10, atol=1e-10)
+    rows.make(np.arange(30, 49))
+    B = A * np.sqrt(n / np.sum(np.abs(A) ** 2, axis=0))
+    desired = (B.conj().T @ B)[:49]
+    np.testing.assert_allclose(rows.G[:49], desired, rtol=1e-10, atol=1e-10)
 
 
 def test_rounds_without_actions_come_to_an_end():

@@ -78,7 +78,7 @@ def test_fast_raises_evidence_plus_prior(shape):
     assert np.all(np.diff(total) >= -1e-8 * np.abs(total[1:]))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, {"n": 30, "p": 1100, "k": 3}])
 def test_fast_without_prior_is_stationary(shape):
     A, y, *_ = sparse_model(**shape)
     result = sbl(A, y, sparsity_prior="none", noise_var=0.3, tol=1e-9)

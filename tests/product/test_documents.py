@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The code that the documentation shows runs as it stands."""
+"""The documentation: its code runs as it stands, its API names all that is public."""
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
+
+import numopt
 
 ROOT = Path(__file__).resolve().parents[2]
 README = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -34,3 +37,10 @@ def test_code_runs(path):
     code = "\n".join(line.removeprefix(indent) for line in lines)
     assert "import" in code
     exec(compile(code, path, "exec"), {"__name__": path})
+
+
+@pytest.mark.parametrize("name", [*numopt.FAMILIES, "plotting", "datasets"])
+def test_api_lists_every_public_name(name):
+    page = (ROOT / f"docs/api/{name}.rst").read_text()
+    listed = re.findall(r"^   (\w+)$", page, re.MULTILINE)
+    assert sorted(listed) == sorted(importlib.import_module(f"numopt.{name}").__all__)

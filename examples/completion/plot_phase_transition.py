@@ -51,6 +51,6 @@ for ax, (name, options) in zip(axes, methods.items(), strict=True):
         ]
         for k in ranks
     ]
-    print(name, success)
+    print(name, np.round(success, 2).tolist())
     PhaseTransitionDisplay(success, x=oversampling, y=ranks).plot(ax=ax)
     ax.set_title(name)

@@ -20,7 +20,7 @@ from numopt.ot import OTKMeans
 X, y = load_wine(return_X_y=True)
 X = StandardScaler().fit_transform(X)
 rng = np.random.default_rng(0)
-absurd = 8.0 * rng.choice([-1.0, 1.0], (9, X.shape[1]))
+absurd = 7.0 * rng.choice([-1.0, 1.0], (9, X.shape[1]))
 data = np.concatenate([X, absurd])
 mass = len(X) / len(data)
 
@@ -46,7 +46,9 @@ for ax, (name, model) in zip(axes, models.items(), strict=True):
     sizes = np.bincount(labels[labels >= 0])
     score = adjusted_rand_score(y, labels[: len(X)])
     print(f"{name:18} sizes {sizes}, agreement with the cultivars {score:.2f}")
-    ax.scatter(*plane.T, c=labels, s=8, cmap="viridis")
+    kept = labels >= 0
+    ax.scatter(*plane[kept].T, c=labels[kept], s=8, cmap="viridis", vmin=0, vmax=2)
+    ax.scatter(*plane[~kept].T, c="red", marker="x", s=20)
     ax.set_title(f"{name}: {score:.2f}")
 figure.tight_layout()
 plt.show()

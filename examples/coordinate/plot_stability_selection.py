@@ -8,14 +8,14 @@ matter. Stability selection fits random half samples, here as weights, and count
 """
 
 # %%
-# Data of the shape of a gene expression study: 72 samples, 3000 correlated features.
+# Data of the shape of a gene expression study: 100 samples, 3000 correlated features.
 import matplotlib.pyplot as plt
 import numpy as np
 
 from numopt.coordinate import L1, Lasso, Quadratic, alpha_max
 
 rng = np.random.default_rng(0)
-n, p, true = 72, 3000, 5
+n, p, true = 100, 3000, 5
 X = np.empty((n, p), order="F")
 X[:, 0] = rng.standard_normal(n)
 for j in range(1, p):

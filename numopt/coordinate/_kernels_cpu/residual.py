@@ -31,33 +31,23 @@ def column_products(rows, index, r):
 
 
 @jit_kernel
-def _update(x, j, r, diagonal, w, ridge, lam, lower, upper):
-    """Minimise in coordinate j with column x; returns (moved, changed sign)."""
-    if diagonal[j] <= 0.0:
-        return 0, 0
-    n = r.size
-    old = w[j]
-    q = ridge[j] * old - dot(x, r, 0, n)
-    new = find_best(j, diagonal[j], old, q, lam, lower, upper)
-    if new == old:
-        return 0, 0
-    axpy(r, x, old - new, 0, n)
-    w[j] = new
-    return 1, 1 if new * old <= 0.0 else 0
-
-
-@jit_kernel
 def _epoch(rows, active, idx, count, r, diagonal, w, ridge, lam, lower, upper):
-    """One cyclic pass; returns how many coordinates changed sign, and moved."""
-    flips, moves = 0, 0
+    """One cyclic pass; returns how many coordinates moved."""
+    moves, n = 0, r.size
+    # A step is not a function of its own: so many arrays cost ten times its arithmetic
+    # to hand over.
     for a in range(count):
         j = idx[a]
-        moved, flipped = _update(
-            rows[active[j]], j, r, diagonal, w, ridge, lam, lower, upper
-        )
-        moves += moved
-        flips += flipped
-    return flips, moves
+        if diagonal[j] <= 0.0:
+            continue
+        x, old = rows[active[j]], w[j]
+        slope = ridge[j] * old - dot(x, r, 0, n)
+        new = find_best(j, diagonal[j], old, slope, lam, lower, upper)
+        if new != old:
+            axpy(r, x, old - new, 0, n)
+            w[j] = new
+            moves += 1
+    return moves
 
 
 @jit_kernel
@@ -124,7 +114,7 @@ def solve_residual(
         for i in range(k):
             points[0, i] = w[support[i]]
         for t in range(DEPTH):
-            _, moves = _epoch(
+            moves = _epoch(
                 rows, active, support, k, r, diagonal, w, ridge, lam, lower, upper
             )
             epoch += 1

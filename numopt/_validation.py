@@ -17,6 +17,7 @@ from numopt._array.namespace import (
     device,
     is_array,
     namespace_name,
+    numpy_namespace,
     to_numpy,
 )
 from numopt._array.sparse import is_sparse
@@ -44,6 +45,10 @@ __all__ = [
 #: Entries may reach this power of the largest number: sums of squares of larger ones,
 #: and their ratios to other numbers, overflow; answers would be infinite or undefined.
 _SAFE_POWER = 0.4
+#: Sizes between this and its inverse are safe in every precision.
+_PLAIN = 1e-15
+#: The precision of nearly all arrays.
+_DOUBLE = np.dtype(np.float64)
 
 
 def message(name: str, expected: str, got: Any) -> str:
@@ -67,6 +72,8 @@ def check_real(
     0-d arrays and NumPy scalars are scalars; bool is not. ``hint`` is appended to the
     message of a wrong value.
     """
+    if type(value) is float and low < value < high:  # nearly always
+        return value
     expected = _interval("a finite number", low, high, include_low, include_high)
     scalar = _as_scalar(value)
     if scalar is None or isinstance(scalar, bool | np.bool_):
@@ -88,6 +95,8 @@ def check_int(
     name: str, value: Any, *, low: int | None = None, high: int | None = None
 ) -> int:
     """Return an integer (not a bool) in a closed interval as an int."""
+    if type(value) is int and high is None and low is not None and value >= low:
+        return value
     expected = _interval(
         "an integer",
         -math.inf if low is None else low,
@@ -169,6 +178,8 @@ def float_arrays(**arrays: Any) -> tuple[Namespace, list[Array | None]]:
     bool become float64. float16, complex, object and strings raise TypeError. Arrays
     that need no change are returned as they are, never copied.
     """
+    if all(type(x) is np.ndarray and x.dtype == _DOUBLE for x in arrays.values()):
+        return numpy_namespace, list(arrays.values())  # nearly always
     for name, x in arrays.items():
         if is_sparse(x):
             raise ArgumentTypeError(message(name, "a dense array", "a sparse matrix"))
@@ -233,8 +244,11 @@ def check_values(
     check_present(name, x)
     if math.prod(x.shape) == 0:
         return 0.0, 0.0
-    xp = array_namespace(x)
-    low, high = (float(v) for v in to_numpy(xp.stack([xp.min(x), xp.max(x)])))
+    if isinstance(x, np.ndarray):
+        low, high = float(x.min()), float(x.max())
+    else:
+        xp = array_namespace(x)
+        low, high = (float(v) for v in to_numpy(xp.stack([xp.min(x), xp.max(x)])))
     bad_high = math.isinf(high) and not allow_posinf
     bad_low = math.isinf(low) and (low < 0 or not allow_posinf)
     negative = nonnegative and low < 0
@@ -263,9 +277,11 @@ def import_optional(module: str, *, extra: str) -> Any:
 
 def _check_size(name: str, x: Array, low: float, high: float, squared: bool) -> None:
     """Refuse entries whose squares overflow, or all vanish."""
-    xp = array_namespace(x)
     size = max((abs(v) for v in (low, high) if math.isfinite(v)), default=0.0)
-    if size == 0 or x.dtype not in (xp.float32, xp.float64):
+    if size == 0 or _PLAIN < size < 1.0 / _PLAIN:
+        return
+    xp = array_namespace(x)
+    if x.dtype not in (xp.float32, xp.float64):
         return
     limits = xp.finfo(x.dtype)
     largest = float(limits.max) ** _SAFE_POWER

@@ -40,7 +40,7 @@ def array_namespace(*arrays: Any) -> Namespace:
     Lists, scalars and None name no namespace; without any array the answer is NumPy.
     Raises TypeError naming both when two libraries or two devices are mixed.
     """
-    if len(arrays) == 1 and type(arrays[0]) is np.ndarray:  # nearly always
+    if all(x is None or type(x) is np.ndarray for x in arrays):  # nearly always
         return numpy_namespace
     found = [x for x in arrays if is_array(x)]
     if not found:

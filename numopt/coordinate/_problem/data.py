@@ -138,9 +138,17 @@ def check_design(name: str, X: Any, *, elsewhere: bool = False) -> Any:
         v.check_numpy(name, X)
     v.check_ndim(name, X, 2)
     # One pass when all is well; the careful check names the culprit.
-    if not bool(xp.abs(xp.sum(X)) < SUSPICIOUS):
+    if not bool(xp.abs(_total(X, xp)) < SUSPICIOUS):
         v.check_values(name, X)
     return X if isinstance(X, np.ndarray) else DeviceDesign(X)
+
+
+def _total(X: Any, xp: Any) -> Any:
+    """Sum of all entries; a product with ones takes half the time of a sum."""
+    if isinstance(X, np.ndarray) and (X.flags.c_contiguous or X.flags.f_contiguous):
+        with np.errstate(over="ignore", invalid="ignore"):
+            return (np.ones(X.shape[0], X.dtype) @ X).sum()
+    return xp.sum(X)
 
 
 def _check_sparse(name: str, X: Any) -> Any:

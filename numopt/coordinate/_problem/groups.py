@@ -21,6 +21,12 @@ class ScalarTerms(NamedTuple):
     lower: np.ndarray
     upper: np.ndarray
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is a weighted L1 norm without zero weights."""
+        bounded = self.upper.min() < np.inf or self.lower.max() > -np.inf
+        return bool(self.l1.min() > 0 and not self.l2.any() and not bounded)
+
     def times(self, strength: float) -> "ScalarTerms":
         """Return the terms of a multiple of the penalty; the strength is positive."""
         l2 = strength * self.l2 if self.l2.any() else self.l2

@@ -186,8 +186,10 @@ def free_columns(penalty: Penalty, p: int) -> np.ndarray:
         free = np.repeat(groups.weights == 0, np.diff(groups.indptr))
         indices = groups.indices[free]
         return indices[(groups.l1[indices] == 0) & (groups.lower[indices] < 0)]
-    unbounded = np.isinf(terms.lower) & np.isinf(terms.upper)
-    found = (terms.l1 == 0) & (terms.l2 == 0) & unbounded
+    found = (terms.l1 == 0) & (terms.l2 == 0)
+    if not found.any():
+        return np.flatnonzero(found)
+    found &= np.isinf(terms.lower) & np.isinf(terms.upper)
     # Without any penalised coordinate there is nothing to separate.
     return np.flatnonzero(found) if not found.all() else np.empty(0, dtype=np.int64)
 

@@ -116,13 +116,7 @@ class ScalarUnits(Units):
     @functools.cached_property
     def simple(self) -> bool:
         """Whether it is a plain weighted L1 norm."""
-        terms = self.terms
-        return bool(
-            np.all(terms.l1 > 0)
-            and not terms.l2.any()
-            and np.all(terms.upper == np.inf)
-            and np.all(terms.lower == -np.inf)
-        )
+        return self.terms.plain
 
     def value(self, coef: np.ndarray) -> float:
         """Penalty of all coefficients."""

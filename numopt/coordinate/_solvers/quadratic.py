@@ -120,12 +120,6 @@ class QuadraticProblem:
             target = target - float(data.weighted(target).sum()) / data.total
         if start is None:
             start = data.correlate(data.weighted(target))
-        simple = bool(
-            not terms.l2.any()
-            and np.all(terms.l1 > 0)
-            and np.all(terms.upper == np.inf)
-            and np.all(terms.lower == -np.inf)
-        )
         return cls(
             data=data,
             terms=terms,
@@ -134,7 +128,7 @@ class QuadraticProblem:
             target=target,
             start=start,
             tol=tol,
-            simple=simple,
+            simple=terms.plain,
         )
 
 
@@ -461,6 +455,8 @@ def first_size(data: LinearData) -> int:
 def _initial_columns(problem: QuadraticProblem, coef: Any) -> np.ndarray:
     """Columns that must be in the working set from the start."""
     terms = problem.terms
+    if problem.simple and coef is None:
+        return np.empty(0, np.int64)
     away = (terms.lower > 0) | (terms.upper < 0)
     unpenalised = (terms.l1 == 0) & (terms.l2 == 0)
     wanted = away | unpenalised

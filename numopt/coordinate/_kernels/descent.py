@@ -18,6 +18,7 @@ __all__ = [
     "gather_rows",
     "solve_gram",
     "solve_residual",
+    "sort_units",
     "sparse_gram",
 ]
 
@@ -231,3 +232,20 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
 @find_beyond.example
 def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
     return rng.standard_normal(size), rng.random(size), np.full(size, 1.5)
+
+
+sort_units = sequential_kernel(
+    "sort_units",
+    """Units that stay in a working set, and those that are to enter it.
+
+    Those in use stay, and those inside that are free or whose score is near 1; others
+    enter from the score ``entry`` on.
+    """,
+    numpy="numopt.coordinate._kernels_cpu.screening:sort_units",
+)
+
+
+@sort_units.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    marks = (rng.random(size) < 0.5 for _ in range(3))
+    return rng.random(size), *marks, 0.4, 0.6

@@ -9,7 +9,7 @@ import numpy as np
 
 from numopt._kernels.jit import jit_kernel
 
-__all__ = ["find_beyond", "find_reaching"]
+__all__ = ["find_beyond", "find_reaching", "sort_units"]
 
 
 @jit_kernel
@@ -41,3 +41,18 @@ def find_beyond(products, slack, limits):
             out[count] = j
             count += 1
     return top, out[:count].copy()
+
+
+@jit_kernel
+def sort_units(score, used, inside, free, near, entry):
+    """Units that stay in a working set, and those that are to enter it."""
+    kept, found = np.empty(score.size, np.int64), np.empty(score.size, np.int64)
+    stay, come = 0, 0
+    for g in range(score.size):
+        if used[g] or (inside[g] and (free[g] or score[g] >= near)):
+            kept[stay] = g
+            stay += 1
+        elif score[g] > entry:
+            found[come] = g
+            come += 1
+    return kept[:stay].copy(), found[:come].copy()

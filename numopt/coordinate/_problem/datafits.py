@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from numopt import _validation as v
+from numopt._array.namespace import numpy_namespace
+from numopt.coordinate._kernels.losses import logistic_expansion
 
 __all__ = [
     "Datafit",
@@ -66,6 +68,12 @@ class Datafit(abc.ABC):
     def excess(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the loss of each sample above its least value, which most have 0."""
         return self.value(y, z)
+
+    def expand(
+        self, y: np.ndarray, z: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return ``value``, ``gradient`` and ``hessian_diag`` at once."""
+        return self.value(y, z), self.gradient(y, z), self.hessian_diag(y, z)
 
     def majorant_diag(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return curvatures of parabolas that touch the loss at z from above."""
@@ -155,6 +163,12 @@ class Logistic(Datafit):
         probability = _sigmoid(z)
         return probability * _sigmoid(-z)
 
+    def expand(
+        self, y: np.ndarray, z: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return ``value``, ``gradient`` and ``hessian_diag`` at once."""
+        return logistic_expansion.for_namespace(numpy_namespace)(y, z)
+
     def best_constant(self, y: np.ndarray, weights: np.ndarray) -> Any:
         """Return the best z that all samples share."""
         up = float(weights[y > 0].sum())
@@ -162,10 +176,10 @@ class Logistic(Datafit):
 
     def conjugate(self, y: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Return ``v log v + (1-v) log(1-v)`` with ``v = -y u`` in [0, 1]."""
+        from scipy.special import entr
+
         share = -y * u
-        inside = (share >= 0) & (share <= 1)
-        share = np.clip(share, 0.0, 1.0)
-        return np.where(inside, _xlogx(share) + _xlogx(1.0 - share), np.inf)
+        return -(entr(share) + entr(1.0 - share))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,8 +87,10 @@ def certify(
 
 def scalar_value(terms: ScalarTerms, w: np.ndarray) -> float:
     """Return a separable penalty at coefficients within its bounds."""
-    l1 = np.where(w != 0, terms.l1, 0.0)
-    return float(np.sum(l1 * np.abs(w)) + 0.5 * np.sum(terms.l2 * w * w))
+    used = np.nonzero(w != 0)
+    # Terms of one row serve all outputs.
+    l1, l2 = (t[used[-t.ndim :]] for t in (terms.l1, terms.l2))
+    return float(l1 @ np.abs(w[used]) + 0.5 * (l2 @ w[used] ** 2))
 
 
 def separable_dual(

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from numopt.coordinate._problem.data import LinearData
-from numopt.coordinate._problem.datafits import Datafit
 
 __all__ = ["CurvedGram", "gather", "loss_model", "softmax_model"]
 
@@ -79,36 +78,30 @@ def weighted_gram(X: Any, weights: np.ndarray) -> np.ndarray:
 
 def loss_model(
     data: LinearData,
-    datafit: Datafit,
-    z: np.ndarray,
+    gradient: np.ndarray,
+    curvature: np.ndarray,
     X: Any,
     index: np.ndarray,
     gram: CurvedGram,
     *,
     intercept: bool,
-    bound: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hessian and gradient of the loss in the columns, and last in the intercept.
 
-    ``bound`` is the share of parabolas above the loss in its curvatures.
+    They follow from those of the samples in their predictions.
     """
-    gradient = data.weighted(datafit.gradient(data.y, z)) / data.total
-    curvature = datafit.hessian_diag(data.y, z)
-    if bound > 0:
-        above = datafit.majorant_diag(data.y, z)
-        curvature = (1.0 - bound) * curvature + bound * above
-        gram = CurvedGram()
+    gradient = data.weighted(gradient) / data.total
     weights = np.maximum(data.weighted(curvature) / data.total, 0.0)
     gram.update(X, index, weights)
+    if not intercept:
+        return gram.G.copy(), X.T @ gradient
     m = index.size
-    size = m + int(intercept)
-    G, slope = np.empty((size, size)), np.empty(size)
+    G, slope = np.empty((m + 1, m + 1)), np.empty(m + 1)
     G[:m, :m] = gram.G
     slope[:m] = X.T @ gradient
-    if intercept:
-        G[m, :m] = G[:m, m] = X.T @ gram.weights
-        G[m, m] = gram.weights.sum()
-        slope[m] = gradient.sum()
+    G[m, :m] = G[:m, m] = X.T @ gram.weights
+    G[m, m] = gram.weights.sum()
+    slope[m] = gradient.sum()
     return G, slope
 
 

@@ -54,9 +54,14 @@ class Units(abc.ABC):
     def scores(self, slope: np.ndarray) -> np.ndarray:
         """How far each unit at 0 is pushed, 1 being its threshold."""
 
+    @functools.cached_property
     @abc.abstractmethod
     def free(self) -> np.ndarray:
         """Which units are not penalised."""
+
+    @abc.abstractmethod
+    def used(self, coef: np.ndarray) -> np.ndarray:
+        """Which units hold coefficients that are not 0."""
 
     def limits(self) -> np.ndarray | None:
         """Largest slopes of coordinates at 0 where nothing else counts, or None."""
@@ -108,7 +113,7 @@ class ScalarUnits(Units):
 
     terms: ScalarTerms
 
-    @property
+    @functools.cached_property
     def owner(self) -> np.ndarray:  # type: ignore[override]
         """Unit of every coordinate."""
         return np.arange(self.terms.lower.size)
@@ -129,6 +134,8 @@ class ScalarUnits(Units):
     def scores(self, slope: np.ndarray) -> np.ndarray:
         """How far each coordinate is pushed, 1 being its threshold."""
         terms = self.terms
+        if self.simple and slope.ndim == 1:
+            return np.abs(slope) / terms.l1
         up = np.where(terms.upper > 0, slope, 0.0)
         down = np.where(terms.lower < 0, -slope, 0.0)
         push = np.maximum(up, down)
@@ -136,9 +143,14 @@ class ScalarUnits(Units):
             ratio = np.where(push > 0, push / terms.l1, 0.0)
         return np.atleast_2d(ratio).max(axis=0)
 
+    @functools.cached_property
     def free(self) -> np.ndarray:
         """Which coordinates have no L1 term."""
         return np.asarray(np.atleast_2d(self.terms.l1 == 0).any(axis=0))
+
+    def used(self, coef: np.ndarray) -> np.ndarray:
+        """Which coordinates are not 0, for any output."""
+        return np.asarray(coef != 0 if coef.ndim == 1 else coef.any(axis=0))
 
     def limits(self) -> np.ndarray | None:
         """The L1 terms of a plain weighted L1 norm."""
@@ -150,6 +162,8 @@ class ScalarUnits(Units):
 
     def on(self, index: np.ndarray, *, outputs: int, intercept: bool) -> "Part":
         """The penalty of some coordinates and an intercept last, for each output."""
+        if outputs == 1 and not intercept:
+            return ScalarPart(*(term[..., index].ravel() for term in self.terms))
         parts = []
         for term, fill in zip(self.terms, (0.0, 0.0, -np.inf, np.inf), strict=True):
             full = np.full((outputs, index.size + int(intercept)), fill)
@@ -264,10 +278,17 @@ class GroupUnits(Units):
         """How far each group is pushed, 1 being its threshold."""
         return group_ratios(slope, self.terms)
 
+    @functools.cached_property
     def free(self) -> np.ndarray:
         """Which groups have no penalty at all."""
         sparse = np.bincount(self.owner, self.terms.l1) > 0
         return (self.terms.weights == 0) & ~sparse
+
+    def used(self, coef: np.ndarray) -> np.ndarray:
+        """Which groups hold coefficients that are not 0."""
+        found = np.zeros(self.terms.weights.size, bool)
+        found[self.owner[np.atleast_2d(coef).any(axis=0)]] = True
+        return found
 
     def members(self, units: np.ndarray) -> np.ndarray:
         """Coordinates of some groups, group by group."""

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from numopt._array.namespace import numpy_namespace
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
+from numopt.coordinate._kernels.descent import sort_units
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit
 from numopt.coordinate._problem.groups import GroupTerms, ScalarTerms
@@ -95,7 +97,10 @@ class ModelState:
     columns: Any
     correlation: np.ndarray
     gram: CurvedGram
+    #: Mean loss at z; derivatives of every sample in its prediction.
     losses: float = np.inf
+    gradient: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
+    curvature: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
     primal: float = np.inf
     dual: float = -np.inf
     gap: float = np.inf
@@ -194,9 +199,8 @@ class ProxNewtonWorkingSet(Solver[ModelProblem, ModelState]):
 
 def needed(problem: ModelProblem, coef: np.ndarray) -> np.ndarray:
     """Coordinates of the units that are in use or not penalised."""
-    used = problem.units.free()
-    used[problem.units.owner[np.atleast_2d(coef).any(axis=0)]] = True
-    return problem.units.members(np.flatnonzero(used))
+    units = problem.units
+    return units.members(np.flatnonzero(units.free | units.used(coef)))
 
 
 def resume(problem: ModelProblem, state: ModelState) -> None:
@@ -224,9 +228,17 @@ def limits_of(problem: ModelProblem) -> np.ndarray | None:
 
 def candidate(problem: ModelProblem, state: ModelState) -> np.ndarray:
     """The residual, orthogonal to free columns, times the sample weights."""
-    data, datafit = problem.data, problem.datafit
-    theta = problem.null.feasible(-datafit.gradient(data.y, state.z), datafit)
-    return data.weighted(theta)
+    theta = problem.null.feasible(-state.gradient, problem.datafit)
+    return problem.data.weighted(theta)
+
+
+def expand(
+    problem: ModelProblem, z: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Mean loss at predictions, and the derivatives of every sample."""
+    data = problem.data
+    value, gradient, curvature = problem.datafit.expand(data.y, z)
+    return float(data.weighted(value).sum()) / data.total, gradient, curvature
 
 
 def certify_state(
@@ -238,10 +250,9 @@ def certify_state(
     relative violation of the optimality conditions.
     """
     data, datafit = problem.data, problem.datafit
-    losses = float(data.weighted(datafit.value(data.y, state.z)).sum())
-    state.losses = losses / data.total
+    state.losses, state.gradient, state.curvature = expand(problem, state.z)
     state.primal = state.losses + problem.units.value(state.coef)
-    theta = -datafit.gradient(data.y, state.z)
+    theta = -state.gradient
     if not datafit.has_dual:
         weighted = data.weighted(theta)
         state.correlation = data.correlate(weighted)
@@ -278,17 +289,15 @@ def grow(problem: ModelProblem, state: ModelState) -> int:
     """Drop units that are unlikely, add the strongest violators; how many came."""
     units = problem.units
     score = units.scores(state.correlation / problem.data.total)
-    used, inside = np.zeros(score.size, bool), np.zeros(score.size, bool)
-    used[units.owner[np.atleast_2d(state.coef).any(axis=0)]] = True
+    used, inside = units.used(state.coef), np.zeros(score.size, bool)
     inside[units.owner[state.index]] = True
-    kept = used | (inside & ((score >= NEAR) | units.free()))
-    found = np.flatnonzero((score > state.entry) & ~kept)
+    run = sort_units.for_namespace(numpy_namespace)
+    kept, found = run(score, used, inside, units.free, NEAR, state.entry)
     state.entry = 1.0
-    limit = max(FIRST_SIZE, 2 * int(used.sum()))
+    limit = max(FIRST_SIZE, 2 * int(np.count_nonzero(used)))
     if found.size > limit:
         found = found[np.argpartition(-score[found], limit)[:limit]]
-    chosen = np.concatenate((np.flatnonzero(kept), found))
-    index = units.members(chosen)
+    index = units.members(np.concatenate((kept, found)))
     if not np.array_equal(index, state.index):
         state.index = index
         state.columns = gather(problem.data, index)
@@ -338,15 +347,19 @@ def newton_step(
     if datafit.multi_output:
         G, slope = softmax_model(data, datafit, state.z, state.columns, intercept=extra)
     else:
+        gram, curvature = state.gram, state.curvature
+        if state.bound > 0:
+            above = datafit.majorant_diag(data.y, state.z)
+            curvature = (1.0 - state.bound) * curvature + state.bound * above
+            gram = CurvedGram()
         G, slope = loss_model(
             data,
-            datafit,
-            state.z,
+            state.gradient,
+            curvature,
             state.columns,
             index,
-            state.gram,
+            gram,
             intercept=extra,
-            bound=state.bound,
         )
     if slope.size == 0:
         return 0.0, 0.0
@@ -404,14 +417,16 @@ def _search(
     if problem.fit_intercept:
         moved = moved + rows[:, m]
     moved = moved if datafit.multi_output else moved[:, 0]
-    start = part.value(flat)
-    descent = float(slope @ step) + part.value(new) - start
+    start, end = part.value(flat), part.value(new)
+    descent = float(slope @ step) + end - start
     t = 1.0
     while t > 1e-8:
         z = state.z + t * moved
-        losses = float(data.weighted(datafit.value(data.y, z)).sum()) / data.total
-        x = new if t == 1.0 else flat + t * step
-        decrease = state.losses + start - losses - part.value(x)
+        losses, *derivatives = expand(problem, z)
+        if t < 1.0:
+            new = flat + t * step
+            end = part.value(new)
+        decrease = state.losses + start - losses - end
         slack = ROUNDING * (abs(losses) + start)
         if decrease >= -ARMIJO * t * descent - slack:
             break
@@ -423,13 +438,14 @@ def _search(
     plain = most and problem.units.limits() is not None
     if plain and t == 1.0 and decrease > FAR * problem.null.scale:
         longer, z_longer = _prolonged(state, flat, new)
-        further = float(data.weighted(datafit.value(data.y, z_longer)).sum())
-        gain = losses + part.value(x) - further / data.total - part.value(longer)
+        further, *others = expand(problem, z_longer)
+        gain = losses + end - further - part.value(longer)
         if gain > 0:
-            x, z, losses = longer, z_longer, further / data.total
+            new, z, losses, derivatives = longer, z_longer, further, others
             decrease += gain
     state.z, state.losses = z, losses
-    final = x.reshape(outputs, -1)
+    state.gradient, state.curvature = derivatives
+    final = new.reshape(outputs, -1)
     np.atleast_2d(state.coef)[:, state.index] = final[:, :m]
     if problem.fit_intercept:
         b = final[:, m]

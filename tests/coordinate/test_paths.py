@@ -19,6 +19,7 @@ from numopt.coordinate import (
     logistic_path,
 )
 from numopt.coordinate._problem.data import LinearData
+from numopt.coordinate._solvers.screening import Screened
 from numopt.coordinate._solvers.working_set import solve_auto
 from numopt.exceptions import ConvergenceWarning
 from tests.backends import assert_xp_close
@@ -267,6 +268,33 @@ def test_paths_answer_in_the_library_of_the_design(backend):
     assert there.converged
     assert_xp_close(there.coefs, here.coefs, like=design, atol=1e-7)
     assert_xp_close(there.intercepts, here.intercepts, like=design, atol=1e-8)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_screened_products_are_within_their_slack(sparse, rng):
+    """Near vectors, one in the span of those before, and none at all."""
+    X = np.asfortranarray(rng.standard_normal((30, 200)))
+    X *= rng.random((30, 200)) < 0.3
+    design = sp.csc_array(X) if sparse else X
+    data = LinearData.from_arrays(design, np.ones(30), Quadratic())
+    u = rng.standard_normal(30)
+    screened = Screened.start(data, u, X.T @ u)
+    nobody = np.zeros(200, bool)
+    vectors = [u]
+    for k in range(12):
+        last = vectors[-1] + 0.1 * rng.standard_normal(30)
+        vectors.append(vectors[0] - 2.0 * vectors[1] if k == 5 else last)
+    kinds = set()
+    vectors += [1e-8 * u, np.zeros(30), vectors[3]]
+    for u in vectors:
+        truth = X.T @ u
+        limits = np.full(200, 0.9 * np.abs(truth).max() + 1e-3)
+        products = screened.move(u, limits, nobody)
+        assert np.all(np.abs(products - truth) <= screened.slack + 1e-9 * limits)
+        left_out = screened.slack > 0
+        assert np.all(np.abs(truth[left_out]) < limits[left_out])
+        kinds.add(bool(left_out.any()))
+    assert kinds == {False, True}
 
 
 @pytest.mark.parametrize("sparse", [False, True])

@@ -128,6 +128,17 @@ def test_what_is_asked_of_own_penalties_and_losses():
         Silent().conjugate(np.ones(1), np.ones(1))
 
 
+@pytest.mark.parametrize("datafit", [Logistic(), Huber(0.7), SquaredHinge()])
+def test_expansions_are_value_gradient_and_curvature(datafit, rng):
+    z = np.r_[20.0 * rng.standard_normal(50), 0.0, 1e-9, 700.0, -700.0]
+    y = np.where(rng.random(z.size) < 0.5, -1.0, 1.0)
+    value, gradient, curvature = datafit.expand(y, z)
+    tight = {"rtol": 1e-12, "atol": 1e-300}
+    np.testing.assert_allclose(value, datafit.value(y, z), **tight)
+    np.testing.assert_allclose(gradient, datafit.gradient(y, z), **tight)
+    np.testing.assert_allclose(curvature, datafit.hessian_diag(y, z), **tight)
+
+
 @pytest.mark.parametrize("datafit", [Logistic(), Huber(0.7), Poisson(), SquaredHinge()])
 def test_majorants_touch_the_loss_from_above(datafit, rng):
     """Poisson has none: its own curvature takes the place."""

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from numopt import _validation as v
+from numopt._array.namespace import numpy_namespace
 from numopt._iterate.loop import Solver, iterate
 from numopt._iterate.stopping import check_stop, warn_not_converged
+from numopt.coordinate._kernels.descent import find_beyond
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit, Quadratic
 from numopt.coordinate._problem.null import NullModel
@@ -315,7 +317,8 @@ class WorkingSetPath:
         # Slopes of 2 new - old thresholds: coordinates in use, at least 0, are near.
         with np.errstate(invalid="ignore"):
             reach = max(2.0 - self.alpha / alpha, 0.0) * problem.limits
-        found = np.flatnonzero(np.abs(rho) >= reach)
+        run = find_beyond.for_namespace(numpy_namespace)
+        _, found = run(rho, np.empty(0), reach)
         push = rho[found] if problem.terms.lower.min() >= 0 else np.abs(rho[found])
         entering = (push > 0) & ~cache.member[found] & np.isfinite(reach[found])
         found = found[entering]

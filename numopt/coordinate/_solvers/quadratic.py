@@ -223,13 +223,14 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         self, problem: QuadraticProblem, state: QuadraticState
     ) -> dict[str, Any]:
         """Coefficients, intercept and certificate."""
-        coef = state.cache.scatter()
+        cache = state.cache
+        coef = cache.scatter()
         return {
             "coef": coef,
             "intercept": recover_intercept(problem, coef),
             "objective": state.primal,
             "dual_gap": state.gap,
-            "support": np.flatnonzero(coef),
+            "support": np.sort(cache.index[cache.w[: cache.size] != 0]),
         }
 
     def current(self, state: QuadraticState) -> Any:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Safe screening: products of the design with a residual, where they can matter.
 
-Along a path the residual moves little. With ``x_j^T u`` known at a reference ``u0``,
-``|x_j^T u| <= |x_j^T u0| + ||x_j|| ||u - u0||``: a column for which this stays below
-its threshold can neither violate nor bound the dual point, and is left out: a sphere
-test in the sense of Ndiaye et al. (2017), "Gap safe screening rules for sparsity
-enforcing penalties".
+Along a path the residual u stays near the span of the last ones. With ``x_j^T v``
+known for all v of that span, ``|x_j^T u| <= |x_j^T v| + ||x_j|| ||u - v||`` for the
+nearest v: a column for which this stays below its threshold can neither violate nor
+bound the dual point, and is left out: a sphere test in the sense of Ndiaye et al.
+(2017), "Gap safe screening rules for sparsity enforcing penalties".
 """
 
 import dataclasses
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -30,16 +31,24 @@ __all__ = ["Screened", "ScreenedGroups"]
 FULL = 3
 #: Rounding of a product relative to its threshold.
 ROUNDING = 1e-9
+#: Fewest and most vectors that span the references, which in between take this share
+#: of the entries of the design.
+LEAST_SPAN, MOST_SPAN, SPAN_SHARE = 4, 16, 0.125
+#: The least share of a vector that must be new to the span: less would be rounding.
+NEW_SHARE = 1e-3
 
 
 @dataclasses.dataclass
 class Screened:
-    """Products ``X^T vector``: exact where ``slack`` is 0, within it elsewhere."""
+    """Products ``X^T vector``: exact where ``slack`` is 0, within it elsewhere.
+
+    The rows of ``basis`` are orthonormal, those of ``references`` their products.
+    """
 
     data: LinearData
     norms: np.ndarray
-    origin: np.ndarray
-    reference: np.ndarray
+    basis: np.ndarray
+    references: np.ndarray
     vector: np.ndarray
     products: np.ndarray
     slack: np.ndarray
@@ -59,17 +68,21 @@ class Screened:
         else:
             return None
         norms = np.sqrt(squares)
+        empty = np.empty((0, vector.size)), np.empty((0, norms.size))
         exact = np.zeros(norms.size)
-        parts = (data, norms, vector, products, vector, products, exact)
-        return cls(*parts, **fields)
+        started = cls(data, norms, *empty, vector, products, exact, **fields)
+        started._remember()
+        return started
 
     def move(
         self, vector: np.ndarray, limits: np.ndarray, wanted: np.ndarray
     ) -> np.ndarray:
         """Go on to another vector; products of ``wanted`` columns will be exact."""
         self.vector = vector
-        self.products = self.reference.copy()
-        self.slack = self.norms * float(np.linalg.norm(vector - self.origin))
+        share = self.basis @ vector
+        self.products = share @ self.references
+        rest = vector - share @ self.basis
+        self.slack = self.norms * math.sqrt(float(rest @ rest))
         return self.demand(limits, wanted)
 
     def demand(
@@ -82,11 +95,31 @@ class Screened:
         if FULL * self._entries(index) > self._entries(slice(None)):
             self.products = self.data.correlate(self.vector)
             self.slack = np.zeros(self.norms.size)
-            self.origin, self.reference = self.vector, self.products
+            self._remember()
         elif index.size:
             self.products[index] = self._some(index)
             self.slack[index] = 0.0
         return self.products
+
+    def _remember(self) -> None:
+        """Add the vector to the span, whose products are all known."""
+        size = float(np.linalg.norm(self.vector))
+        share = self.basis @ self.vector
+        rest = self.vector - share @ self.basis
+        left = float(np.linalg.norm(rest))
+        if left <= NEW_SHARE * size:
+            self.basis, self.references = self.basis[:0], self.references[:0]
+            share, rest, left = share[:0], self.vector, size
+        if left == 0.0:
+            return
+        reference = (self.products - share @ self.references) / left
+        X = self.data.X
+        entries = X.nnz if self.data.is_sparse else X.size
+        room = SPAN_SHARE * entries / reference.size
+        most = int(min(max(room, LEAST_SPAN), MOST_SPAN))
+        # What is left of a span without its oldest vector is orthonormal, too.
+        self.basis = np.vstack((self.basis[1 - most :], rest / left))
+        self.references = np.vstack((self.references[1 - most :], reference))
 
     def _reaching(self, limits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """Inexact columns that are wanted or may reach their limit."""

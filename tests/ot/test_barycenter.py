@@ -62,6 +62,73 @@ def test_gaussians_in_the_plane(reg):
     assert std == pytest.approx(np.sqrt(S**2 + reg / 2), rel=0.01)
 
 
+def _boxes(n, width, *corners):
+    """Boxes of one size in an image with as many axes as a corner has places."""
+    boxes = np.zeros((len(corners), *[n] * len(corners[0])))
+    for image, corner in zip(boxes, corners, strict=True):
+        image[tuple(slice(start, start + width) for start in corner)] = 1.0
+    return boxes / width ** len(corners[0])
+
+
+@pytest.mark.parametrize("reg", [1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("on_grid", [False, True])
+def test_debiased_boxes_on_the_line(on_grid, reg):
+    """Translates have their translate as mean; edges are seen where the blur is fine.
+
+    The divergence is flat in what is finer than the blur: there the mean is tested by
+    its objective.
+    """
+    from numopt.ot import sinkhorn
+
+    n = 100
+    boxes = _boxes(n, 20, (10,), (60,), (35,))
+    ends, middle = boxes[:2], boxes[2]
+    x = np.linspace(0, 1, n)
+    M = (x[:, None] - x) ** 2
+    if on_grid:
+        result = barycenter_grid(ends, reg, debiased=True)
+    else:
+        result = barycenter(ends.T, M, reg, debiased=True)
+    assert result.converged
+    mean, std = _moments(x, result.barycenter)
+    np.testing.assert_allclose((mean, std), _moments(x, middle), atol=1e-4)
+
+    def objective(b):
+        mixed = sum(sinkhorn(a, b, M, reg, tol=1e-11).value for a in ends)
+        return 0.5 * (mixed - sinkhorn(b, b, M, reg, tol=1e-11).value)
+
+    assert abs(objective(result.barycenter) - objective(middle)) < 5e-6 * reg
+    if reg == 1e-4:
+        np.testing.assert_allclose(result.barycenter, middle, atol=5e-5)
+
+
+@pytest.mark.parametrize(("reg", "atol"), [(3e-3, 2e-4), (1e-3, 5e-5), (1e-4, 1e-8)])
+def test_debiased_boxes_in_the_plane(reg, atol):
+    boxes = _boxes(32, 8, (4, 4), (16, 12), (10, 8))
+    result = barycenter_grid(boxes[:2], reg, debiased=True)
+    assert result.converged
+    np.testing.assert_allclose(result.barycenter, boxes[2], atol=atol)
+    # Coefficients move the mean along the line between both.
+    boxes = _boxes(32, 8, (4, 4), (16, 12), (7, 6))
+    result = barycenter_grid(boxes[:2], reg, [0.75, 0.25], debiased=True)
+    assert result.converged
+    np.testing.assert_allclose(result.barycenter, boxes[2], atol=atol)
+
+
+@pytest.mark.parametrize("reg", [1e-2, 1e-3])
+def test_debiased_gaussians_in_the_plane_keep_their_width(reg):
+    n = 48
+    x = np.linspace(0, 1, n)
+    bump = np.exp(-0.5 * ((x - np.array([[0.35], [0.65], [0.5]])) / S) ** 2)
+    images = np.stack([np.outer(bump[0], bump[1]), np.outer(bump[1], bump[2])])
+    images /= images.sum(axis=(1, 2), keepdims=True)
+    result = barycenter_grid(images, reg, debiased=True)
+    assert result.converged
+    for axis, middle in ((1, 0.5), (0, 0.575)):
+        mean, std = _moments(x, result.barycenter.sum(axis=axis))
+        np.testing.assert_allclose((mean, std), (middle, S), atol=1e-4)
+
+
 def test_grid_and_matrix_agree(rng):
     images = rng.random((3, 6, 5))
     images[0, :2] = 0.0

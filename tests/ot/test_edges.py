@@ -73,6 +73,29 @@ def test_gradients_of_distances_on_every_library(backend):
     np.testing.assert_allclose(to_numpy(result.grad_X), desired.grad_X, atol=1e-9)
 
 
+def test_pairs_of_empty_points_have_no_mass_however_small_reg_is():
+    """Nothing bounds P_ij / (a_i b_j) there; it overflows, and 0 * inf is not 0."""
+    x = np.linspace(0, 1, 40)
+    a, b = np.zeros(40), np.zeros(40)
+    a[5:15], b[25:35] = 0.1, 0.1
+    cost, reg = (x[:, None] - x) ** 2, 1e-4
+    unbalanced = sinkhorn_unbalanced(a, b, cost, reg, 1.0)
+    assert np.all(np.isfinite(unbalanced.plan))
+    assert unbalanced.value == pytest.approx(unbalanced.dual_value, abs=1e-8)
+    for result in (
+        sinkhorn(a, b, cost, reg),
+        sinkhorn_points(x[:, None], x[:, None], reg, a=a, b=b, tol=1e-9),
+        sinkhorn_grid(a, b, reg),
+    ):
+        assert result.value == pytest.approx(result.dual_value, abs=1e-8)
+        assert result.value_linear == pytest.approx((20 / 39) ** 2, rel=1e-3)
+        np.testing.assert_allclose(result.plan.sum(axis=1), a, atol=1e-8)
+        np.testing.assert_allclose(result.plan.sum(axis=0), b, atol=1e-8)
+        assert np.all(np.isfinite(result.barycentric(x[:, None])))
+    gradient = sinkhorn(a, b, cost, reg).plan_vjp(cost)
+    assert all(np.all(np.isfinite(g)) for g in (gradient.grad_M, gradient.grad_a))
+
+
 def test_plans_made_at_once():
     for result in (
         sinkhorn(None, None, M, 0.1, return_plan=True),

@@ -1,11 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Closed forms of one potential given the other, for a dense cost."""
+"""Potentials of a dense cost: each from the other, and the plan from both."""
 
 from numopt._array.linalg import logsumexp
 from numopt._array.namespace import array_namespace
 from numopt.typing import Array
 
-__all__ = ["column_potentials", "row_potentials"]
+__all__ = ["column_potentials", "plan_density", "row_potentials"]
+
+
+def plan_density(f: Array, g: Array, a: Array, b: Array, M: Array, eps: float) -> Array:
+    """Return ``P_ij / (a_i b_j) = exp((f_i + g_j - M_ij) / eps)``.
+
+    It exists where one of the weights is zero. Where both are, nothing bounds it, it
+    could be too large for a product with a weight to vanish, and it is set to 0.
+    """
+    xp = array_namespace(M)
+    z = (f[:, None] + g[None, :] - M) / eps
+    empty_rows, empty_columns = a == 0, b == 0
+    if bool(xp.any(empty_rows)) and bool(xp.any(empty_columns)):
+        empty = empty_rows[:, None] & empty_columns[None, :]
+        z = xp.where(empty, xp.full_like(z, -float("inf")), z)
+    return xp.exp(z)
 
 
 def row_potentials(g: Array, b: Array, M: Array, eps: float) -> Array:

@@ -166,9 +166,10 @@ def barycenter(
 
     Bregman projections (Benamou et al. 2015) in the log domain on levels of decreasing
     ``reg``, then Newton's method on the concave dual, restricted to potentials that
-    balance each other. Debiasing is a deconvolution: its field is extrapolated
-    (Anderson) from step to step, and errors far below 1e-6 may be out of reach, most
-    where the points are as far apart as the blur.
+    balance each other. Debiasing is a deconvolution, by sweeps with momentum, and
+    Newton steps only where the plans are behind its field. Details finer than the blur,
+    ``sqrt(reg / 2)`` with squared distances, hardly change the objective: edges of
+    such a width stay round, and errors far below 1e-6 may be out of reach.
 
     Where the range of the cost is at most 1300 ``reg`` (600 on grids), ``exp(-M /
     reg)`` is stored, a pass is two products of it with all scalings, and the

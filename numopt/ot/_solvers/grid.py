@@ -13,6 +13,7 @@ from numopt._iterate.stopping import warn_not_converged
 from numopt._numerics.cg import cg
 from numopt.ot._problem import CoreProblem
 from numopt.ot._problem.grid import GridPlan, GridProblem, grid_cost
+from numopt.ot._problem.potentials import plan_density
 from numopt.ot._solvers.annealing import Annealer
 from numopt.ot._solvers.driver import (
     check_control,
@@ -265,7 +266,7 @@ class GridResult(SolverResult):
             xp.reshape(x, (-1,))
             for x in (self.f, self.g, self.problem.a, self.problem.b)
         )
-        density = xp.exp((f[:, None] + g[None, :] - cost) / self.reg)
+        density = plan_density(f, g, a, b, cost, self.reg)
         return density * a[:, None] * b[None, :]
 
     @functools.cached_property

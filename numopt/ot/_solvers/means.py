@@ -34,11 +34,11 @@ MAX_TRIALS, MAX_CG = 10, 500
 LONGEST, NOISE = 20.0, 1e-13
 #: Column sums below are out of the range of exp.
 LOST = 1e-250
-#: Steps that the extrapolation of the debiasing field remembers, and the least weight
-#: of a potential there, as a fraction of the largest mass.
-MEMORY, LEAST_SCALE = 10, 1e-10
-#: Extrapolated sweeps remember fewer steps; one may grow the error by this factor.
-SWEEP_MEMORY, WORSE = 4, 3.0
+#: Steps that extrapolated sweeps remember, the least weight of a potential there, as a
+#: fraction of the largest mass, and the factor by which one may grow the error.
+MEMORY, LEAST_SCALE, WORSE = 4, 1e-10, 3.0
+#: Momentum starts again when a step grows the error by this factor.
+GROWTH = 1.05
 
 
 @dataclasses.dataclass
@@ -51,6 +51,7 @@ class _State:
     c: Array
     log_d: Array
     error: float = math.inf
+    spread: float = math.inf
     value: float = -math.inf
     n_passes: int = 0
     n_newton: int = 0
@@ -58,7 +59,9 @@ class _State:
     sweeps: int = 0
     stopped: Stop | None = None
     memory: Anderson | None = None
-    scale: Array | None = None
+    blurred: Array | None = None
+    image: Array | None = None
+    momentum: float = 1.0
     kernel: KernelProducts | None = None
     scalings: tuple[Array, Array] | None = None
 
@@ -103,23 +106,25 @@ class MeanSolver(Solver[MeanProblem, _State]):
         if not last and state.error < LEVEL_TOL:
             self._move(problem, state, next_eps(state.eps, problem.eps, FACTOR))
             return state
-        start = state.gamma
-        if problem.debiased:
-            _update_debiasing(problem, state)
         possible = self.newton or state.kernel is not None
         extrapolated = state.kernel is not None and not problem.debiased
         sweeps = EXTRAPOLATED if extrapolated else SWEEPS
         ready = possible and state.sweeps >= sweeps and state.error < GATE
+        if problem.debiased:
+            # Newton steps hold the field: they mend the plans only.
+            ready = ready and 2.0 * state.spread > state.error
         if ready and self._newton_step(problem, state):
             if problem.debiased:
-                _extrapolate(problem, state, start)
+                state.sweeps, state.image, state.momentum = 0, None, 1.0
             return state
         if ready:
             state.sweeps, state.memory = 0, None
             if state.error < 1e-13:
                 state.stopped = Stop("stalled", "the error is round-off")
         state.sweeps += 1
-        if extrapolated:
+        if problem.debiased:
+            _debiased_sweep(problem, state)
+        elif extrapolated:
             _extrapolated_sweep(problem, state)
         else:
             _evaluate(problem, state, _swept(problem, state))
@@ -129,6 +134,7 @@ class MeanSolver(Solver[MeanProblem, _State]):
         """Keep the unscaled potentials, change eps."""
         ratio = state.eps / eps
         state.eps, state.sweeps, state.memory = eps, 0, None
+        state.image, state.momentum = None, 1.0
         state.use_kernel(problem)
         state.log_d = state.log_d * ratio
         state.phi = state.phi * ratio
@@ -212,8 +218,10 @@ def _evaluate(problem: MeanProblem, state: _State, gamma: Array) -> None:
     state.value = host(xp.sum(problem.w * rows))
     mean = problem.mean(state.c)
     error = xp.sum(problem.mean(xp.abs(state.c - mean)))
+    state.spread = host(error)
     if problem.debiased:
-        error = error + xp.sum(xp.abs(xp.exp(_blurred(problem, state)) - mean))
+        state.blurred = _blurred(problem, state)
+        error = error + xp.sum(xp.abs(xp.exp(state.blurred) - mean))
     state.error = host(error)
 
 
@@ -244,40 +252,29 @@ def _blurred(problem: MeanProblem, state: _State) -> Array:
     return state.log_d + sums
 
 
-def _update_debiasing(problem: MeanProblem, state: _State) -> None:
-    """Move log d half of the way to ``log (mean / K d)``, and gamma with it."""
-    xp = problem.xp
-    mean = problem.mean(state.c)
-    floor = xp.full_like(mean, 1e-300)
-    step = 0.5 * (xp.log(xp.maximum(mean, floor)) - _blurred(problem, state))
-    state.log_d = state.log_d + step
-    _evaluate(problem, state, state.gamma + step)
+def _debiased_sweep(problem: MeanProblem, state: _State) -> None:
+    """Sweep, move log d half of the way to ``log (mean / K d)``, and go on further.
 
-
-def _extrapolate(problem: MeanProblem, state: _State, start: Array) -> None:
-    """Extrapolate from former steps; the debiasing field contracts slowly by itself.
-
-    Potentials count by the root of the mass at their points.
+    The field is deconvolved by what amounts to gradient steps. Their error falls like
+    1 / k, and like 1 / k^2 with Nesterov's momentum, restarted when it grows.
     """
-    xp = problem.xp
-    if state.memory is None or state.scale is None:
-        mean = problem.mean(state.c)
-        state.memory = Anderson(MEMORY)
-        state.scale = xp.sqrt(mean + LEAST_SCALE * xp.max(mean))
-    state.memory.push(start * state.scale, state.gamma * state.scale)
-    image = dataclasses.replace(state)
-    gamma = state.memory.extrapolate() / state.scale
-    state.log_d = problem.mean(gamma)
-    _evaluate(problem, state, gamma)
-    if not state.error < image.error:
-        state.log_d = image.log_d
-        _return_to(state, image)
+    log_sums = _log_sums(problem, state)
+    log_mean = state.log_d + problem.mean(log_sums)
+    image = log_mean - log_sums + 0.5 * (log_mean - state.blurred)
+    before, former, t = state.error, state.image, state.momentum
+    state.image, state.momentum = image, 0.5 * (1.0 + math.sqrt(1.0 + 4.0 * t * t))
+    if former is not None:
+        image = image + (t - 1.0) / state.momentum * (image - former)
+    state.log_d = problem.mean(image)
+    _evaluate(problem, state, image)
+    if not state.error < GROWTH * before:
+        state.momentum = 1.0
 
 
 def _extrapolated_sweep(problem: MeanProblem, state: _State) -> None:
     """A sweep, extrapolated from former ones; by itself where that makes it worse."""
     before, swept = state.error, _swept(problem, state)
-    state.memory = state.memory or Anderson(SWEEP_MEMORY)
+    state.memory = state.memory or Anderson(MEMORY)
     state.memory.push(state.gamma, swept)
     mass = problem.mean(state.c)
     mass = mass + LEAST_SCALE * problem.xp.max(mass)
@@ -290,12 +287,18 @@ def _extrapolated_sweep(problem: MeanProblem, state: _State) -> None:
 
 def _return_to(state: _State, former: _State) -> None:
     """Undo an evaluation, but not the count of work."""
-    for name in ("gamma", "phi", "c", "error", "value", "scalings"):
+    for name in ("gamma", "phi", "c", "error", "spread", "value", "scalings"):
         setattr(state, name, getattr(former, name))
 
 
 def _swept(problem: MeanProblem, state: _State) -> Array:
-    """Project on equal column sums: their geometric mean, times d (Benamou et al.)."""
+    """Project on equal column sums: their geometric mean (Benamou et al. 2015)."""
+    log_sums = _log_sums(problem, state)
+    return problem.mean(log_sums) - log_sums
+
+
+def _log_sums(problem: MeanProblem, state: _State) -> Array:
+    """Logarithms of the column sums without the factors exp(gamma)."""
     xp = problem.xp
     floor = xp.full_like(state.c, LOST)
     log_sums = xp.log(xp.maximum(state.c, floor)) - state.gamma
@@ -306,7 +309,7 @@ def _swept(problem: MeanProblem, state: _State) -> Array:
             for k in range(problem.a.shape[0])
         ]
         log_sums = xp.where(state.c <= LOST, xp.stack(exact), log_sums)
-    return state.log_d + problem.mean(log_sums) - log_sums
+    return log_sums
 
 
 def _newton_direction(problem: MeanProblem, state: _State) -> tuple[Array, int]:

@@ -239,7 +239,10 @@ def _whole_potentials(
     xp = problem.xp
     points, weights = (problem.X, problem.Y), (problem.a, problem.b)
     empty = [_empty(w, xp) for w in weights]
-    zeros = [inner[side][: empty[side].shape[0]] * 0.0 for side in (0, 1)]
+    zeros = [
+        xp.zeros(empty[k].shape, dtype=inner[k].dtype, device=device(inner[k]))
+        for k in (0, 1)
+    ]
     whole = [_assembled(kept[k], empty[k], inner[k], zeros[k], xp) for k in (0, 1)]
     for side in (0, 1):
         if empty[side].shape[0] > 0:

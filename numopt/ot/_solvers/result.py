@@ -10,6 +10,7 @@ from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._iterate.result import SolverResult
 from numopt.ot._kernels.dense import transport_cost
 from numopt.ot._problem import TransportProblem
+from numopt.ot._problem.potentials import plan_density
 from numopt.ot._solvers.sensitivity import PlanGradient, plan_vector_jacobian
 from numopt.typing import Array
 
@@ -195,8 +196,8 @@ class SinkhornResult(SolverResult):
     @property
     def _density(self) -> Array:
         """``P_ij / (a_i b_j)``, which exists for zero weights too."""
-        z = (self.f[:, None] + self.g[None, :] - self.problem.M) / self.reg
-        return self.problem.xp.exp(z)
+        p = self.problem
+        return plan_density(self.f, self.g, p.a, p.b, p.M, self.reg)
 
     @property
     def _row_conditionals(self) -> Array:

@@ -18,6 +18,7 @@ from numopt.ot._problem import (
     column_potentials,
     row_potentials,
 )
+from numopt.ot._problem.potentials import plan_density
 from numopt.ot._problem.semi_relaxed import SemiRelaxedProblem
 from numopt.ot._solvers.semi_dual import MAX_CG, Point, SemiDualSolver
 from numopt.ot._solvers.state import host
@@ -91,8 +92,8 @@ class UnbalancedResult(SolverResult):
     def plan(self) -> Array:
         """Transport plan (n, m), built on first use and kept."""
         p = self.problem
-        z = (self.f[:, None] + self.g[None, :] - p.M) / p.eps
-        return p.xp.exp(z) * p.a[:, None] * p.b[None, :]
+        density = plan_density(self.f, self.g, p.a, p.b, p.M, p.eps)
+        return density * p.a[:, None] * p.b[None, :]
 
     @property
     def mass(self) -> float:

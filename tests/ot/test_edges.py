@@ -96,6 +96,49 @@ def test_pairs_of_empty_points_have_no_mass_however_small_reg_is():
     assert all(np.all(np.isfinite(g)) for g in (gradient.grad_M, gradient.grad_a))
 
 
+@pytest.mark.parametrize("least", [0.0, 1e-60, 1e-300])
+def test_weights_that_count_as_zero_on_most_points(least):
+    """Their potentials are closed forms; the plan is that of the certificate."""
+    x = np.linspace(0, 1, 60)
+    a, b = np.full(60, least), np.full(60, least)
+    a[3::7], b[1::5] = 1.0 / 9, 1.0 / 12
+    a, b = a / a.sum(), b / b.sum()
+    cost, reg, points = (x[:, None] - x) ** 2, 1e-4, x[:, None]
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        results = (
+            sinkhorn(a, b, cost, reg),
+            sinkhorn_points(points, points, reg, a=a, b=b, tol=1e-9),
+            sinkhorn_grid(a, b, reg),
+        )
+        for result in results:
+            assert np.all(np.isfinite(result.f))
+            assert np.all(np.isfinite(result.g))
+            np.testing.assert_allclose(result.plan.sum(axis=1), a, atol=2e-9)
+            np.testing.assert_allclose(result.plan.sum(axis=0), b, atol=2e-9)
+            assert result.value == pytest.approx(result.dual_value, abs=1e-8)
+            moved = result.barycentric(points)
+            assert np.all((moved >= 0) & (moved <= 1))
+
+
+def test_plans_between_points_whose_weights_count_as_zero(rng):
+    """Weights over sixty decades: most are below rounding, on both sides."""
+    X, Y = rng.random((120, 2)), rng.random((90, 2))
+    a, b = 10.0 ** rng.uniform(-60, 0, 120), 10.0 ** rng.uniform(-60, 0, 90)
+    a, b = a / a.sum(), b / b.sum()
+    cost = np.sum((X[:, None] - Y) ** 2, axis=-1)
+    side = np.linspace(0, 1, 120)
+    other = np.append(b, np.zeros(30))[::-1]
+    for result, weights in (
+        (sinkhorn(a, b, cost, 1e-4), b),
+        (sinkhorn_points(X, Y, 1e-4, a=a, b=b, tol=1e-9), b),
+        (sinkhorn_grid(a, other, 1e-3), other),
+        (sinkhorn_points(side[:, None], side[:, None], 1e-3, a=a, b=other), other),
+    ):
+        assert result.converged
+        np.testing.assert_allclose(result.plan.sum(axis=1), a, atol=1e-6)
+        np.testing.assert_allclose(result.plan.sum(axis=0), weights, atol=1e-6)
+
+
 def test_plans_made_at_once():
     for result in (
         sinkhorn(None, None, M, 0.1, return_plan=True),

@@ -11,6 +11,7 @@ from numopt.ot._kernels.clouds import METRICS, pair_costs
 from numopt.ot._problem.balanced import CoreProblem, core_weights
 from numopt.ot._problem.clouds import Cloud, CloudCost
 from numopt.ot._problem.weights import (
+    NEGLIGIBLE,
     SUM_TOLERANCE,
     check_weights,
     dtype_name,
@@ -143,11 +144,11 @@ class PointsProblem:
 
 
 def kept_cloud(
-    problem: PointsProblem, points: Array, w: Array
+    problem: PointsProblem, points: Array, w: Array, *, negligible: float = NEGLIGIBLE
 ) -> tuple[Cloud, Array, Array | None]:
-    """The points of positive weight in leaves, their weights, and which they are."""
+    """The points whose weight matters in leaves, their weights, and which they are."""
     xp = problem.xp
-    kept = kept_points(w, xp)
+    kept = kept_points(w, xp, negligible=negligible)
     if kept is not None:
         points, w = xp.take(points, kept, axis=0), xp.take(w, kept)
     cloud, order = Cloud.from_points(problem.coordinates(points))

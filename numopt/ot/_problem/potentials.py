@@ -3,23 +3,32 @@
 
 from numopt._array.linalg import logsumexp
 from numopt._array.namespace import array_namespace
+from numopt.ot._problem.weights import log_weights
 from numopt.typing import Array
 
-__all__ = ["column_potentials", "plan_density", "row_potentials"]
+__all__ = ["column_potentials", "plan_entries", "row_potentials"]
 
 
-def plan_density(f: Array, g: Array, a: Array, b: Array, M: Array, eps: float) -> Array:
-    """Return ``P_ij / (a_i b_j) = exp((f_i + g_j - M_ij) / eps)``.
+def plan_entries(
+    f: Array,
+    g: Array,
+    M: Array,
+    eps: float,
+    *,
+    a: Array | None = None,
+    b: Array | None = None,
+) -> Array:
+    """Return ``exp((f_i + g_j - M_ij) / eps)`` times the weights that are given.
 
-    It exists where one of the weights is zero. Where both are, nothing bounds it, it
-    could be too large for a product with a weight to vanish, and it is set to 0.
+    Without a weight it is conditional, and exists where that weight is zero. Weights
+    enter by their logarithms: the exponential alone may overflow where they are small.
     """
     xp = array_namespace(M)
     z = (f[:, None] + g[None, :] - M) / eps
-    empty_rows, empty_columns = a == 0, b == 0
-    if bool(xp.any(empty_rows)) and bool(xp.any(empty_columns)):
-        empty = empty_rows[:, None] & empty_columns[None, :]
-        z = xp.where(empty, xp.full_like(z, -float("inf")), z)
+    if a is not None:
+        z = z + log_weights(a, xp)[:, None]
+    if b is not None:
+        z = z + log_weights(b, xp)[None, :]
     return xp.exp(z)
 
 

@@ -6,6 +6,7 @@ from numopt._array.namespace import device, to_numpy
 from numopt.typing import Array, Namespace
 
 __all__ = [
+    "NEGLIGIBLE",
     "SUM_TOLERANCE",
     "check_weights",
     "contiguous",
@@ -52,14 +53,16 @@ def equal_masses(
     return a * (mass / mass_a), b * (mass / mass_b), mass
 
 
-def kept_points(w: Array, xp: Namespace) -> Array | None:
+def kept_points(
+    w: Array, xp: Namespace, *, negligible: float = NEGLIGIBLE
+) -> Array | None:
     """Indices of the weights that matter, None when that is all of them.
 
     Weights that all together are below the rounding of the sum count as zero: Newton
     systems with them are singular in floating point.
     """
     host = to_numpy(w)
-    least = NEGLIGIBLE * float(host.sum()) / host.size
+    least = negligible * float(host.sum()) / host.size
     if host.min() > least:
         return None
     return xp.asarray((host > least).nonzero()[0], device=device(w))

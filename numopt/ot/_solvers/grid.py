@@ -13,7 +13,8 @@ from numopt._iterate.stopping import warn_not_converged
 from numopt._numerics.cg import cg
 from numopt.ot._problem import CoreProblem
 from numopt.ot._problem.grid import GridPlan, GridProblem, grid_cost
-from numopt.ot._problem.potentials import plan_density
+from numopt.ot._problem.potentials import plan_entries
+from numopt.ot._problem.weights import log_weights
 from numopt.ot._solvers.annealing import Annealer
 from numopt.ot._solvers.driver import (
     check_control,
@@ -266,8 +267,7 @@ class GridResult(SolverResult):
             xp.reshape(x, (-1,))
             for x in (self.f, self.g, self.problem.a, self.problem.b)
         )
-        density = plan_density(f, g, a, b, cost, self.reg)
-        return density * a[:, None] * b[None, :]
+        return plan_entries(f, g, cost, self.reg, a=a, b=b)
 
     @functools.cached_property
     def value_linear(self) -> float:
@@ -448,13 +448,18 @@ def _result(
     xp, reg, mass = problem.xp, problem.reg, problem.mass
     cost = grid_cost(core)
     gamma = fields["g"] / reg + core.log_b
-    # Both by their closed forms: an update of one side keeps the certificate.
+    # Both by their closed forms: an update of one side keeps the certificate. The last
+    # of f sees all weights that are not zero: no pair exceeds its row.
     f = -reg * cost.stages(gamma, 1, 1.0 / reg)[-1]
     g = cost.spread(fields["g"], 1, 0.0)
     if core.columns is not None:
         phi = cost.gather(f, 0) / reg + core.log_a
         closed = -reg * cost.stages(phi, 0, 1.0 / reg)[-1]
-        g = xp.where(problem.b > 0, g, closed)
+        kept = cost.spread(xp.ones_like(core.b), 1, 0.0) > 0
+        g = xp.where(kept, g, closed)
+        b = xp.astype(problem.b, xp.float64, copy=False)
+        log_b = log_weights(b / xp.sum(b), xp)
+        f = -reg * cost.grid.logsums(g / reg + log_b, 1.0 / reg)[-1]
     f, g = (x - 0.5 * reg * math.log(mass) for x in (f, g))
     own = {
         "f": xp.astype(f, problem.a.dtype),

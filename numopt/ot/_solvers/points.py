@@ -5,11 +5,14 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
+
 from numopt import _validation as v
-from numopt._array.namespace import device, to_numpy
+from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._iterate.stopping import warn_not_converged
 from numopt.ot._problem import CoreProblem
 from numopt.ot._problem.points import PointsProblem
+from numopt.ot._problem.weights import NEGLIGIBLE
 from numopt.ot._solvers.driver import (
     check_control,
     check_options,
@@ -235,26 +238,35 @@ def _result(
 def _whole_potentials(
     problem: PointsProblem, kept: tuple[Any, Any], inner: tuple[Array, Array]
 ) -> list[Array]:
-    """Potentials in the order of the caller; closed forms at the empty points."""
+    """Potentials in the order of the caller; closed forms at the points left out.
+
+    Those of f, the last, see all weights that are not zero: no pair exceeds its row.
+    """
     xp = problem.xp
-    points, weights = (problem.X, problem.Y), (problem.a, problem.b)
-    empty = [_empty(w, xp) for w in weights]
+    points = problem.X, problem.Y
+    empty = [_left_out(k, x) for k, x in zip(kept, points, strict=True)]
     zeros = [
         xp.zeros(empty[k].shape, dtype=inner[k].dtype, device=device(inner[k]))
         for k in (0, 1)
     ]
     whole = [_assembled(kept[k], empty[k], inner[k], zeros[k], xp) for k in (0, 1)]
-    for side in (0, 1):
+    for side, negligible in ((1, NEGLIGIBLE), (0, 0.0)):
         if empty[side].shape[0] > 0:
             lonely = xp.take(points[side], empty[side], axis=0)
-            closed = extended_potential(problem, lonely, whole[1 - side], side=side)
+            closed = extended_potential(
+                problem, lonely, whole[1 - side], side=side, negligible=negligible
+            )
             whole[side] = _assembled(kept[side], empty[side], inner[side], closed, xp)
     return whole
 
 
-def _empty(w: Array, xp: Namespace) -> Array:
-    """Indices of zero weights."""
-    return xp.asarray((to_numpy(w) == 0).nonzero()[0], device=device(w))
+def _left_out(kept: Array | None, points: Array) -> Array:
+    """Indices of the points whose weights count as zero."""
+    left_out = np.full(points.shape[0], kept is not None)
+    if kept is not None:
+        left_out[to_numpy(kept)] = False
+    xp = array_namespace(points)
+    return xp.asarray(left_out.nonzero()[0], device=device(points))
 
 
 def _assembled(

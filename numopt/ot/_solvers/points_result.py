@@ -20,6 +20,7 @@ from numopt.ot._kernels.clouds import (
 )
 from numopt.ot._problem.clouds import Cloud, Coupling
 from numopt.ot._problem.points import PointsProblem, kept_cloud
+from numopt.ot._problem.weights import NEGLIGIBLE
 from numopt.ot._solvers.result import SinkhornResult
 from numopt.typing import Array
 
@@ -45,10 +46,17 @@ class _Side(NamedTuple):
         return x if self.order is None else xp.take(x, self.order, axis=0)
 
 
-def _side(problem: PointsProblem, points: Array, g: Array, b: Array) -> _Side:
-    """The points of positive weight of a side, with its potential."""
+def _side(
+    problem: PointsProblem,
+    points: Array,
+    g: Array,
+    b: Array,
+    *,
+    negligible: float = NEGLIGIBLE,
+) -> _Side:
+    """The points of a side whose weight matters, with its potential."""
     xp = problem.xp
-    cloud, b, order = kept_cloud(problem, points, b)
+    cloud, b, order = kept_cloud(problem, points, b, negligible=negligible)
     g = g if order is None else xp.take(g, order)
     g, b = (xp.astype(x, xp.float64, copy=False) for x in (g, b))
     log_b = xp.log(b)
@@ -134,14 +142,16 @@ class _Map:
 
 
 def extended_potential(
-    problem: PointsProblem, points: Array, g: Array, *, side: int
+    problem: PointsProblem, points: Array, g: Array, *, side: int, negligible: float
 ) -> Array:
     """Closed form of a potential at any points, given the other one.
 
-    ``side`` 0 extends f by g on Y, 1 extends g by f on X.
+    ``side`` 0 extends f by g on Y, 1 extends g by f on X. What is ``negligible`` of
+    these is left out.
     """
     others, weights = ((problem.Y, problem.b), (problem.X, problem.a))[side]
-    return _Map(problem, points, _side(problem, others, g, weights)).potential()
+    given = _side(problem, others, g, weights, negligible=negligible)
+    return _Map(problem, points, given).potential()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)

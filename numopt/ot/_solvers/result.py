@@ -10,7 +10,7 @@ from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._iterate.result import SolverResult
 from numopt.ot._kernels.dense import transport_cost
 from numopt.ot._problem import TransportProblem
-from numopt.ot._problem.potentials import plan_density
+from numopt.ot._problem.potentials import plan_entries
 from numopt.ot._solvers.sensitivity import PlanGradient, plan_vector_jacobian
 from numopt.typing import Array
 
@@ -90,7 +90,7 @@ class SinkhornResult(SolverResult):
     @functools.cached_property
     def plan(self) -> Array:
         """Transport plan (n, m), built on first use and kept."""
-        return self._density * self.problem.a[:, None] * self.problem.b[None, :]
+        return self._entries(a=self.problem.a, b=self.problem.b)
 
     @functools.cached_property
     def value_linear(self) -> float:
@@ -190,19 +190,12 @@ class SinkhornResult(SolverResult):
         """
         xp = self.problem.xp
         (Y,) = v.float_arrays(Y=Y, like=self.f)[1][:1]
-        weights = self._row_conditionals
+        weights = self._entries(b=self.problem.b)
         return weights @ Y / xp.sum(weights, axis=1, keepdims=True)
 
-    @property
-    def _density(self) -> Array:
-        """``P_ij / (a_i b_j)``, which exists for zero weights too."""
-        p = self.problem
-        return plan_density(self.f, self.g, p.a, p.b, p.M, self.reg)
-
-    @property
-    def _row_conditionals(self) -> Array:
-        """Rows of ``P_ij / a_i``."""
-        return self._density * self.problem.b[None, :]
+    def _entries(self, **weights: Array) -> Array:
+        """``P_ij / (a_i b_j)`` times the weights that are given."""
+        return plan_entries(self.f, self.g, self.problem.M, self.reg, **weights)
 
     @property
     def grad_a(self) -> Array:
@@ -248,9 +241,9 @@ class SinkhornResult(SolverResult):
         (G,) = v.float_arrays(G=G, like=self.f)[1][:1]
         v.check_shape("G", G, tuple(self.problem.M.shape), why="(that of the plan)")
         v.check_values("G", G)
-        p, density = self.problem, self._density
-        rows, columns = density * p.b[None, :], density * p.a[:, None]
-        return plan_vector_jacobian(p, rows * p.a[:, None], rows, columns, G)
+        p = self.problem
+        rows, columns = self._entries(b=p.b), self._entries(a=p.a)
+        return plan_vector_jacobian(p, self.plan, rows, columns, G)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -18,7 +18,7 @@ from numopt.ot._problem import (
     column_potentials,
     row_potentials,
 )
-from numopt.ot._problem.potentials import plan_density
+from numopt.ot._problem.potentials import plan_entries
 from numopt.ot._problem.semi_relaxed import SemiRelaxedProblem
 from numopt.ot._solvers.semi_dual import MAX_CG, Point, SemiDualSolver
 from numopt.ot._solvers.state import host
@@ -92,8 +92,7 @@ class UnbalancedResult(SolverResult):
     def plan(self) -> Array:
         """Transport plan (n, m), built on first use and kept."""
         p = self.problem
-        density = plan_density(self.f, self.g, p.a, p.b, p.M, p.eps)
-        return density * p.a[:, None] * p.b[None, :]
+        return plan_entries(self.f, self.g, p.M, p.eps, a=p.a, b=p.b)
 
     @property
     def mass(self) -> float:

@@ -181,3 +181,40 @@ def test_bad_input(change, match):
     }
     with pytest.raises(ValueError, match=match):
         sinkhorn_unbalanced(**(given | change))
+
+
+def test_points_of_no_weight_cost_no_iterations(rng):
+    """Nor do those of weights below rounding; the plan of the others is the same."""
+    M = rng.random((60, 50))
+    a, b = rng.dirichlet(np.ones(60)), 1.5 * rng.dirichlet(np.ones(50))
+    alone = sinkhorn_unbalanced(a, b, M, 1e-3, 0.5)
+    for least in (0.0, 1e-60):
+        a_more = np.concatenate([a, np.full(40, least)])
+        b_more = np.concatenate([b, np.full(40, least)])
+        M_more = np.zeros((100, 90))
+        M_more[:60, :50] = M
+        M_more[60:], M_more[:, 50:] = rng.random((40, 90)), rng.random((100, 40))
+        result = sinkhorn_unbalanced(a_more, b_more, M_more, 1e-3, 0.5)
+        assert result.converged
+        assert result.n_iter <= alone.n_iter + 5
+        np.testing.assert_allclose(result.plan[:60, :50], alone.plan, atol=1e-9)
+        assert np.all(result.plan[60:] <= 1e-16)
+
+
+@pytest.mark.parametrize("reg_m", [(30.0, np.inf), (np.inf, 30.0), (30.0, 50.0)])
+@pytest.mark.parametrize("mass", [0.02, 20.0])
+def test_dear_marginals_of_different_mass(rng, reg_m, mass):
+    """One translation takes the mass where sweeps alone need reg_m / reg of them."""
+    M = rng.random((40, 30))
+    a, b = rng.dirichlet(np.ones(40)), mass * rng.dirichlet(np.ones(30))
+    result = sinkhorn_unbalanced(a, b, M, 1e-3, reg_m)
+    assert result.converged
+    assert result.n_iter < 150
+    P = result.plan
+    for sums, weights, potential, rho in (
+        (P.sum(axis=1), a, result.f, reg_m[0]),
+        (P.sum(axis=0), b, result.g, reg_m[1]),
+    ):
+        target = weights * np.exp(-potential / rho)
+        np.testing.assert_allclose(sums, target, atol=1e-8 * P.sum())
+    assert result.value == pytest.approx(result.dual_value, rel=1e-8)

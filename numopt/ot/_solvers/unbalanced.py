@@ -20,6 +20,7 @@ from numopt.ot._problem import (
 )
 from numopt.ot._problem.potentials import plan_entries
 from numopt.ot._problem.semi_relaxed import SemiRelaxedProblem
+from numopt.ot._problem.weights import NEGLIGIBLE
 from numopt.ot._solvers.semi_dual import MAX_CG, Point, SemiDualSolver
 from numopt.ot._solvers.state import host
 from numopt.typing import Array, Callback
@@ -28,6 +29,8 @@ __all__ = ["UnbalancedResult", "UnbalancedSolver", "sinkhorn_unbalanced"]
 
 PenalisedProblem = UnbalancedProblem | SemiRelaxedProblem
 
+#: Newton steps see columns that hold less than this part of their target as if full.
+LEAST_FILL = 0.1
 #: exp(-LARGEST) is as good as zero.
 LARGEST = 700.0
 
@@ -307,7 +310,7 @@ class UnbalancedSolver(SemiDualSolver[PenalisedProblem]):
         step = xp.log(xp.where(present, ratio, xp.ones_like(ratio)))
         g = _share(problem.rho[1], eps) * (point.x + eps * step)
         rho_a, rho_b = problem.rho
-        if math.isinf(rho_a) or math.isinf(rho_b):
+        if not isinstance(rho_b, float):
             return g
         excess = xp.sum(problem.target(0, point.f)) / xp.sum(problem.target(1, g))
         return g - xp.log(excess) / (1.0 / rho_a + 1.0 / rho_b)
@@ -318,9 +321,14 @@ class UnbalancedSolver(SemiDualSolver[PenalisedProblem]):
         """Solve with the Hessian by preconditioned conjugate gradients.
 
         Minus the Hessian is ``diag(target / rho_2 + c / eps) - kappa / eps P^T
-        diag(1 / P 1) P`` with ``kappa = rho_1 / (rho_1 + eps)``.
+        diag(1 / P 1) P`` with ``kappa = rho_1 / (rho_1 + eps)``. Columns whose mass is
+        below rounding would make it singular; they are left to the sweeps.
         """
         xp = problem.xp
+        target = point.gradient + point.c
+        size = xp.maximum(target, point.c)
+        matters = size > NEGLIGIBLE * xp.mean(size)
+        gradient = xp.where(matters, point.gradient, xp.zeros_like(size))
         plan = gibbs_plan.for_namespace(xp)(
             problem.M, problem.log_b + point.x / eps, point.phi, 1.0 / eps
         )
@@ -330,17 +338,20 @@ class UnbalancedSolver(SemiDualSolver[PenalisedProblem]):
         inverse = xp.where(
             positive, 1.0 / xp.where(positive, rows, xp.ones_like(rows)), rows
         )
-        diagonal = (point.gradient + point.c) / problem.rho[1] + point.c / eps
-        diagonal = xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal))
+        # A column that is nearly empty says nothing on the mass it should have.
+        diagonal = (
+            target / problem.rho[1] + xp.maximum(point.c, LEAST_FILL * target) / eps
+        )
+        diagonal = xp.where(matters, diagonal, xp.ones_like(diagonal))
         kappa = _share(problem.rho[0], eps)
         solved = cg(
             lambda x: diagonal * x - (kappa / eps) * product(plan, inverse, x),
-            point.gradient,
+            gradient,
             tol=min(0.1, max(point.error**0.5, 1e-4)),
             max_iter=MAX_CG,
             diagonal=diagonal,
         )
-        return solved.x, solved.n_iter
+        return xp.where(matters, solved.x, xp.zeros_like(size)), solved.n_iter
 
 
 def _share(rho: Any, eps: float) -> Any:

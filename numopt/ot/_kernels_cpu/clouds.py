@@ -23,7 +23,7 @@ from numopt.ot._kernels_cpu.leaves import (
 )
 
 #: What is added to a potential that is only a guess, before it bounds anything.
-_SLACK = 1.0
+_SLACK = np.float32(1.0)
 
 
 @jit_kernel
@@ -52,7 +52,7 @@ def _cloud_pass(
     for leaf in range(lo, hi):
         box_costs(rows, columns, leaf, metric, runs)
         # f / eps <= -log sum_j exp(gamma_j - far / eps), whatever the leaf of columns.
-        bound = inv_eps * 0 + np.inf
+        bound = gamma.dtype.type(np.inf)
         for J in range(columns.total.size):
             bound = min(bound, runs.far[J] * inv_eps - columns.total[J])
         ceiling = min(leaf_top(rows, leaf, phi, log_a) + _SLACK, bound)
@@ -122,7 +122,7 @@ def _cloud_product(
             row_masses(
                 x, columns, runs, count, metric, gamma, inv_eps, shift, least, work
             )
-            total = inv_eps * 0
+            total = gamma.dtype.type(0)
             at = 0
             for r in range(count):
                 first, last = runs.first[r], runs.last[r]
@@ -159,7 +159,7 @@ def _cloud_apply(
                 x, columns, runs, count, metric, gamma, inv_eps, shift, least, work
             )
             for k in range(V.shape[0]):
-                total = inv_eps * 0
+                total = gamma.dtype.type(0)
                 at = 0
                 for r in range(count):
                     first, last = runs.first[r], runs.last[r]
@@ -180,7 +180,7 @@ def _cloud_cost(
         count = plan_runs(rows, columns, runs, leaf, metric, phi, log_a, inv_eps, skip)
         for i in range(rows.bounds[leaf], rows.bounds[leaf + 1]):
             x, shift = rows.points[i], phi[i]
-            total = inv_eps * 0
+            total = gamma.dtype.type(0)
             for r in range(count):
                 first, last = runs.first[r], runs.last[r]
                 run_costs(x, columns.points, columns.norms, metric, first, last, costs)
@@ -198,7 +198,7 @@ def _cloud_gradient(
     runs = work_space(columns)
     work = np.empty_like(gamma)
     costs = np.empty_like(gamma)
-    zero = inv_eps * 0
+    zero = gamma.dtype.type(0)
     for leaf in range(lo, hi):
         count = plan_runs(rows, columns, runs, leaf, metric, phi, log_a, inv_eps, skip)
         for i in range(rows.bounds[leaf], rows.bounds[leaf + 1]):
@@ -215,7 +215,7 @@ def _cloud_gradient(
                 at += last - first
                 if metric == 0:
                     for j in range(last - first):
-                        masses[j] *= 2
+                        masses[j] += masses[j]
                 elif metric == 1:
                     run_costs(
                         x, columns.points, columns.norms, metric, first, last, costs

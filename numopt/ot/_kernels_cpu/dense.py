@@ -20,7 +20,7 @@ SAFE_SUMS = {
 @jit_kernel
 def exponentials(row, gamma, inv_eps, shift, least, low, high, out_work):
     """Write e_j = exp(gamma_j - M_j / eps + shift); return a safe (shift, sum)."""
-    total = shift * 0
+    total = gamma.dtype.type(0)
     for j in range(gamma.size):
         e = exp(max((gamma[j] + shift) - row[j] * inv_eps, least))
         out_work[j] = e
@@ -30,7 +30,7 @@ def exponentials(row, gamma, inv_eps, shift, least, low, high, out_work):
         for j in range(gamma.size):
             top = max(top, gamma[j] - row[j] * inv_eps)
         shift = -top
-        total = shift * 0
+        total = gamma.dtype.type(0)
         for j in range(gamma.size):
             e = exp(max((gamma[j] + shift) - row[j] * inv_eps, least))
             out_work[j] = e
@@ -77,7 +77,7 @@ def _scaling_sweep(K, v, a, out_u, part, lo, hi, block):
     c = part[block]
     for i in range(lo, hi):
         row = K[i]
-        total = a[i] * 0
+        total = a.dtype.type(0)
         for j in range(v.size):
             total += row[j] * v[j]
         u = a[i] / total
@@ -90,7 +90,7 @@ def _scaling_sweep(K, v, a, out_u, part, lo, hi, block):
 def _transport_cost(phi, gamma, weights, M, inv_eps, out, lo, hi):
     for i in range(lo, hi):
         row = M[i]
-        total = inv_eps * 0
+        total = gamma.dtype.type(0)
         for j in range(gamma.size):
             mass = exp((phi[i] + gamma[j]) - row[j] * inv_eps)
             if row[j] < np.inf:
@@ -125,7 +125,7 @@ def _normal_product(P, inv_a, x, part, lo, hi, block):
     out = part[block]
     for i in range(lo, hi):
         row = P[i]
-        total = inv_a[i] * 0
+        total = x.dtype.type(0)
         for j in range(x.size):
             total += row[j] * x[j]
         total *= inv_a[i]

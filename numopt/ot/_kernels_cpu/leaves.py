@@ -60,7 +60,7 @@ _RUN = 1024
 def box_costs(rows, columns, leaf, metric, runs):
     """Bounds of the costs between a leaf of rows and all leaves of columns."""
     low, high = rows.low[leaf], rows.high[leaf]
-    zero = low[0] * 0
+    zero = low.dtype.type(0)
     for J in range(columns.low.shape[0]):
         near, far = zero, zero
         for k in range(low.size):
@@ -112,7 +112,7 @@ def run_costs(x, Y, norms, metric, first, last, out):
     d = x.size
     size = last - first
     if metric == 0 and norms.size > 0:
-        square = x[0] * 0
+        square = x.dtype.type(0)
         for k in range(d):
             square += x[k] * x[k]
         squares = norms[first:last]
@@ -120,11 +120,11 @@ def run_costs(x, Y, norms, metric, first, last, out):
             out[j] = squares[j] + square
         k = d % 2
         if k == 1:
-            x0, y0 = -2 * x[0], Y[0, first:last]
+            x0, y0 = -(x[0] + x[0]), Y[0, first:last]
             for j in range(size):
                 out[j] += x0 * y0[j]
         while k < d:
-            x0, x1 = -2 * x[k], -2 * x[k + 1]
+            x0, x1 = -(x[k] + x[k]), -(x[k + 1] + x[k + 1])
             y0, y1 = Y[k, first:last], Y[k + 1, first:last]
             for j in range(size):
                 out[j] += x0 * y0[j] + x1 * y1[j]
@@ -169,14 +169,14 @@ def run_costs(x, Y, norms, metric, first, last, out):
 def row_masses(x, columns, runs, count, metric, gamma, inv_eps, shift, least, out_work):
     """Write exp(gamma_j - M_j / eps + shift) of all runs in a row; return the sum."""
     at = 0
-    total = shift * 0
+    total = gamma.dtype.type(0)
     for r in range(count):
         first, last = runs.first[r], runs.last[r]
         size = last - first
         masses = out_work[at : at + size]
         run_costs(x, columns.points, columns.norms, metric, first, last, masses)
         potential = gamma[first:last]
-        part = shift * 0
+        part = gamma.dtype.type(0)
         for j in range(size):
             e = exp(max((potential[j] + shift) - masses[j] * inv_eps, least))
             masses[j] = e
@@ -189,7 +189,7 @@ def row_masses(x, columns, runs, count, metric, gamma, inv_eps, shift, least, ou
 @jit_kernel
 def row_top(x, columns, runs, count, metric, gamma, inv_eps, out_work):
     """Largest gamma_j - M_j / eps over the runs."""
-    top = inv_eps * 0 - np.inf
+    top = gamma.dtype.type(-np.inf)
     for r in range(count):
         first, last = runs.first[r], runs.last[r]
         run_costs(x, columns.points, columns.norms, metric, first, last, out_work)
@@ -215,7 +215,7 @@ def add_masses(runs, count, masses, scale, out):
 @jit_kernel
 def leaf_top(rows, leaf, phi, log_a):
     """Largest f / eps of a leaf."""
-    top = phi[0] * 0 - np.inf
+    top = phi.dtype.type(-np.inf)
     for i in range(rows.bounds[leaf], rows.bounds[leaf + 1]):
         top = max(top, phi[i] - log_a[i])
     return top
@@ -233,10 +233,10 @@ def plan_runs(rows, columns, runs, leaf, metric, phi, log_a, inv_eps, skip):
 def scan_runs(rows, columns, runs, leaf, metric, s, inv_eps):
     """Runs that may hold an entry with h_j + s_i > M_ij / eps."""
     box_costs(rows, columns, leaf, metric, runs)
-    ceiling = inv_eps * 0 - np.inf
+    ceiling = s.dtype.type(-np.inf)
     for i in range(rows.bounds[leaf], rows.bounds[leaf + 1]):
         ceiling = max(ceiling, s[i])
-    return find_runs(rows, columns, runs, leaf, ceiling, inv_eps, inv_eps * 0)
+    return find_runs(rows, columns, runs, leaf, ceiling, inv_eps, s.dtype.type(0))
 
 
 def _leaf_logsumexp(x, bounds):

@@ -13,12 +13,13 @@ from numopt.ot._kernels_cpu.dense import SAFE_SUMS, exponentials
 def _capped_pass(M, gamma, log_a, inv_eps, least, low, high, out_phi, part, lo, hi, b):
     c = part[b]
     work = np.empty(gamma.size, gamma.dtype)
-    shift = inv_eps * 0
+    zero = gamma.dtype.type(0)
+    shift = zero
     for i in range(lo, hi):
         # The maximum of the last row is a good guess for this one.
         shift, total = exponentials(M[i], gamma, inv_eps, shift, least, low, high, work)
         excess = log(total) - shift
-        phi = log_a[i] - max(excess, inv_eps * 0)
+        phi = log_a[i] - max(excess, zero)
         out_phi[i] = phi
         scale = exp(phi - shift)
         for j in range(gamma.size):

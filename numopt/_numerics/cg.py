@@ -53,19 +53,20 @@ def cg(
     z = r if diagonal is None else r / diagonal
     p, rz = z, dot(r, z)
     n_iter = 0
-    tiny = float(xp.finfo(b.dtype).smallest_normal)
+    zero = xp.zeros_like(rz)
+    tiny = xp.full_like(rz, float(xp.finfo(b.dtype).smallest_normal))
+
+    def ratio(u: Array, v: Array) -> Array:
+        # Columns that are solved have zero direction and zero curvature.
+        return xp.where(v > tiny, u / xp.maximum(v, tiny), zero)
+
     while n_iter < max_iter:
         n_iter += 1
         Ap = matvec(p)
         curvature = dot(p, Ap)
         if not bool(to_numpy(xp.all(curvature > -tiny))):
             break
-        # Columns that are solved have zero direction and zero curvature.
-        alpha = xp.where(
-            curvature > tiny,
-            rz / xp.maximum(curvature, xp.full_like(curvature, tiny)),
-            xp.zeros_like(rz),
-        )
+        alpha = ratio(rz, curvature)
         x_new, r_new = x + alpha * p, r - alpha * Ap
         residual_new = norm(r_new)
         if not math.isfinite(residual_new):
@@ -75,10 +76,5 @@ def cg(
             break
         z = r if diagonal is None else r / diagonal
         rz_new = dot(r, z)
-        beta = xp.where(
-            rz > tiny,
-            rz_new / xp.maximum(rz, xp.full_like(rz, tiny)),
-            xp.zeros_like(rz),
-        )
-        p, rz = z + beta * p, rz_new
+        p, rz = z + ratio(rz_new, rz) * p, rz_new
     return CGResult(x, n_iter, residual / scale)

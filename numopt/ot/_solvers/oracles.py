@@ -146,13 +146,15 @@ class DenseOracle:
         ones = xp.ones(c.shape, dtype=dtype, device=device(c))
         diagonal = xp.astype(product(ones), xp.float64) + shift
 
-        def matvec(d: Array) -> Array:
-            scale = xp.max(xp.abs(d))
-            small = product(xp.astype(d / scale, dtype))
-            return diagonal * d - scale * xp.astype(small, xp.float64)
+        # Products in float32 need numbers in its range.
+        scale = xp.max(xp.abs(rhs / diagonal))
 
-        result = cg(matvec, rhs, tol=tol, max_iter=MAX_CG, diagonal=diagonal)
-        return result.x, result.n_iter
+        def matvec(d: Array) -> Array:
+            small = product(xp.astype(d, dtype))
+            return diagonal * d - xp.astype(small, xp.float64)
+
+        result = cg(matvec, rhs / scale, tol=tol, max_iter=MAX_CG, diagonal=diagonal)
+        return scale * result.x, result.n_iter
 
 
 class SupportOracle:

@@ -9,6 +9,7 @@ groups these are solved for directly in every iteration (an additive two-level m
 import numpy as np
 
 from numopt._kernels.jit import jit_exact, jit_kernel
+from numopt._kernels.threads import SERIAL_WORK, WORK_PER_BLOCK, reduce_blocks
 
 #: Of the mass of the groups: keep their Laplacian definite in floating point. Sums of a
 #: plan are wrong by rounding of its exponents, which grows as ``reg`` falls.
@@ -19,6 +20,9 @@ _ROUNDING = 1e-10
 _WEAK = 0.03
 #: Groups share labels where there are more of them.
 _MOST_GROUPS = 1024
+#: Blocks of a product, each of which adds up columns of its own, have at least this
+#: many entries a column.
+_BLOCK = 16
 #: Supports of more entries a column than this join only those above a fraction of the
 #: largest in their row or in their column.
 _MANY, _STRONG = 64, 0.3
@@ -43,13 +47,14 @@ def _row_dot(index, value, x, first, last):
 
 
 @jit_exact
-def _subtract_normal_product(start, stop, index, value, inv_a, x, out):
-    """Out -= P^T diag(1/a) P x; gather and scatter in the same visit of a row."""
-    for i in range(start.size):
+def _normal_product(start, stop, index, value, inv_a, x, part, lo, hi, block):
+    """P^T diag(1/a) P x; gather and scatter in the same visit of a row."""
+    out = part[block]
+    for i in range(lo, hi):
         first, last = np.uintp(start[i]), np.uintp(stop[i])
         total = _row_dot(index, value, x, first, last) * inv_a[i]
         for k in range(first, last):
-            out[np.uintp(index[k])] -= value[k] * total
+            out[np.uintp(index[k])] += value[k] * total
 
 
 @jit_exact
@@ -187,47 +192,68 @@ def _precondition(r, inverse, labels, L, work, out):
 
 
 @jit_kernel
-def _laplacian_cg(
-    start,
-    stop,
-    index,
-    value,
-    inv_a,
-    diagonal,
-    rhs,
-    inverse,
-    labels,
-    L,
-    tol,
-    max_iter,
-    out,
-):
-    r = rhs.copy()
-    z, q, work = np.empty(rhs.size), np.empty(rhs.size), np.empty(L.shape[0] + 1)
-    _precondition(r, inverse, labels, L, work, z)
-    p = z.copy()
+def _cg_start(rhs, inverse, labels, L, work, out, r, z, p):
+    """The first residual and direction; return r'z."""
     out[:] = 0.0
-    rz = np.dot(r, z)
-    goal = tol * tol * rz
-    for iteration in range(max_iter):
-        for j in range(rhs.size):
-            q[j] = diagonal[j] * p[j]
-        _subtract_normal_product(start, stop, index, value, inv_a, p, q)
-        curvature = np.dot(p, q)
-        if not curvature > 0.0:
-            return iteration
-        alpha = rz / curvature
-        for j in range(rhs.size):
-            out[j] += alpha * p[j]
-            r[j] -= alpha * q[j]
-        _precondition(r, inverse, labels, L, work, z)
-        new = np.dot(r, z)
-        if new <= goal:
-            return iteration + 1
+    r[:] = rhs
+    _precondition(r, inverse, labels, L, work, z)
+    p[:] = z
+    return np.dot(r, z)
+
+
+@jit_kernel
+def _cg_step(q, diagonal, inverse, labels, L, work, rz, goal, out, r, z, p):
+    """Iterate with the product q = P^T diag(1/a) P p; return r'z.
+
+    NaN where the curvature is not positive: nothing has changed.
+    """
+    for j in range(p.size):
+        q[j] = diagonal[j] * p[j] - q[j]
+    curvature = np.dot(p, q)
+    if not curvature > 0.0:
+        return np.nan
+    alpha = rz / curvature
+    for j in range(p.size):
+        out[j] += alpha * p[j]
+        r[j] -= alpha * q[j]
+    _precondition(r, inverse, labels, L, work, z)
+    new = np.dot(r, z)
+    if new > goal:
         beta = new / rz
-        rz = new
-        for j in range(rhs.size):
+        for j in range(p.size):
             p[j] = z[j] + beta * p[j]
+    return new
+
+
+@jit_kernel
+def _small_cg(system, rhs, diagonal, inverse, labels, L, work, tol, max_iter, vectors):
+    """Conjugate gradients in one call."""
+    start, stop, index, value, inv_a = system
+    rz = _cg_start(rhs, inverse, labels, L, work, *vectors)
+    goal, q = tol * tol * rz, np.empty((1, rhs.size))
+    p = vectors[3]
+    for iteration in range(max_iter):
+        q[:] = 0.0
+        _normal_product(start, stop, index, value, inv_a, p, q, 0, start.size, 0)
+        rz = _cg_step(q[0], diagonal, inverse, labels, L, work, rz, goal, *vectors)
+        if not rz > goal:
+            return iteration + 1 if rz <= goal else iteration
+    return max_iter
+
+
+def _large_cg(system, rhs, diagonal, inverse, labels, L, work, tol, max_iter, vectors):
+    """Conjugate gradients with products in blocks of rows."""
+    start, _, index, *_ = system
+    rz = _cg_start(rhs, inverse, labels, L, work, *vectors)
+    goal, p = tol * tol * rz, vectors[3]
+    blocks = index.size // (_BLOCK * rhs.size)
+    spent = min(index.size, WORK_PER_BLOCK * blocks)
+    for iteration in range(max_iter):
+        product = (_normal_product, start.size, (*system, p), spent)
+        q = reduce_blocks(*product, shape=rhs.shape)
+        rz = _cg_step(q, diagonal, inverse, labels, L, work, rz, goal, *vectors)
+        if not rz > goal:
+            return iteration + 1 if rz <= goal else iteration
     return max_iter
 
 
@@ -261,10 +287,13 @@ def laplacian_solve(
     exact, out = np.empty_like(diagonal), np.empty_like(rhs)
     _schur_diagonal(start, stop, index, value, inv_a, diagonal, exact)
     inverse = 1.0 / np.maximum(exact, _ROUNDING * diagonal)
-    matrix = value, inv_a, diagonal
-    L = _group_factor(start, stop, index, *matrix, labels)
-    options = inverse, labels, L, tol, max_iter, out
-    return out, _laplacian_cg(start, stop, index, *matrix, rhs, *options)
+    L = _group_factor(start, stop, index, value, inv_a, diagonal, labels)
+    work = np.empty(L.shape[0] + 1)
+    system = start, stop, index, value, inv_a
+    vectors = out, *(np.empty_like(rhs) for _ in range(3))
+    solve = _small_cg if index.size < SERIAL_WORK else _large_cg
+    options = diagonal, inverse, labels, L, work, tol, max_iter, vectors
+    return out, solve(system, rhs, *options)
 
 
 def _group_factor(start, stop, index, value, inv_a, diagonal, labels):

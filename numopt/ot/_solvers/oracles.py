@@ -158,7 +158,11 @@ class DenseOracle:
 
 
 class SupportOracle:
-    """Gradient and Hessian on a stored support, valid near its reference potentials."""
+    """Gradient and Hessian on a stored support, valid near its reference potentials.
+
+    ``plan`` holds what the last evaluation found; supports that are narrowed from one
+    another share its memory.
+    """
 
     truncated = True
     certified = False
@@ -171,10 +175,12 @@ class SupportOracle:
         support: Support,
         reference: tuple[np.ndarray, np.ndarray],
         radius: float,
+        plan: np.ndarray | None = None,
     ) -> None:
         self.problem, self.state, self.eps = problem, state, state.eps
         self.support, self.reference, self.radius = support, reference, radius
-        self.plan = np.empty(support.columns.size)
+        nnz = support.columns.size
+        self.plan = np.empty(nnz) if plan is None else plan[:nnz]
         state.nnz = support.nnz
 
     @classmethod
@@ -209,7 +215,8 @@ class SupportOracle:
             (x - log_weight) * ratio + log_weight
             for x, log_weight in zip(self.reference, (p.log_b, p.log_a), strict=True)
         )
-        wide = SupportOracle(p, state, self.support, reference, self.radius * ratio)
+        radius = self.radius * ratio
+        wide = SupportOracle(p, state, self.support, reference, radius, self.plan)
         if wide.margin(state.gamma, state.phi) < MARGIN:
             return None
         state.gamma, state.phi, _ = fill_columns(wide, state.gamma, state.phi)
@@ -228,7 +235,8 @@ class SupportOracle:
             if tau >= radius or support.nnz > FEW * (p.a.size + p.b.size):
                 break
             tau = min(2 * tau, radius)
-        return SupportOracle(p, state, support, (state.gamma, state.phi), tau)
+        reference = state.gamma, state.phi
+        return SupportOracle(p, state, support, reference, tau, self.plan)
 
     def evaluate(self, gamma: Array, phi: Array) -> tuple[Array, Array]:
         """Row potentials and column sums over the support."""

@@ -140,6 +140,8 @@ def cases():
     for rival in ("sinkhorn_log", "OTT-JAX"):
         for name in LARGE_REG:
             yield _case(name, 1e-2, rival)
+    for name in LARGE_REG:
+        yield _case(name, 1e-3, "OTT-JAX")
     yield _case("pts2d", 1e-2, "sinkhorn_log", n=450)
     yield _case("pts2d", 5e-2, "sinkhorn_log", n=450)
     for name, n in (("pts2d", None), ("img32_L1", None), *LARGE_EXACT):

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Transport on grids, barycenters, divergences: time to equal accuracy."""
+"""Transport on grids, barycenters, divergences: time to equal accuracy.
 
+``python -m benchmarks.bench_ot_means N REG`` prints work and peak memory of transport
+between two photographs of N x N pixels.
+"""
+
+import argparse
 import functools
+import json
 import warnings
 
 import numpy as np
 
 from benchmarks import peers
+from benchmarks.bench_ot_points import peak_memory
 from benchmarks.common import ThreadedBenchmark
 
 #: L1 marginal error on grids; L1 distance of barycenters from the exact one; absolute
@@ -200,3 +207,36 @@ class SinkhornGrid(ThreadedBenchmark):
 
     def peakmem_sinkhorn_grid(self, n, threads):
         self.solve()
+
+
+def work(n, reg):
+    """Return what one solve took, as a row of a table."""
+    from numopt.ot import sinkhorn_grid
+
+    # compiles what the large solve needs
+    sinkhorn_grid(*photographs(32), max(reg, 1e-3), tol=TOL)
+    images = photographs(n)
+    result, grown = peak_memory(
+        functools.partial(sinkhorn_grid, *images, reg, tol=TOL, warn=False)
+    )
+    return {
+        "workload": f"photographs {n}x{n}, reg {reg:.0e}",
+        "status": result.status,
+        "marginal error": float(f"{result.marginal_error:.1e}"),
+        "full passes": result.n_passes,
+        "Newton steps": result.n_newton,
+        "CG iterations": result.n_cg,
+        "memory in MiB": round(grown / 2**20),
+    }
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_ot_means")
+    parser.add_argument("n", type=int)
+    parser.add_argument("reg", type=float)
+    options = parser.parse_args(argv)
+    print(json.dumps(work(options.n, options.reg)))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,17 +5,22 @@ import functools
 import json
 import subprocess
 import sys
+import time
 from unittest import mock
 
 import numpy as np
 
 from benchmarks import bench_ot as bench
+from benchmarks import peers
 from benchmarks.bench_ot_points import TOL, peak_memory
 from benchmarks.bench_ot_points import clouds as clouds_of
 from numopt.ot._solvers import oracles
 
 #: (points, reg) in the plane: the tenth of a matrix, two cores, the largest.
 CLOUDS = ((20_000, 2e-4), (100_000, 1e-4), (250_000, 2e-5))
+
+#: (pixels a side, reg) of photographs.
+IMAGES = ((128, 1e-3), (256, 1e-3), (256, 1e-4))
 
 
 class _Plain:
@@ -56,9 +61,14 @@ def iterations():
 def clouds(workloads=CLOUDS):
     """Work and peak memory of large clouds, each in a process of its own."""
     for n, reg in workloads:
-        command = [sys.executable, "-m", "benchmarks.bench_ot_points", str(n), str(reg)]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-        yield json.loads(done.stdout)
+        yield _measured_alone("bench_ot_points", n, reg)
+
+
+def _measured_alone(module, n, reg):
+    """The row that a module prints: memory that is free would serve the next."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", str(n), str(reg)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)
 
 
 def _cloud(n, reg):
@@ -96,6 +106,8 @@ def features(n=10_000, d=50):
     Y = scales * (1.1 * rng.standard_normal((n, d)) + 0.2)
     reg = 0.05 * float(np.median(cdist(X[:500], Y[:500], "sqeuclidean")))
     solve = functools.partial(sinkhorn_points, X, Y, reg, tol=TOL, warn=False)
+    # compiles what the large solve needs
+    sinkhorn_points(X[:1500], Y[:1500], reg, tol=TOL)
     result, grown = peak_memory(solve)
     yield {
         "workload": f"clouds {d}-D n {n}, reg 0.05 of the median cost",
@@ -109,9 +121,49 @@ def features(n=10_000, d=50):
     }
 
 
+def images():
+    """Work and peak memory between two photographs, each in a process of its own."""
+    for n, reg in IMAGES:
+        yield _measured_alone("bench_ot_means", n, reg)
+
+
+def _gain(solve, repeat):
+    """Best wall time on one thread over that on two."""
+    best = {1: np.inf, 2: np.inf}
+    for k in range(2 + 2 * repeat):
+        threads = 1 + k % 2
+        start = time.perf_counter()
+        solve(n_threads=threads)
+        if k > 1:
+            best[threads] = min(best[threads], time.perf_counter() - start)
+    return float(f"{best[1] / best[2]:.3g}")
+
+
+def threads():
+    """Gain by a second thread; the machine must be idle, as the clock is the wall's."""
+    from numopt.ot import sinkhorn, sinkhorn_points
+
+    if peers.all_threads() < 2:
+        return
+    for n, reg in ((2000, 1e-2), (4000, 1e-2), (4000, 1e-3), (4000, 1e-4)):
+        data = bench.problem("pts2d", n)
+        solve = functools.partial(
+            sinkhorn, data.a, data.b, data.M, reg, tol=bench.TOL, warn=False
+        )
+        workload = f"two threads, pts2d n {n}, reg {reg:.0e}"
+        yield {"workload": workload, "one over two threads": _gain(solve, 5)}
+    for n, reg, repeat in ((20_000, 2e-4, 3), (100_000, 1e-4, 1)):
+        X, Y = clouds_of(n, 2)
+        solve = functools.partial(sinkhorn_points, X, Y, reg, tol=TOL, warn=False)
+        workload = f"two threads, clouds 2-D n {n}, reg {reg:.0e}"
+        yield {"workload": workload, "one over two threads": _gain(solve, repeat)}
+
+
 GROUPS = {
     "iterations": iterations,
     "warm": warm,
     "features": features,
+    "images": images,
+    "threads": threads,
     **{f"clouds{n}": _cloud(n, reg) for n, reg in CLOUDS},
 }

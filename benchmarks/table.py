@@ -72,10 +72,15 @@ def show(row):
 
 
 def grown(row, before, factor):
-    """Whether a ratio is worse than a stored one by a factor; no ratio is worst."""
+    """Whether a ratio, less its spread, is worse than a stored one by a factor.
+
+    No ratio is worst.
+    """
     if before is None or before.get("ratio") is None:
         return False
-    return row.get("ratio") is None or row["ratio"] > factor * before["ratio"]
+    if row.get("ratio") is None:
+        return True
+    return row["ratio"] * (1 - (row.get("spread") or 0)) > factor * before["ratio"]
 
 
 def rows_of(family, chosen, options):
@@ -110,7 +115,8 @@ def main(argv=None):
         "--check",
         type=float,
         metavar="FACTOR",
-        help="store nothing; fail where a ratio is worse than the stored one by FACTOR",
+        help="store nothing; fail where a ratio is beyond its spread worse than the stored "
+        "one by FACTOR",
     )
     options = parser.parse_args(argv)
     if options.groups:
@@ -121,13 +127,14 @@ def main(argv=None):
             parser.error(f"--groups of {options.family[0]}: {', '.join(known)}")
     options.out.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore")
-    worse = []
+    worse, measured = [], 0
     chosen = options.groups or (["cases"] if options.cases or options.peers else None)
     for family in options.family:
         path = options.out / f"{family}.json"
         stored = load(path)
         for row in rows_of(family, chosen, options):
             print(show(row), flush=True)
+            measured += 1
             key = row["workload"], row.get("peer")
             if options.check:
                 if grown(row, stored.get(key), options.check):
@@ -136,6 +143,8 @@ def main(argv=None):
             stored[key] = row
             # after every row: a long run that is stopped keeps what it measured
             save(path, stored.values())
+    if not measured:
+        parser.exit(1, "nothing measured: no case has such a name and such a peer\n")
     if worse:
         parser.exit(1, "\n".join(worse) + "\n")
 

@@ -115,8 +115,8 @@ def main(argv=None):
         "--check",
         type=float,
         metavar="FACTOR",
-        help="store nothing; fail where a ratio is beyond its spread worse than the stored "
-        "one by FACTOR",
+        help="store nothing; fail where a ratio, less its spread, is worse than the "
+        "stored one by FACTOR",
     )
     options = parser.parse_args(argv)
     if options.groups:

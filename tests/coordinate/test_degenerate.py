@@ -186,6 +186,41 @@ def test_dependent_columns_without_a_penalty_are_told():
         bcd_solve(X[:3], y[:3], Quadratic(), L1(0.0), fit_intercept=True)
 
 
+def test_collinear_least_squares_are_exact():
+    """Powers of a variable: the Gram matrix has lost what orthogonal factors see."""
+    rng = np.random.default_rng(0)
+    x = np.linspace(0.0, 1.0, 200)
+    y = np.sin(6 * x) + 0.1 * rng.standard_normal(200)
+    s = rng.uniform(0.5, 2.0, 200)
+    X = np.vander(x, 10, increasing=True)[:, 1:]
+    design = np.column_stack([X, np.ones(200)]) * np.sqrt(s)[:, None]
+    exact = np.linalg.lstsq(design, y * np.sqrt(s), rcond=None)[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = bcd_solve(
+            X, y, Quadratic(), Null(), sample_weight=s, fit_intercept=True
+        )
+    assert found.converged
+    np.testing.assert_allclose(found.coef, exact[:-1], rtol=1e-4)
+    near = 100.0 + 1e-3 * rng.standard_normal((150, 3))
+    found = bcd_solve(near, 0.1 * rng.standard_normal(150), Quadratic(), L1(0.0))
+    assert found.converged
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_single_precision_without_a_penalty(rng, form):
+    """Bounds alone leave dual constraints no room but that of rounding."""
+    X = rng.standard_normal((120, 30))
+    y = X[:, :4].sum(axis=1) + 0.5 * rng.standard_normal(120)
+    single = form(X.astype(np.float32))
+    for penalty in (NonNegative(), L1(0.1, np.where(np.arange(30) < 3, 0.0, 1.0))):
+        for intercept in (False, True):
+            found = bcd_solve(single, y, Quadratic(), penalty, fit_intercept=intercept)
+            double = bcd_solve(X, y, Quadratic(), penalty, fit_intercept=intercept)
+            assert found.converged
+            np.testing.assert_allclose(found.coef, double.coef, atol=1e-4)
+
+
 def _design(rng: np.random.Generator, n: int, p: int) -> np.ndarray:
     """A design of one of many kinds."""
     X = rng.standard_normal((n, p))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn.svm
+from sklearn.base import clone
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import PredefinedSplit
 
@@ -131,3 +132,37 @@ def test_labels_of_new_samples(kernel, rng):
     if given:
         sparse = LabelPropagation(choice).fit(sp.csr_array(W), y)
         np.testing.assert_allclose(sparse.predict_proba(sp.csr_array(T)), scores)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_groups_of_samples_reach_the_splitter(data, routing):
+    """As an argument of ``fit``, and through scikit-learn's routing of metadata."""
+    import sklearn
+    from sklearn.model_selection import GroupKFold, cross_validate
+
+    X, y = data
+    groups = np.arange(y.size) % 6
+    splits = list(GroupKFold(3).split(X, y, groups))
+    for model, target in (
+        (LassoCV(n_alphas=5), y),
+        (SparseLogisticRegressionCV(Cs=[0.01, 0.1]), y > np.median(y)),
+    ):
+        given = clone(model).set_params(cv=splits).fit(X, target)
+        grouped = clone(model).set_params(cv=GroupKFold(3))
+        np.testing.assert_array_equal(
+            grouped.fit(X, target, groups=groups).coef_, given.coef_
+        )
+        with pytest.raises(ValueError, match="groups"):
+            grouped.fit(X, target)
+        with pytest.raises(ValueError, match="inconsistent"):
+            grouped.fit(X, target, groups=groups[:-1])
+        if routing:
+            with sklearn.config_context(enable_metadata_routing=True):
+                nested = cross_validate(
+                    grouped.set_fit_request(groups=True),
+                    X,
+                    target,
+                    params={"groups": groups},
+                    cv=GroupKFold(2),
+                )
+            assert np.all(np.isfinite(nested["test_score"]))

@@ -90,7 +90,9 @@ class LinearEstimator(BaseEstimator, abc.ABC):
         """Weights of the samples, those of their classes included."""
         return weights
 
-    def _choose(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
+    def _choose(
+        self, X: Any, y: np.ndarray, weights: np.ndarray | None, **options: Any
+    ) -> None:
         """Choose parameters from the data before the fit."""
 
     def _store(self, result: Any) -> None:
@@ -110,19 +112,22 @@ class LinearEstimator(BaseEstimator, abc.ABC):
         y : array-like of shape (n_samples,)
             Targets: numbers of a regressor, classes of any type of a classifier.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; integers are the same as repeated rows. Estimators
-            that cross-validate use them in the fits and in the scores.
+            Non-negative weights; integers are the same as repeated rows.
 
         Returns
         -------
         self
             The fitted estimator.
         """
+        return self._fit(X, y, sample_weight)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, **options: Any) -> Self:
+        """Validate, choose parameters with some options, solve and record."""
         X, y = self._validate_training(X, y)
         targets = self._encode(y)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X, dtype=np.float64)
-        self._choose(X, targets, sample_weight)
+        self._choose(X, targets, sample_weight, **options)
         self._store(self._solve(X, targets, self._weigh(targets, sample_weight)))
         return self
 

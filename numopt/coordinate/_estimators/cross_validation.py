@@ -3,13 +3,15 @@
 
 import abc
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
+from sklearn.utils import check_consistent_length
 
+from numopt._estimator.sklearn_compat import fit_context
 from numopt.coordinate._estimators.base import LinearEstimator
 
 __all__ = ["CrossValidated", "Fold", "RatioSearch", "geometric_grid"]
@@ -50,9 +52,42 @@ class CrossValidated(LinearEstimator, abc.ABC):
         Returns the mean score of the choice, the larger the better.
         """
 
-    def _choose(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None
+    ) -> Self:
+        """Choose the strength by cross-validation, and fit the model with it.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Training data; Fortran order or CSC avoids a copy.
+        y : array-like of shape (n_samples,)
+            Targets: numbers of a regressor, classes of any type of a classifier.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, used in the fits and in the scores; integers are the
+            same as repeated rows.
+        groups : array-like of shape (n_samples,), default=None
+            Labels of samples that ``cv`` keeps together, such as ``GroupKFold()``.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+        """
+        return self._fit(X, y, sample_weight, groups=groups)
+
+    def _choose(
+        self,
+        X: Any,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        groups: Any = None,
+        **options: Any,
+    ) -> None:
         """Split the samples and search."""
-        self._search(X, y, weights, self._folds(X, y, weights))
+        check_consistent_length(X, groups)
+        self._search(X, y, weights, self._folds(X, y, weights, groups))
 
     def _search(
         self, X: Any, y: np.ndarray, weights: np.ndarray | None, folds: list[Fold]
@@ -69,11 +104,13 @@ class CrossValidated(LinearEstimator, abc.ABC):
         }
         return self._decide(tables, fold_shares(folds))
 
-    def _folds(self, X: Any, y: np.ndarray, weights: np.ndarray | None) -> list[Fold]:
+    def _folds(
+        self, X: Any, y: np.ndarray, weights: np.ndarray | None, groups: Any
+    ) -> list[Fold]:
         """Splits by scikit-learn's rules; sides without any weight are refused."""
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
         folds = []
-        for train, test in splitter.split(X, y):
+        for train, test in splitter.split(X, y, groups):
             if weights is None:
                 folds.append(Fold(train, test, None, None))
                 continue

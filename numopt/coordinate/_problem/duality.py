@@ -36,8 +36,8 @@ __all__ = [
 
 #: Largest scale of a dual point that is tried.
 LONGER = 1.5
-#: Slope relative to that at 0 which is put down to rounding.
-ROUNDING = 1e-10
+#: Slope relative to that at 0 which is put down to rounding, by bytes an entry.
+ROUNDING = {4: 1e-6, 8: 1e-10}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _separable_duals(data, datafit, terms: ScalarTerms, coef, theta, rho, y):
     penalised = np.broadcast_to(l1 > 0, excess.shape)
     # Coordinates without an L1 term allow no slack: rounding is charged at |w|.
     slack = np.where(penalised, 0.0, excess)
-    if slack.any() and slack.max() > ROUNDING * _slope_scale(data, datafit, theta):
+    if slack.any() and slack.max() > _rounding(data, datafit, theta):
         return
     limit = 1.0 / max(_ratio(excess, l1, penalised), 1e-300)
     if slack.any():
@@ -180,10 +180,11 @@ def _separable_duals(data, datafit, terms: ScalarTerms, coef, theta, rho, y):
         yield (loss - 0.5 * t * t * ridge) / total - charge
 
 
-def _slope_scale(data: LinearData, datafit: Datafit, theta: np.ndarray) -> float:
-    """Largest slope of the loss at 0, the unit of rounding."""
+def _rounding(data: LinearData, datafit: Datafit, theta: np.ndarray) -> float:
+    """Slopes that are put down to rounding: a share of the largest of the loss at 0."""
     start = datafit.gradient(data.y, np.zeros_like(theta))
-    return float(np.max(np.abs(data.correlate(data.weighted(start))))) / data.total
+    slope = float(np.max(np.abs(data.correlate(data.weighted(start))))) / data.total
+    return slope * ROUNDING[data.X.dtype.itemsize]
 
 
 def _ratio(excess, l1, penalised) -> float:
@@ -226,7 +227,7 @@ def _group_duals(data, datafit, groups: GroupTerms | None, theta, rho, y, top=No
     if free.any() and not np.any(groups.l1 > 0):
         norms = group_norms(pushed(slope, groups), groups)
         worst = float(norms[free].max())
-        if worst > 0 and worst > ROUNDING * _slope_scale(data, datafit, theta):
+        if worst > 0 and worst > _rounding(data, datafit, theta):
             return
     limit = 1.0 / max(top, 1e-300)
     if free.any():

@@ -39,6 +39,8 @@ MANY_NEW = 10.0
 #: a pass to multiply with each other.
 FIRST_SIZE, LARGE_FIRST = 64, 512
 
+#: Pivots below this share of the largest are rounding: the columns depend on others.
+DEPENDENT = 1e-13
 #: Rows a column of designs that may get the Gram matrix of all their columns, the share
 #: of the columns that must be wanted for that, and most columns: their pairwise
 #: products stay within the cache of a processor.
@@ -174,6 +176,8 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
                 cache.extend(used, problem.start[used])
                 if warm_start is not None:
                     cache.w[: cache.size] = warm_start[used]
+                elif is_least_squares(problem, cache):
+                    start_at_least_squares(problem, cache)
                 terms = problem.terms
                 cache.w[: cache.size] = np.clip(
                     cache.w[: cache.size], terms.lower[used], terms.upper[used]
@@ -248,6 +252,33 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
             f"the relative gap stays at {state.gap:.2e} > tol {problem.tol:.2e}, the "
             "limit of the arithmetic for this problem; increase `tol`",
         )
+
+
+def is_least_squares(problem: QuadraticProblem, cache: GramCache) -> bool:
+    """Whether nothing is penalised or bounded, in dense columns that are not many."""
+    terms, p = problem.terms, problem.data.shape[1]
+    bounded = np.isfinite(terms.lower).any() or np.isfinite(terms.upper).any()
+    free = not (terms.l1.any() or terms.l2.any() or bounded)
+    return free and cache.columns is not None and p <= MOST_COLUMNS
+
+
+def start_at_least_squares(problem: QuadraticProblem, cache: GramCache) -> None:
+    """Orthogonal factors see directions whose squares rounding hides in a Gram matrix.
+
+    A second solve, for the residual of the first, takes away the rounding of that.
+    """
+    from scipy.linalg import lstsq
+
+    assert cache.columns is not None
+    columns = cache.columns[:, : cache.size]
+    size = np.sqrt(np.where(cache.squares > 0, cache.squares, 1.0))[: cache.size]
+    target = problem.target if cache.root is None else cache.root * problem.target
+    w = np.zeros(cache.size)
+    for _ in range(2):
+        rest = target - columns @ w
+        step = lstsq(columns / size, rest, cond=DEPENDENT, lapack_driver="gelsy")[0]
+        w += step / size
+    cache.w[: cache.size] = w
 
 
 def recover_intercept(problem: SquaresProblem, coef: np.ndarray) -> float:

@@ -248,3 +248,30 @@ def test_unbounded_quadratics_are_not_certified():
         result = solve_quadratic(np.diag([1.0, 0.0]), [1.0, 1.0], update="matrix")
     assert not result.converged
     assert np.all(np.isfinite(result.coef))
+
+
+@pytest.mark.parametrize("bounds", [None, (-0.2, 0.3)])
+@pytest.mark.parametrize("selection", ["GSD", "GSQ"])
+def test_blocks_chosen_by_diagonal_majorants(selection, bounds, rng):
+    A, c = lattice(3, 4), rng.standard_normal(12)
+    rule = {"partition": "variable", "selection": selection, "block_size": 3}
+    rule["update"] = "matrix" if bounds is None else "prox"
+    result = solve_quadratic(A, c, bounds=bounds, tol=1e-10, max_iter=5000, **rule)
+    low, high = (-np.inf, np.inf) if bounds is None else bounds
+    moved = np.clip(result.coef - (A @ result.coef - c), low, high)
+    np.testing.assert_allclose(moved, result.coef, atol=1e-9)
+
+
+def test_messages_pass_on_forests_only(rng):
+    A, c = lattice(3, 4), rng.standard_normal(12)
+    rule = {"partition": "order", "selection": "cyclic", "block_size": 12}
+    with pytest.raises(ValueError, match="blocks that are forests, got a block"):
+        solve_quadratic(A, c, update="message_passing", **rule)
+
+
+def test_cubic_bounds_choose_blocks_as_quadratic_ones_do(rng):
+    """The Hessian of a quadratic is constant: a cubic bound is exact."""
+    A, c = lattice(3, 4), rng.standard_normal(12)
+    rule = {"partition": "order", "selection": "GSC", "update": "newton"}
+    result = solve_quadratic(A, c, block_size=3, tol=1e-10, **rule)
+    np.testing.assert_allclose(A @ result.coef, c, atol=1e-9)

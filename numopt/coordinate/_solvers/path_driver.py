@@ -343,8 +343,6 @@ def check_alphas(
     if alphas is not None:
         grid = np.array(alphas, dtype=np.float64)
         v.check_ndim("alphas", grid, 1)
-        if grid.size == 0:
-            raise ValueError(v.message("alphas", "non-empty", "no strength"))
         v.check_values("alphas", grid, nonnegative=True)
         return np.sort(grid)[::-1]
     eps = v.check_real("eps", eps, low=0, high=1, include_low=False)

@@ -91,6 +91,8 @@ def test_every_pair_reaches_its_gap(data, datafit, penalty, fit_intercept, weigh
     )
     assert result.converged
     assert result.dual_gap <= TOL
+    objective = result.history["objective"]
+    assert np.all(np.diff(objective) <= 1e-12 * abs(objective[0]))
     audit = dual_gap(
         X,
         y,

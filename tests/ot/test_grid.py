@@ -140,6 +140,20 @@ def test_large_displacements_at_small_reg(p):
     assert np.all(np.isfinite(result.g))
 
 
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("shape", [(13,), (30,), (11, 3), (12, 12), (4, 3, 5)])
+def test_parts_that_hardly_exchange_mass_slide_far_in_one_step(shape, p):
+    """Nearly rigid plans: weights over decades, costs that tie, small reg."""
+    rng = np.random.default_rng(7)
+    a, b = 10.0 ** rng.uniform(-12, 0, (2, *shape))
+    result = sinkhorn_grid(a / a.sum(), b / b.sum(), 3e-5, p=p)
+    assert result.converged
+    assert result.n_iter < 500
+    even = sinkhorn_grid(np.ones(shape) / a.size, b / b.sum(), 3e-5, p=p)
+    assert even.converged
+    assert even.n_iter < 500
+
+
 def test_mass_dtype_and_shift_of_potentials(rng):
     a, b = _images(rng, (6, 6))
     one = sinkhorn_grid(a, b, 0.05)

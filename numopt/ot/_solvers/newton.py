@@ -20,6 +20,8 @@ MAX_SWEEPS, MAX_STEPS = 60, 40
 MAX_TRIALS, FEW_TRIALS = 12, 6
 #: Longest step, in units of eps: beyond it the quadratic model says nothing.
 LONGEST = 20.0
+#: Factor by which such a step grows while that helps.
+LONGER = 4.0
 #: From this error gains of the dual value may be round-off, at most this fraction of
 #: it; then the error itself must decrease.
 VALUE_FLOOR, VALUE_NOISE = 1e-6, 1e-12
@@ -141,10 +143,31 @@ def _line_search(oracle: Oracle, point: Point, d: Array, slope: float) -> Point 
         if point.error < VALUE_FLOOR and gain < noise:
             accepted = trial.error < 0.9 * point.error
         if accepted:
+            if t == first < 1.0 and not oracle.truncated:
+                trial, t = _lengthened(oracle, point, d, trial, t)
             shortened = t < 1.0 and oracle.margin(trial.gamma, trial.phi) >= 0.0
             return _sweep(oracle, trial) if shortened else trial
         t *= 0.5 if t == first else 0.25
     return None
+
+
+def _lengthened(
+    oracle: Oracle, point: Point, d: Array, reached: Point, t: float
+) -> tuple[Point, float]:
+    """Go on along a step that was cut to be safe, as long as the value rises.
+
+    Parts of a plan that hardly exchange mass have far to go until they do, along a
+    value that is linear.
+    """
+    problem = oracle.problem
+    value = _value(problem, reached)
+    while not oracle.state.spent:
+        trial = evaluate(oracle, point.gamma + LONGER * t * d, point.phi)
+        raised = _value(problem, trial)
+        if not raised > value + VALUE_NOISE * (1.0 + abs(value)):
+            break
+        reached, value, t = trial, raised, LONGER * t
+    return reached, t
 
 
 def _value(problem: CoreProblem, point: Point) -> float:

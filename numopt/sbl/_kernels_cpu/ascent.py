@@ -14,8 +14,9 @@ __all__ = ["evidence_ascent"]
 # one of several where atoms may follow; updates of the noise that suffice for either.
 ROUND, SETTLED, MOVING, UPDATES = 10, 1e-4, 1e-2, 100
 
-# Gram rows made at a time: their product is bound by reading the dictionary.
-AHEAD = 4
+# Gram rows made at a time: their product is bound by reading the dictionary. Atoms that
+# are nearly parallel on a sample of rows are not likely to enter one after the other.
+AHEAD, SAMPLE, PARALLEL = 4, 64, 0.6
 
 # Why the ascent returned.
 ROUND_DONE, NEEDS_ROW, NEEDS_SPACE = 0, 1, 2
@@ -43,7 +44,7 @@ ACTIVE, ACTIONS, ADDED = range(3)
 
 
 @jit_kernel
-def _likely(score, slot, count):
+def _best_scores(score, slot, count):
     """The atoms of the highest positive scores among those without a Gram row."""
     chosen, values = np.empty(count, np.int64), np.zeros(count)
     found = 0
@@ -56,6 +57,31 @@ def _likely(score, slot, count):
             values[i], chosen[i] = score[j], j
             found = min(found + 1, count)
     return chosen[:found]
+
+
+@jit_kernel
+def _likely(A, mean, d, score, slot):
+    """Atoms of high scores that are far from parallel, as a sample of rows has it."""
+    best = _best_scores(score, slot, min(score.size, 3 * AHEAD))
+    n = A.shape[0]
+    rows, step = min(n, SAMPLE), max(1, n // SAMPLE)
+    Z, kept = np.empty((AHEAD, rows), A.dtype), np.empty(AHEAD, np.int64)
+    count = 0
+    for j in best:
+        for r in range(rows):
+            Z[count, r] = (A[r * step, j] - mean[j]) * d[j]
+        alone = True
+        for i in range(count):
+            z = 0 * Z[0, 0]
+            for r in range(rows):
+                z += Z[i, r].conjugate() * Z[count, r]
+            alone &= square(z) < (PARALLEL * rows) ** 2
+        if alone:
+            kept[count] = j
+            count += 1
+            if count == AHEAD:
+                break
+    return kept[:count]
 
 
 @jit_kernel
@@ -385,9 +411,9 @@ def evidence_ascent(
         if m == work_act.size:
             return NEEDS_SPACE
         if work_slot[add] < 0:
-            chosen = _likely(work_score, work_slot, min(p, AHEAD))
-            if A.size == 0 or work_made[MADE] + chosen.size > work_G.shape[0]:
+            if A.size == 0 or min(work_made[MADE] + AHEAD, p) > work_G.shape[0]:
                 return NEEDS_ROW
+            chosen = _likely(A, mean, d, work_score, work_slot)
             gram_rows(A, mean, d, chosen, work_G, work_slot, work_made)
         control[GAIN] = gain
         _insert(

@@ -18,8 +18,9 @@ __all__ = ["FastSolver", "GramRows", "in_double"]
 
 NOISE_SETTLED = 1e-4  # movement of log noise that counts as none
 NOISE_START, NOISE_LOW, NOISE_HIGH = 0.1, 1e-6, 1.0  # in units of mean |y|^2
-# Entries reserved for Gram rows from the start; pages never written cost nothing.
-RESERVED = 2_000_000
+# Entries reserved for Gram rows from the start; pages never written cost nothing, but
+# more entries than these come in huge ones, all of which is cleared at the first touch.
+RESERVED = 400_000
 AHEAD = 8  # rows of a sparse dictionary that are made at a time
 # Entries of the kernel's `work_control` and `work_count` that are read here.
 BETA, FACTOR, LEARN, GAIN, MOVE, EVIDENCE = 0, 3, 6, 9, 10, 11

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 
+import numopt
 from numopt.datasets import make_transport_problem
 from numopt.ot import sinkhorn
 from numopt.ot._kernels.laplacian import column_groups, laplacian_solve
@@ -41,6 +42,33 @@ def test_solution(rng, size):
     expected = np.linalg.solve(H, rhs)
     np.testing.assert_allclose(x, expected, atol=1e-8 * np.abs(expected).max())
     assert n_iter < 500
+
+
+def test_large_systems_are_cut_into_blocks(rng):
+    """Half a million entries: the same answer, to the last bit, on any threads."""
+    P = rng.random((1000, 600)) * (rng.random((1000, 600)) < 0.85)
+    support, inv_a, d, H = _system(P, 1e-3)
+    labels = column_groups(*support, d.size, 50)
+    rhs = rng.standard_normal(d.size)
+    answers = []
+    for threads in (1, 2):
+        with numopt.config_context(num_threads=threads):
+            solution = laplacian_solve(*support, inv_a, d, rhs, labels, 1e-12, 500)
+        answers.append(solution)
+    (x, n_iter), (again, n_again) = answers
+    np.testing.assert_allclose(x, np.linalg.solve(H, rhs), rtol=1e-8)
+    np.testing.assert_array_equal(x, again)
+    assert n_iter == n_again < 500
+
+
+def test_negative_curvature_ends_a_solve(rng):
+    """Small and large systems stop where they are."""
+    for m in (4, 700):
+        support, inv_a, d, _ = _system(rng.random((m, m)), 0.0)
+        rhs = np.ones(m)
+        x, n_iter = laplacian_solve(*support, inv_a, 0.5 * d, rhs, NONE, 1e-12, 500)
+        assert n_iter == 0
+        assert not x.any()
 
 
 def test_groups_are_the_clusters(rng):

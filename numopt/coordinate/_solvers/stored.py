@@ -28,7 +28,7 @@ NEAR, LARGE, FEWER = 0.85, 256, 0.8
 CYCLE = 6
 #: Time of a multiply-add in a pass relative to one in a matrix product, for columns
 #: within the cache of a processor (bytes), and beyond.
-RATE, CACHE, FAR_RATE = 8.0, 8e6, 40.0
+RATE, CACHE, FAR_RATE = 8.0, 4e6, 40.0
 #: Columns beyond this share of the rows are sorted out before they get a Gram matrix,
 #: unless they are few.
 MANY, FEW = 0.5, 32

@@ -16,14 +16,13 @@ from numopt.plotting import CertifiedInertiaDisplay, GapDisplay
 path = kmeans_sdp_path(load_ruspini(), range(2, 8), gap_tol=1e-4)
 for K, result in path.items():
     print(K, result)
-fig, axes = plt.subplots(1, 2, layout="constrained", figsize=(9, 3.5))
 display = CertifiedInertiaDisplay.from_results(
-    {f"{K}": result for K, result in path.items()}, ax=axes[0]
+    {f"{K}": result for K, result in path.items()}
 )
 display.ax_.set_xlabel("number of clusters")
 display.ax_.set_yscale("log")
 
 # %%
 # Four clusters are proved optimal: the gap falls below what is drawn.
-GapDisplay.from_path(path, ax=axes[1])
+GapDisplay.from_path(path)
 plt.show()

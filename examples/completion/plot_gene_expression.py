@@ -29,10 +29,10 @@ for rank, error in zip(ranks, errors.mean(axis=0), strict=True):
 
 # %%
 # A column of its own noise variance a gene keeps surplus components from fitting it.
-fig, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-axes[0].plot(ranks, errors.T, "o-")
-axes[0].set_xlabel("rank")
-axes[0].set_ylabel("RMSE of masked entries")
+fig, ax = plt.subplots(layout="constrained")
+ax.plot(ranks, errors.T, "o-")
+ax.set_xlabel("rank")
+ax.set_ylabel("RMSE of masked entries")
 
 # %%
 # Two components of the model, fitted to a table with a fifth of its entries missing,
@@ -41,9 +41,10 @@ lost = rng.random(expression.shape) < 0.2
 imputer = LowRankImputer(rank=7, tol=1e-3)
 filled = imputer.fit_transform(np.where(lost, np.nan, expression))
 U, s, _ = np.linalg.svd(filled - filled.mean(axis=0), full_matrices=False)
+fig, ax = plt.subplots(layout="constrained")
 for name in np.unique(tissue):
     mine = tissue == name
-    axes[1].plot(U[mine, 0] * s[0], U[mine, 1] * s[1], "o", label=name, markersize=4)
-axes[1].set_xlabel("first component")
-axes[1].set_ylabel("second component")
-axes[1].legend()
+    ax.plot(U[mine, 0] * s[0], U[mine, 1] * s[1], "o", label=name, markersize=4)
+ax.set_xlabel("first component")
+ax.set_ylabel("second component")
+ax.legend()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The documentation: its code runs as it stands, its API names all that is public."""
 
+import ast
 import importlib
 import re
 from pathlib import Path
@@ -26,6 +27,7 @@ GUIDES = sorted(
     for path in (ROOT / "docs/user_guide").glob("*.rst")
     if path.stem != "index"
 )
+EXAMPLES = sorted((ROOT / "examples").glob("*/plot_*.py"))
 
 
 @pytest.mark.parametrize("path", [*DOCUMENTS, *GUIDES])
@@ -44,3 +46,14 @@ def test_api_lists_every_public_name(name):
     page = (ROOT / f"docs/api/{name}.rst").read_text()
     listed = re.findall(r"^   (\w+)$", page, re.MULTILINE)
     assert sorted(listed) == sorted(importlib.import_module(f"numopt.{name}").__all__)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_figures_are_drawn_in_one_cell(path):
+    """The gallery shows and closes figures after each cell."""
+    for cell in re.split(r"^# %%.*$", path.read_text(), flags=re.MULTILINE):
+        nodes = list(ast.walk(ast.parse(cell)))
+        names = [node for node in nodes if isinstance(node, ast.Name)]
+        made = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        assert {node.id for node in names} & {"fig", "figure", "ax", "axes"} <= made

@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 
 from benchmarks import peers
-from benchmarks.bench_ot_points import peak_memory
+from benchmarks.bench_ot_points import account, peak_memory
 from benchmarks.common import ThreadedBenchmark
 
 #: L1 marginal error on grids; L1 distance of barycenters from the exact one; absolute
@@ -221,12 +221,7 @@ def work(n, reg):
     )
     return {
         "workload": f"photographs {n}x{n}, reg {reg:.0e}",
-        "status": result.status,
-        "marginal error": float(f"{result.marginal_error:.1e}"),
-        "full passes": result.n_passes,
-        "Newton steps": result.n_newton,
-        "CG iterations": result.n_cg,
-        "memory in MiB": round(grown / 2**20),
+        **account(result, grown),
     }
 
 

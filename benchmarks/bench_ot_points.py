@@ -127,6 +127,18 @@ class Clouds:
         self.solve()
 
 
+def account(result, grown):
+    """Return the entries of a row that count work and memory."""
+    return {
+        "status": result.status,
+        "marginal error": float(f"{result.marginal_error:.1e}"),
+        "full passes": result.n_passes,
+        "Newton steps": result.n_newton,
+        "CG iterations": result.n_cg,
+        "memory in MiB": round(grown / 2**20),
+    }
+
+
 def work(n, reg, *, d=2, tol=TOL):
     """Return what one solve took, as a row of a table."""
     # compiles what the large solve needs
@@ -137,13 +149,8 @@ def work(n, reg, *, d=2, tol=TOL):
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     return {
         "workload": f"clouds {d}-D n {n}, reg {reg:.0e}",
-        "status": result.status,
-        "marginal error": float(f"{result.marginal_error:.1e}"),
-        "full passes": result.n_passes,
-        "Newton steps": result.n_newton,
-        "CG iterations": result.n_cg,
+        **account(result, grown),
         "support over all pairs": float(f"{result.nnz / n**2:.2g}"),
-        "memory in MiB": round(grown / 2**20),
         "memory over that of the matrix": float(f"{grown / (8 * n * n):.2g}"),
         "threads": numopt.get_num_threads(),
         "CPU time over wall time": float(f"{cpu / wall:.2g}"),

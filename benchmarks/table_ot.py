@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import bench_ot as bench
 from benchmarks import peers
-from benchmarks.bench_ot_points import TOL, peak_memory
+from benchmarks.bench_ot_points import TOL, account, peak_memory
 from benchmarks.bench_ot_points import clouds as clouds_of
 from numopt.ot._solvers import oracles
 
@@ -111,12 +111,7 @@ def features(n=10_000, d=50):
     result, grown = peak_memory(solve)
     yield {
         "workload": f"clouds {d}-D n {n}, reg 0.05 of the median cost",
-        "status": result.status,
-        "marginal error": float(f"{result.marginal_error:.1e}"),
-        "full passes": result.n_passes,
-        "Newton steps": result.n_newton,
-        "CG iterations": result.n_cg,
-        "memory in MiB": round(grown / 2**20),
+        **account(result, grown),
         "memory over that of the matrix": float(f"{grown / (8 * n * n):.2g}"),
     }
 

@@ -27,6 +27,12 @@ class ScalarTerms(NamedTuple):
         bounded = self.upper.min() < np.inf or self.lower.max() > -np.inf
         return bool(self.l1.min() > 0 and not self.l2.any() and not bounded)
 
+    @property
+    def free(self) -> bool:
+        """Whether no coordinate is penalised or bounded."""
+        bounded = np.isfinite(self.lower).any() or np.isfinite(self.upper).any()
+        return not (self.l1.any() or self.l2.any() or bounded)
+
     def times(self, strength: float) -> "ScalarTerms":
         """Return the terms of a multiple of the penalty; the strength is positive."""
         l2 = strength * self.l2 if self.l2.any() else self.l2

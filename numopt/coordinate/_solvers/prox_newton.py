@@ -393,8 +393,7 @@ def _is_blind(
     push = np.zeros(problem.data.shape[1])
     push[index] = -slope[:m]
     beyond = units.scores(push)[units.owner[index]] - 1.0
-    used = np.zeros(units.owner.max() + 1, dtype=bool)
-    used[units.owner[np.flatnonzero(state.coef)]] = True
+    used = units.used(state.coef)
     # At the optimum units in use lie at their threshold, the others below.
     pulled = np.where(used[units.owner[index]], np.abs(beyond), beyond) > SETTLED
     return bool(slope[m:][straight[m:]].any() or np.any(straight[:m] & pulled))

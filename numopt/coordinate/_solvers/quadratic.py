@@ -257,9 +257,7 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
 def is_least_squares(problem: QuadraticProblem, cache: GramCache) -> bool:
     """Whether nothing is penalised or bounded, in dense columns that are not many."""
     terms, p = problem.terms, problem.data.shape[1]
-    bounded = np.isfinite(terms.lower).any() or np.isfinite(terms.upper).any()
-    free = not (terms.l1.any() or terms.l2.any() or bounded)
-    return free and cache.columns is not None and p <= MOST_COLUMNS
+    return terms.free and cache.columns is not None and p <= MOST_COLUMNS
 
 
 def start_at_least_squares(problem: QuadraticProblem, cache: GramCache) -> None:

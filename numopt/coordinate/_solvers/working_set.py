@@ -11,7 +11,6 @@ from numopt._array.namespace import to_numpy
 from numopt._iterate.loop import iterate
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit, Quadratic
-from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import L1, FoldedPenalty, Penalty
 from numopt.coordinate._solvers.audit import free_columns
@@ -121,7 +120,7 @@ def solve_data(
             fit_intercept=fit_intercept,
         )
         fields = iterate(ProximalGradient(), general, warm_start=warm, **options)
-    if options["warn"] and terms is not None and not _is_penalised(terms):
+    if options["warn"] and terms is not None and terms.free:
         _warn_of_dependence(data, fit_intercept)
     if options["tol"] > asked:
         fields["message"] += (
@@ -150,16 +149,6 @@ def _model(
         null=null,
         fit_intercept=fit_intercept,
         tol=tol,
-    )
-
-
-def _is_penalised(terms: ScalarTerms) -> bool:
-    """Whether a penalty or bound holds any coordinate."""
-    return bool(
-        terms.l1.any()
-        or terms.l2.any()
-        or np.isfinite(terms.lower).any()
-        or np.isfinite(terms.upper).any()
     )
 
 

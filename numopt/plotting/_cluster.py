@@ -167,10 +167,12 @@ class GapDisplay:
         self.figure_, self.ax_ = figure_and_axes(ax)
         height = np.maximum(self.gap, self.floor)
         proved = self.gap <= self.floor
+        # A name with an underscore stays out of the legend.
+        label = "proved" if proved.any() else "_proved"
         self.lines_ = [
             *self.ax_.plot(self.n_clusters, height, "o-", label="gap"),
             *self.ax_.plot(
-                self.n_clusters[proved], height[proved], "*", ms=12, label="proved"
+                self.n_clusters[proved], height[proved], "*", ms=12, label=label
             ),
         ]
         self.ax_.set_yscale("log")

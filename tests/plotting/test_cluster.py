@@ -21,6 +21,14 @@ def test_gap_display_marks_what_is_proved():
     assert 2 in expected
 
 
+@pytest.mark.parametrize(
+    ("gap", "names"), [([0.1, 0.0], ["gap", "proved"]), ([0.1, 0.2], ["gap"])]
+)
+def test_gap_display_names_only_what_it_draws(gap, names):
+    legend = GapDisplay([2, 3], gap).plot().ax_.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == names
+
+
 def test_certified_inertia_display_reaches_from_bound_to_inertia():
     result = kmeans_sdp(X, 2, random_state=0)
     bar = CertifiedInertiaDisplay.from_results({"two": result}).bars_[0]

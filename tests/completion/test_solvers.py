@@ -297,6 +297,17 @@ def test_other_methods_recover_well_sampled_matrices(method):
     assert error < 1e-5
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("method", ["als", "soft_impute", "scaled_gd"])
+def test_exact_fits_end_converged(method, dtype):
+    # The objective falls to rounding, whose relative changes never become small.
+    rows, cols, values, _, _ = make_low_rank(60, 50, 3, n_obs=2000, random_state=0)
+    options = {"shape": (60, 50), "method": method, "random_state": 0}
+    result = complete((rows, cols, values.astype(dtype)), 3, **options)
+    assert result.converged
+    assert result.relative_residual < 100 * np.finfo(dtype).eps
+
+
 def test_scaled_gradients_reach_the_objective_of_als(ratings):
     common = {"alpha": 2.0, "tol": 1e-12, "max_iter": 5000, "random_state": 0}
     by_gradient = complete(ratings, 3, method="scaled_gd", **common)

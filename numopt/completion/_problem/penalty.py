@@ -40,13 +40,9 @@ class Penalty:
 
     def total(self, problem: Observations, P: Array, Q: Array) -> Array:
         """Penalty of the parameters ``P`` = [U, b] and ``Q`` = [V, c], float64 0-d."""
-        return self._side(problem.by_row, P) + self._side(problem.by_col, Q)
+        return self.side_total(problem.by_row, P) + self.side_total(problem.by_col, Q)
 
     def side_total(self, side: Side, P: Array) -> Array:
-        """Penalty of one side."""
-        return self._side(side, P)
-
-    def _side(self, side: Side, P: Array) -> Array:
         """Penalty of one side, float64 0-d."""
         xp = array_namespace(P)
         factor, bias = self.lines(side)

@@ -5,8 +5,6 @@ import dataclasses
 import math
 from typing import Any
 
-import numpy as np
-
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt._array.random import as_generator, standard_normal
 from numopt._iterate.loop import Solver
@@ -20,7 +18,14 @@ from numopt.completion._kernels.als import (
     ridge_lines,
 )
 from numopt.completion._problem import Observations, Penalty, Side
-from numopt.completion._solvers.factors import join, relative_residual
+from numopt.completion._solvers.factors import (
+    join,
+    relative_decrease,
+    relative_residual,
+    residuals,
+    rounding_losses,
+    weighted_square,
+)
 from numopt.completion._solvers.heldout import Holdout
 from numopt.completion._solvers.spectral import clip_rows, truncated_svd
 from numopt.typing import Array
@@ -53,6 +58,8 @@ class _State:
     inner: int
     sweeps: int
     anderson: Anderson
+    # Losses of an exact fit, and of one that sums of squares cannot resolve.
+    rounding: tuple[float, float]
     best: tuple[Array, Array] | None = None
     best_rmse: float = math.inf
     waited: int = 0
@@ -90,8 +97,9 @@ class ALS(Solver[Observations, _State]):
         if self.nonnegative:
             xp = problem.xp
             P, Q = xp.abs(P), xp.abs(Q)
-        state = _State(P, Q, math.inf, math.inf, 0, 0, Anderson(5))
-        state.P, state.objective = self._rows(problem, Q, P)
+        rounding = rounding_losses(problem, self.intercept)
+        state = _State(P, Q, math.inf, math.inf, 0, 0, Anderson(5), rounding)
+        state.P, state.objective = self._rows(problem, Q, P, rounding)
         return state
 
     def step(self, problem: Observations, state: _State) -> _State:
@@ -110,22 +118,34 @@ class ALS(Solver[Observations, _State]):
             Q = state.anderson.extrapolate()
             if self.nonnegative:
                 Q = problem.xp.maximum(Q, problem.xp.zeros_like(Q))
-        P, value = self._rows(problem, Q, state.P)
+        P, value = self._rows(problem, Q, state.P, state.rounding)
         if Q is not image and not value <= before:
             state.anderson.clear()
             Q = image
-            P, value = self._rows(problem, Q, state.P)
+            P, value = self._rows(problem, Q, state.P, state.rounding)
         state.P, state.Q, state.objective = P, Q, value
-        scale = max(abs(before), np.finfo(np.float64).tiny)
-        state.residual = abs(before - value) / scale
+        state.residual = relative_decrease(before, value, state.rounding[0])
         self._validate(state)
         return state
 
-    def _rows(self, problem: Observations, Q: Array, start: Array) -> Any:
-        """Solve the rows; also the objective of both sides."""
+    def _rows(
+        self,
+        problem: Observations,
+        Q: Array,
+        start: Array,
+        rounding: tuple[float, float],
+    ) -> tuple[Array, float]:
+        """Solve the rows; also the objective of both sides.
+
+        The loss of a solve is a difference of sums of squares: where those cannot
+        resolve it, it is computed from the residuals.
+        """
         P, loss = self._solve(
             problem.by_row, Q, start, self.bias in ("row", "both"), math.inf
         )
+        if loss <= rounding[1]:
+            loss = weighted_square(problem, residuals(problem, P, Q))
+            loss += float(to_numpy(self.penalty.side_total(problem.by_row, P)))
         return P, loss + float(to_numpy(self.penalty.side_total(problem.by_col, Q)))
 
     def _solve(
@@ -208,7 +228,7 @@ class ALS(Solver[Observations, _State]):
                 Q, _ = exact._solve(
                     problem.by_col, P, Q, self.bias in ("col", "both"), value
                 )
-            P, value = exact._rows(problem, Q, P)
+            P, value = exact._rows(problem, Q, P, state.rounding)
         return {
             "P": P,
             "Q": Q,

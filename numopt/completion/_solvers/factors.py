@@ -4,6 +4,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from numopt._array.namespace import array_namespace, to_numpy
 from numopt.completion._kernels.als import predict_entries
 from numopt.completion._problem import Observations
@@ -11,8 +13,10 @@ from numopt.typing import Array
 
 __all__ = [
     "join",
+    "relative_decrease",
     "relative_residual",
     "residuals",
+    "rounding_losses",
     "singular_values",
     "split",
     "thin_qr",
@@ -102,6 +106,30 @@ def residuals(problem: Observations, P: Array, Q: Array) -> Array:
     """Y - yhat of the row-major entries."""
     side = problem.by_row
     return side.values - predict_entries(side.indptr, side.indices, P, Q)
+
+
+#: Residuals of so many units of rounding, relative to the values, are none.
+EXACT = 64
+
+
+def rounding_losses(
+    problem: Observations, intercept: float = 0.0
+) -> tuple[float, float]:
+    """Squared loss of an exact fit, and of one that sums of squares cannot resolve."""
+    unit = EXACT * float(problem.xp.finfo(problem.by_row.values.dtype).eps)
+    size = weighted_square(problem, problem.by_row.values, intercept)
+    return unit * unit * size, unit * size
+
+
+def relative_decrease(before: float, after: float, exact: float) -> float:
+    """Decrease of an objective relative to it; 0 once an exact fit gains no more.
+
+    Below the loss of an exact fit the objective is rounding, whose relative changes
+    never become small.
+    """
+    if after <= exact and after >= 0.5 * before:
+        return 0.0
+    return abs(before - after) / max(abs(before), float(np.finfo(np.float64).tiny))
 
 
 def relative_residual(

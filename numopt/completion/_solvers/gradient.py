@@ -11,7 +11,14 @@ from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt.completion._kernels.als import line_sums
 from numopt.completion._problem import Observations
-from numopt.completion._solvers.factors import join, residuals, weighted_square
+from numopt.completion._solvers.factors import (
+    join,
+    relative_decrease,
+    relative_residual,
+    residuals,
+    rounding_losses,
+    weighted_square,
+)
 from numopt.completion._solvers.spectral import truncated_svd
 from numopt.typing import Array
 
@@ -45,6 +52,7 @@ class _State:
     V: Array
     r: Array
     objective: float
+    exact: float = 0.0
     step: float = FIRST_STEP
     residual: float = math.inf
     steps: int = 0
@@ -64,13 +72,11 @@ def _spectral(
 def _result(problem: Observations, U: Array, V: Array, value: float) -> dict[str, Any]:
     """Fields of the result."""
     P, Q = join(U), join(V)
-    left = weighted_square(problem, residuals(problem, P, Q))
-    size = weighted_square(problem, problem.by_row.values)
     return {
         "P": P,
         "Q": Q,
         "objective": value,
-        "relative_residual": math.sqrt(left / size) if size else math.sqrt(left),
+        "relative_residual": relative_residual(problem, P, Q),
     }
 
 
@@ -96,7 +102,7 @@ class ScaledGD(Solver[Observations, _State]):
             root = array_namespace(s).sqrt(s)
             U, V = A * root, B * root
         r, value = self._value(problem, U, V)
-        return _State(U, V, r, value)
+        return _State(U, V, r, value, rounding_losses(problem)[0])
 
     def _value(self, problem: Observations, U: Array, V: Array) -> tuple[Array, float]:
         """Residuals and objective."""
@@ -126,7 +132,7 @@ class ScaledGD(Solver[Observations, _State]):
                 state.step = min(GROWTH * state.step, 1.0)
                 break
             state.step *= 0.5
-        state.residual = abs(before - state.objective) / max(before, 1e-300)
+        state.residual = relative_decrease(before, state.objective, state.exact)
         return state
 
     def _scaled(self, g: Array, other: Array, share: float) -> Array:
@@ -210,12 +216,11 @@ class SubGM(Solver[Observations, _State]):
             if change < 1e-2:
                 state.step *= DECAY**WINDOW
             state.plateau = state.best[0]
-            if state.step < self.tol:
-                state.residual = state.step
+            state.residual = state.step
         return state
 
     def measure(self, problem: Observations, state: _State) -> dict[str, Any]:
-        """Absolute loss; at the end the residual is the relative step length."""
+        """Absolute loss; the residual is the relative step length."""
         return {
             "objective": state.objective,
             "residual": state.residual,

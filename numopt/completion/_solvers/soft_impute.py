@@ -12,8 +12,10 @@ from numopt._iterate.loop import Solver
 from numopt.completion._problem import Observations
 from numopt.completion._solvers.factors import (
     join,
+    relative_decrease,
     relative_residual,
     residuals,
+    rounding_losses,
     weighted_square,
 )
 from numopt.typing import Array
@@ -30,6 +32,8 @@ class _Filled:
     V: Array
     # Position of the entry at each place of the flat matrix; N where there is none.
     slots: Array
+    # Objective of an exact fit.
+    exact: float
     objective: float = math.inf
     residual: float = math.inf
 
@@ -48,16 +52,17 @@ class SoftImpute(Solver[Observations, _Filled]):
         xp, values = problem.xp, problem.by_row.values
         m, n = problem.shape
         make = {"dtype": values.dtype, "device": device(values)}
+        slots, exact = _slots(problem), rounding_losses(problem)[0]
         if warm_start is not None:
             product = warm_start[0][:, :-1] @ warm_start[1][:, :-1].T
             A, s, Bt = xp.linalg.svd(product, full_matrices=False)
             k = self.rank
-            state = _Filled(A[:, :k], s[:k], Bt[:k, :].T, _slots(problem))
+            state = _Filled(A[:, :k], s[:k], Bt[:k, :].T, slots, exact)
         else:
             k = self.rank
             state = _Filled(
                 xp.zeros((m, k), **make), xp.zeros((k,), **make),
-                xp.zeros((n, k), **make), _slots(problem),
+                xp.zeros((n, k), **make), slots, exact,
             )  # fmt: skip
         state.objective = self._objective(problem, state)
         return state
@@ -90,7 +95,7 @@ class SoftImpute(Solver[Observations, _Filled]):
         before = state.objective
         state.U, state.s, state.V = A[:, :k], kept, Bt[:k, :].T
         state.objective = self._objective(problem, state)
-        state.residual = abs(before - state.objective) / max(before, 1e-300)
+        state.residual = relative_decrease(before, state.objective, state.exact)
         return state
 
     def measure(self, problem: Observations, state: _Filled) -> dict[str, Any]:

@@ -270,6 +270,27 @@ def test_fewer_distinct_points_than_clusters():
     assert result.certificate.optimal
 
 
+@pytest.mark.parametrize("form", ["dense", "float32", "sparse", "precomputed"])
+@pytest.mark.parametrize("n_clusters", [6, 9, 40])
+def test_copies_of_a_point_share_a_cluster(form, n_clusters, rng):
+    X = np.repeat(rng.standard_normal((5, 2)) + 100.0, 8, axis=0)
+    options = {}
+    if form == "precomputed":
+        X = X - X.mean(axis=0)
+        X, options = X @ X.T, {"affinity": "precomputed"}
+    elif form == "sparse":
+        X = sp.csr_array(X)
+    elif form == "float32":
+        X = X.astype(np.float32)
+    with pytest.warns(ConvergenceWarning, match="fewer distinct points than clusters"):
+        result = kmeans_sdp(X, n_clusters, random_state=0, **options)
+    np.testing.assert_array_equal(result.labels, np.repeat(np.arange(5), 8))
+    # A similarity may hold negative eigenvalues: then 0 is no bound.
+    assert result.inertia == 0.0
+    assert result.lower_bound == pytest.approx(0.0, abs=1e-10)
+    assert form == "precomputed" or result.gap == 0.0
+
+
 def test_identical_rows_and_constant_features():
     same = kmeans_sdp(np.full((10, 3), 0.1), 2, random_state=0, warn=False)
     assert (same.inertia, same.gap) == (0.0, 0.0)

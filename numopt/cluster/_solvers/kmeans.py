@@ -37,6 +37,7 @@ from numopt.cluster._solvers.primal import (
     canonical_labels,
     embedding,
     improve_labels,
+    merge_copies,
     multi_start,
 )
 from numopt.cluster._solvers.results import KMeansSDPResult
@@ -239,17 +240,17 @@ def _partition(
     """Labels of the best partition of all restarts."""
     if n_clusters == 1:
         return np.zeros(problem.n, np.int64)
-    if n_clusters == problem.n:
-        return np.arange(problem.n)
     rows = embedding(problem)
-    if init is not None:
+    if n_clusters == problem.n:
+        labels = np.arange(problem.n)
+    elif init is not None:
         labels = _labels_of_init(init, problem.n, n_clusters)
         labels, _ = improve_labels(problem, rows, labels, n_clusters)
     else:
         labels, _ = multi_start(problem, rows, n_clusters, n_init, rng)
-    if method == "nlr":
+    if method == "nlr" and n_clusters < problem.n:
         labels = nlr_starts(problem, rows, labels, n_clusters, n_init=4, rng=rng).labels
-    return canonical_labels(labels)
+    return merge_copies(problem, labels)
 
 
 def _labels_of_init(init: Any, n: int, n_clusters: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import is_numpy_namespace
+from scipy.spatial.distance import cdist
 
 from numopt._array.namespace import array_namespace, device, to_numpy
 from numopt.cluster import _kernels
@@ -22,6 +23,7 @@ __all__ = [
     "embedding",
     "improve_labels",
     "lloyd",
+    "merge_copies",
     "multi_start",
     "one_start",
     "seed_centers",
@@ -38,6 +40,8 @@ EARLY_TOL = 1e-5
 #: Swaps of centres: for every cluster, and as many as this many products allow.
 SWAPS_PER_CLUSTER = 6
 SWAP_WORK = 20_000_000
+#: Rows of products this many units of rounding apart are those of the same point.
+COPY = 16
 
 
 def canonical_labels(labels: np.ndarray) -> np.ndarray:
@@ -45,6 +49,31 @@ def canonical_labels(labels: np.ndarray) -> np.ndarray:
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first, kind="stable"), kind="stable")
     return rank[inverse.reshape(-1)].astype(np.int64)
+
+
+def merge_copies(problem: KMeansProblem, labels: np.ndarray) -> np.ndarray:
+    """Merge clusters of one and the same point.
+
+    There are some where the data have fewer distinct points than clusters.
+    """
+    labels = canonical_labels(labels)
+    n_clusters = int(labels.max()) + 1
+    near, left = 0.0, problem.noise
+    if problem.similarity is not None:
+        # Equal rows of products may differ by the rounding of those.
+        near = COPY * float(np.finfo(np.float64).eps)
+        left = near * problem.total
+    if n_clusters == 1 or problem.inertia(labels, n_clusters) > left:
+        return labels
+    first = np.unique(labels, return_index=True)[1]
+    if problem.similarity is not None:
+        points = to_numpy(problem.similarity)[first]
+        near *= float(np.abs(points).max())
+    else:
+        rows = problem.data.take(first)
+        points = to_numpy(rows.X) if isinstance(rows, DenseRows) else rows.A.toarray()
+    same = cdist(points, points, "chebyshev") <= near
+    return canonical_labels(np.argmax(same, axis=1)[labels])
 
 
 def embedding(problem: KMeansProblem) -> DenseRows | SparseRows:

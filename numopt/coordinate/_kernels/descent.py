@@ -205,19 +205,16 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
 
 find_reaching = sequential_kernel(
     "find_reaching",
-    """Coordinates whose inexact product is wanted, or may reach a share of its limit.
+    """Coordinates whose product is wanted, or may reach a share of its limit.
 
-    A product is within ``slack`` of the truth; exact ones are left out.
+    A product is within ``slack`` of the truth.
     """,
     numpy="numopt.coordinate._kernels_cpu.screening:find_reaching",
 )
 
 find_beyond = sequential_kernel(
     "find_beyond",
-    """Largest ratio of a product to its limit, and the coordinates above 1.
-
-    Products grow by their ``slack``, which may be empty.
-    """,
+    """Largest ratio of a product to its limit, and the coordinates above 1.""",
     numpy="numopt.coordinate._kernels_cpu.screening:find_beyond",
 )
 
@@ -231,7 +228,7 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
 
 @find_beyond.example
 def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
-    return rng.standard_normal(size), rng.random(size), np.full(size, 1.5)
+    return rng.standard_normal(size), np.full(size, 1.5)
 
 
 sort_units = sequential_kernel(

@@ -11,31 +11,46 @@ from numopt._kernels.jit import jit_kernel
 
 __all__ = ["find_beyond", "find_reaching", "sort_units"]
 
+#: Coordinates that are looked at together: a test for all of them is one vector loop.
+CHUNK = 64
+
+
+@jit_kernel
+def _count_reaching(products, slack, limits, wanted, share):
+    """How many of some coordinates are wanted or reach the share of their limit."""
+    count = 0
+    for j in range(products.size):
+        near = abs(products[j]) + slack[j] >= share * limits[j]
+        count += 1 if near or wanted[j] else 0
+    return count
+
 
 @jit_kernel
 def find_reaching(products, slack, limits, wanted, share):
-    """Coordinates, wanted or not exact and perhaps beyond the share of their limit."""
+    """Coordinates that are wanted or may be beyond the share of their limit."""
     out = np.empty(products.size, np.int64)
     count = 0
-    for j in range(products.size):
-        if slack[j] > 0.0:
-            near = abs(products[j]) + slack[j] >= share * limits[j]
-            if near or wanted[j]:
+    for lo in range(0, products.size, CHUNK):
+        hi = min(lo + CHUNK, products.size)
+        # Offsets below a slice are never negative, which lets the loop be vectorised.
+        if not _count_reaching(
+            products[lo:hi], slack[lo:hi], limits[lo:hi], wanted[lo:hi], share
+        ):
+            continue
+        for j in range(lo, hi):
+            if wanted[j] or abs(products[j]) + slack[j] >= share * limits[j]:
                 out[count] = j
                 count += 1
     return out[:count].copy()
 
 
 @jit_kernel
-def find_beyond(products, slack, limits):
+def find_beyond(products, limits):
     """Largest ratio of a product to its limit, and the coordinates above 1."""
     out = np.empty(products.size, np.int64)
-    top, count, loose = 0.0, 0, slack.size > 0
+    top, count = 0.0, 0
     for j in range(products.size):
-        push = abs(products[j])
-        if loose:
-            push += slack[j]
-        ratio = push / limits[j]
+        ratio = abs(products[j]) / limits[j]
         top = max(top, ratio)
         if ratio > 1.0:
             out[count] = j

@@ -116,6 +116,7 @@ class GramPath:
             "dual_gap": gap / (self.total * self.problem.null.scale),
             "n_working_set": m,
             "n_support": support.size,
+            "support": support,
             "passes": 0,
         }
 
@@ -139,18 +140,18 @@ class GramPath:
             w[:] = new
         self.last = now
 
-    def close(self, rows: list[dict[str, Any]]) -> None:
+    def close(self, rows: list[dict[str, Any]], coefs: np.ndarray) -> None:
         """Certify every strength; solve again what fails."""
-        coefs = np.stack([row["coef"] for row in rows], axis=1)
         alphas = np.asarray(self.alphas)
-        gaps = self._bounded_gaps(coefs, alphas)
+        gaps = self._bounded_gaps(coefs.T, alphas)
         loose = np.flatnonzero(~(gaps <= self.problem.tol))
         if loose.size:
-            gaps[loose] = self._gaps(coefs[:, loose], alphas[loose])
-        for row, alpha, gap in zip(rows, self.alphas, gaps, strict=True):
+            gaps[loose] = self._gaps(coefs[loose].T, alphas[loose])
+        for k, (row, gap) in enumerate(zip(rows, gaps, strict=True)):
             row["dual_gap"], row["passes"] = float(gap), 1
             if not gap <= self.problem.tol:
-                again = self.repair(alpha, row["coef"])
+                again = self.repair(self.alphas[k], coefs[k])
+                coefs[k] = again.pop("coef")
                 row |= again | {"passes": 1 + again["passes"]}
 
     def _bounded_gaps(self, coefs: np.ndarray, alphas: np.ndarray) -> np.ndarray:

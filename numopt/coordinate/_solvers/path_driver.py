@@ -11,7 +11,7 @@ from numopt import _validation as v
 from numopt._array.namespace import numpy_namespace
 from numopt._iterate.loop import Solver, iterate
 from numopt._iterate.stopping import check_stop, warn_not_converged
-from numopt.coordinate._kernels.descent import find_beyond
+from numopt.coordinate._kernels.descent import find_reaching
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit, Quadratic
 from numopt.coordinate._problem.null import NullModel
@@ -70,13 +70,15 @@ def solve_path(
     fit_intercept = v.check_flag("fit_intercept", fit_intercept)
     columns = free_columns(unit, data.shape[1])
     null = NullModel.fit(data, datafit, fit_intercept, columns)
+    grid, start = check_alphas(alphas, eps, n_alphas, data, datafit, unit, null)
     problem = PathProblem(
         data=data,
         datafit=datafit,
         make_penalty=make_penalty,
         fit_intercept=fit_intercept,
         null=null,
-        alphas=check_alphas(alphas, eps, n_alphas, data, datafit, unit, null),
+        alphas=grid,
+        start=start,
         tol=tol,
         max_passes=v.check_int("max_iter", max_iter, low=1),
     )
@@ -89,7 +91,7 @@ def solve_path(
         verbose=v.check_int("verbose", verbose, low=0),
         warn=False,
     )
-    rows = fields.pop("rows")
+    rows, coefs = fields.pop("rows"), fields.pop("coefs")
     if fields["status"] == "max_iter":
         fields["message"] = shortfall(problem, rows)
         if warn:
@@ -100,11 +102,7 @@ def solve_path(
     history["dual_gap"] = np.array([row["dual_gap"] for row in rows])
     history["residual"] = history["dual_gap"]
     outputs = null.theta.shape[1:]
-    # Strengths are written one after the other: they are the slowest axis in memory.
-    coefs = np.empty((len(rows), *outputs, data.shape[1]))
-    intercepts = np.empty((len(rows), *outputs))
-    for k, row in enumerate(rows):
-        coefs[k], intercepts[k] = row["coef"], row["intercept"]
+    intercepts = np.reshape([row["intercept"] for row in rows], (len(rows), *outputs))
     fields |= {"n_iter": int(history["n_iter"].sum()), "history": history}
     return PathResult(
         alphas=problem.alphas[: len(rows)],
@@ -118,7 +116,11 @@ def solve_path(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class PathProblem:
-    """A model for every strength of a decreasing grid."""
+    """A model for every strength of a decreasing grid.
+
+    ``start`` is the product of the design with the residual of the null model, where
+    it is known.
+    """
 
     data: LinearData
     datafit: Datafit
@@ -126,6 +128,7 @@ class PathProblem:
     fit_intercept: bool
     null: NullModel
     alphas: np.ndarray
+    start: np.ndarray | None
     tol: float
     max_passes: int
 
@@ -134,18 +137,22 @@ class Worker(Protocol):
     """What solves one strength after the other."""
 
     def solve(self, alpha: float) -> dict[str, Any]:
-        """Return coefficients, certificate and sizes at one strength."""
+        """Return coefficients, support, certificate and sizes at one strength."""
 
-    def close(self, rows: list[dict[str, Any]]) -> None:
-        """Verify the rows when all strengths are done."""
+    def close(self, rows: list[dict[str, Any]], coefs: np.ndarray) -> None:
+        """Verify the rows and their coefficients when all strengths are done."""
 
 
 @dataclasses.dataclass
 class PathState:
-    """The strengths solved so far."""
+    """The strengths solved so far.
+
+    Row k of ``coefs`` belongs to strength k: they are the slowest axis in memory.
+    """
 
     worker: Worker
     rows: list[dict[str, Any]]
+    coefs: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,14 +163,20 @@ class PathSolver(Solver[PathProblem, PathState]):
 
     def init(self, problem: PathProblem, warm_start: Any) -> PathState:
         """Nothing is solved yet."""
-        return PathState(choose_worker(problem), [])
+        shape = problem.alphas.size, *problem.null.theta.shape[1:]
+        coefs = np.zeros((*shape, problem.data.shape[1]))
+        return PathState(choose_worker(problem), [], coefs)
 
     def step(self, problem: PathProblem, state: PathState) -> PathState:
         """Solve for the next strength."""
-        alpha = float(problem.alphas[len(state.rows)])
-        state.rows.append(state.worker.solve(alpha))
+        k = len(state.rows)
+        row = state.worker.solve(float(problem.alphas[k]))
+        coef, used = row.pop("coef"), row.pop("support")
+        # Pages of zeros that nobody touches cost nothing.
+        state.coefs[k][..., used] = coef[..., used]
+        state.rows.append(row)
         if len(state.rows) == problem.alphas.size:
-            state.worker.close(state.rows)
+            state.worker.close(state.rows, state.coefs)
         return state
 
     def measure(self, problem: PathProblem, state: PathState) -> dict[str, Any]:
@@ -178,11 +191,11 @@ class PathSolver(Solver[PathProblem, PathState]):
 
     def current(self, state: PathState) -> Any:
         """Coefficients at the last strength."""
-        return state.rows[-1]["coef"] if state.rows else None
+        return state.coefs[len(state.rows) - 1] if state.rows else None
 
     def finish(self, problem: PathProblem, state: PathState) -> dict[str, Any]:
-        """The rows of all strengths."""
-        return {"rows": state.rows}
+        """The rows and coefficients of all strengths."""
+        return {"rows": state.rows, "coefs": state.coefs[: len(state.rows)]}
 
 
 def worst_gap(rows: list[dict[str, Any]]) -> float:
@@ -223,7 +236,9 @@ class WorkingSetPath:
         self.unit = problem.make_penalty(1.0).terms(problem.data.shape[1])
         self.first: QuadraticProblem | None = None
         self.grouped: GroupProblem | None = None
-        self.start: np.ndarray | None = None
+        self.start = problem.start
+        #: No slack of any product: the strong rule takes all as they are.
+        self.exact = np.zeros(problem.data.shape[1])
         self.state: Any = None
         self.alpha = np.inf
 
@@ -245,7 +260,7 @@ class WorkingSetPath:
         problem, solver = self._build(alpha)
         return self._passes(problem, solver, coef)
 
-    def close(self, rows: list[dict[str, Any]]) -> None:
+    def close(self, rows: list[dict[str, Any]], coefs: np.ndarray) -> None:
         """Nothing to verify: every pass certifies its gap."""
 
     def _passes(self, problem: Any, solver: Any, warm_start: Any) -> dict[str, Any]:
@@ -260,7 +275,6 @@ class WorkingSetPath:
             passes += 1
         self.state = state
         row = solver.measure(problem, state) | solver.finish(problem, state)
-        row["coef"] = np.array(row["coef"])
         return row | {"passes": passes}
 
     def squares(self, alpha: float) -> QuadraticProblem:
@@ -282,7 +296,7 @@ class WorkingSetPath:
         if self.grouped is None:
             unit = path.make_penalty(1.0)
             self.grouped = GroupProblem.build(
-                path.data, unit, path.null, path.fit_intercept, path.tol
+                path.data, unit, path.null, path.fit_intercept, path.tol, self.start
             )
         return dataclasses.replace(
             self.grouped, groups=self.grouped.groups.times(alpha)
@@ -315,12 +329,12 @@ class WorkingSetPath:
             return
         rho, cache = self.state.correlation, self.state.cache
         # Slopes of 2 new - old thresholds: coordinates in use, at least 0, are near.
-        with np.errstate(invalid="ignore"):
-            reach = max(2.0 - self.alpha / alpha, 0.0) * problem.limits
-        run = find_beyond.for_namespace(numpy_namespace)
-        _, found = run(rho, np.empty(0), reach)
+        reach = max(2.0 - self.alpha / alpha, 0.0)
+        run = find_reaching.for_namespace(numpy_namespace)
+        limits = problem.limits
+        found = run(rho, self.exact, limits, cache.member, reach)
         push = rho[found] if problem.terms.lower.min() >= 0 else np.abs(rho[found])
-        entering = (push > 0) & ~cache.member[found] & np.isfinite(reach[found])
+        entering = (push > 0) & ~cache.member[found] & np.isfinite(limits[found])
         found = found[entering]
         limit = max(64, int(np.count_nonzero(cache.w[: cache.size])))
         if found.size > limit:
@@ -338,13 +352,17 @@ def check_alphas(
     datafit: Datafit,
     unit: Penalty,
     null: NullModel,
-) -> np.ndarray:
-    """Return the grid, decreasing."""
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the grid, decreasing, and the products it was made of.
+
+    They are those of the design with the residual of the null model; None where that
+    has coefficients or where the grid was given.
+    """
     if alphas is not None:
         grid = np.array(alphas, dtype=np.float64)
         v.check_ndim("alphas", grid, 1)
         v.check_values("alphas", grid, nonnegative=True)
-        return np.sort(grid)[::-1]
+        return np.sort(grid)[::-1], None
     eps = v.check_real("eps", eps, low=0, high=1, include_low=False)
     n_alphas = v.check_int("n_alphas", n_alphas, low=1)
     if getattr(unit, "l1_ratio", 1.0) == 0:
@@ -353,7 +371,9 @@ def check_alphas(
             "coefficients to zero"
         )
     theta = null.feasible(null.theta, datafit)
-    top = critical_alpha(unit, data.correlate(data.weighted(theta)) / data.total)
+    products = data.correlate(data.weighted(theta))
+    top = critical_alpha(unit, products / data.total)
     if top <= 0:
         top = np.finfo(np.float64).tiny ** 0.5
-    return np.array([top]) if n_alphas == 1 else np.geomspace(top, top * eps, n_alphas)
+    grid = np.array([top]) if n_alphas == 1 else np.geomspace(top, top * eps, n_alphas)
+    return grid, None if null.columns.size else products

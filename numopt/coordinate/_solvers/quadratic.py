@@ -21,7 +21,7 @@ from numopt.coordinate._problem.duality import separable_dual
 from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._solvers.columns import GramCache
-from numopt.coordinate._solvers.screening import Screened
+from numopt.coordinate._solvers.screening import FLOOR, Screened
 from numopt.coordinate._solvers.stored import StoredProblem, solve_stored
 
 __all__ = ["QuadraticProblem", "QuadraticState", "QuadraticWorkingSet"]
@@ -163,6 +163,12 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         if isinstance(warm_start, QuadraticState):
             state = warm_start
             state.dual, state.stalled = -np.inf, 0
+            if problem.simple and state.screened is not None:
+                # Products that were left out could only raise the gap.
+                certify_state(problem, state)
+                state.dual = -np.inf
+                if state.gap > problem.tol:
+                    return state
             screen(problem, state)
         else:
             cache = GramCache(problem.data, center=problem.fit_intercept)
@@ -401,9 +407,7 @@ def certify_state(problem: QuadraticProblem, state: QuadraticState) -> None:
     penalty += 0.5 * float(terms.l2[own] @ (w[used] ** 2))
     state.primal = 0.5 * squares / total + penalty
     if problem.simple:
-        slack = np.empty(0) if state.screened is None else state.screened.slack
-        run = find_beyond.for_namespace(numpy_namespace)
-        top, state.beyond = run(state.correlation, slack, problem.limits)
+        top, state.beyond = beyond_limits(problem, state)
         along = float(weighted @ problem.target)
         s = along / squares if squares > 0 else 1.0
         s = max(0.0, min(s, 1.0 / top if top > 0 else np.inf))
@@ -412,6 +416,19 @@ def certify_state(problem: QuadraticProblem, state: QuadraticState) -> None:
         dual = _general_dual(problem, state)
     state.dual = max(state.dual, dual)
     state.gap = (state.primal - state.dual) / problem.null.scale
+
+
+def beyond_limits(
+    problem: QuadraticProblem, state: QuadraticState
+) -> tuple[float, np.ndarray]:
+    """Largest ratio of a product to its limit, and the coordinates above 1."""
+    run = find_beyond.for_namespace(numpy_namespace)
+    if state.screened is None:
+        top, found = run(state.correlation, problem.limits)
+        return top, found
+    near = state.screened.near
+    top, found = run(state.correlation[near], problem.limits[near])
+    return max(top, FLOOR), near[found]
 
 
 def _general_dual(problem: QuadraticProblem, state: QuadraticState) -> float:

@@ -24,13 +24,13 @@ from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.group_penalties import group_norms
 from numopt.coordinate._problem.groups import GroupTerms, group_index
 
-__all__ = ["Screened", "ScreenedGroups"]
+__all__ = ["FLOOR", "Screened", "ScreenedGroups"]
 
-#: Where more than one entry of the design in so many is wanted, all columns are
-#: computed: later ones then start from a nearer reference.
-FULL = 3
-#: Rounding of a product relative to its threshold.
-ROUNDING = 1e-9
+#: Once this share of a product with the whole design would have been spent on some of
+#: its columns, all are computed: later products start from a nearer reference then.
+SPENT = 1.0
+#: Products that stay below this share of their limit are left out.
+FLOOR = 0.995
 #: Fewest and most vectors that span the references, which in between take this share
 #: of the entries of the design.
 LEAST_SPAN, MOST_SPAN, SPAN_SHARE = 4, 16, 0.125
@@ -43,6 +43,7 @@ class Screened:
     """Products ``X^T vector``: exact where ``slack`` is 0, within it elsewhere.
 
     The rows of ``basis`` are orthonormal, those of ``references`` their products.
+    ``near`` are the columns, exact all, that may reach ``FLOOR`` of their limits.
     """
 
     data: LinearData
@@ -52,6 +53,9 @@ class Screened:
     vector: np.ndarray
     products: np.ndarray
     slack: np.ndarray
+    near: np.ndarray
+    lengths: np.ndarray
+    spent: int
 
     @classmethod
     def start(
@@ -61,16 +65,31 @@ class Screened:
         X = data.X
         if data.is_elsewhere or X.dtype != np.float64:
             return None
+        everything = np.arange(X.shape[1])
         if data.is_sparse:
-            squares = np.asarray(X.power(2).sum(axis=0)).ravel()
+            run = column_sums.for_namespace(numpy_namespace)
+            ones = np.ones(vector.size)
+            squares = run(X.data**2, X.indices, X.indptr, everything, ones)
+            lengths = np.diff(X.indptr)
         elif X.flags.f_contiguous:
             squares = np.einsum("ij,ij->j", X, X)
+            lengths = np.broadcast_to(np.int64(X.shape[0]), everything.shape)
         else:
             return None
         norms = np.sqrt(squares)
-        empty = np.empty((0, vector.size)), np.empty((0, norms.size))
-        exact = np.zeros(norms.size)
-        started = cls(data, norms, *empty, vector, products, exact, **fields)
+        started = cls(
+            data,
+            norms,
+            np.empty((0, vector.size)),
+            np.empty((0, norms.size)),
+            vector,
+            products,
+            np.zeros(norms.size),
+            everything,
+            lengths,
+            0,
+            **fields,
+        )
         started._remember()
         return started
 
@@ -80,8 +99,8 @@ class Screened:
         """Go on to another vector; products of ``wanted`` columns will be exact."""
         self.vector = vector
         share = self.basis @ vector
-        self.products = share @ self.references
         rest = vector - share @ self.basis
+        self.products = share @ self.references
         self.slack = self.norms * math.sqrt(float(rest @ rest))
         return self.demand(limits, wanted)
 
@@ -91,11 +110,17 @@ class Screened:
         """Compute what may reach its limit; returns the products."""
         if wanted is None:
             wanted = np.zeros(self.norms.size, bool)
-        index = self._reaching(limits, wanted)
-        if FULL * self._entries(index) > self._entries(slice(None)):
+        self.near = self._reaching(limits, wanted)
+        index = self.near[self.slack[self.near] > 0]
+        entries = int(self.lengths[index].sum())
+        X = self.data.X
+        total = X.nnz if self.data.is_sparse else X.size
+        self.spent += entries
+        if self.spent > SPENT * total:
             self.products = self.data.correlate(self.vector)
             self.slack = np.zeros(self.norms.size)
             self._remember()
+            self.near = self._reaching(limits, wanted)
         elif index.size:
             self.products[index] = self._some(index)
             self.slack[index] = 0.0
@@ -103,6 +128,7 @@ class Screened:
 
     def _remember(self) -> None:
         """Add the vector to the span, whose products are all known."""
+        self.spent = 0
         size = float(np.linalg.norm(self.vector))
         share = self.basis @ self.vector
         rest = self.vector - share @ self.basis
@@ -122,15 +148,9 @@ class Screened:
         self.references = np.vstack((self.references[1 - most :], reference))
 
     def _reaching(self, limits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """Inexact columns that are wanted or may reach their limit."""
+        """Columns that are wanted or may reach their limit."""
         run = find_reaching.for_namespace(numpy_namespace)
-        return run(self.products, self.slack, limits, wanted, 1.0 - ROUNDING)
-
-    def _entries(self, index: Any) -> int:
-        """Entries of some columns of the design."""
-        if self.data.is_sparse:
-            return int(np.diff(self.data.X.indptr)[index].sum())
-        return int(self.norms[index].size)
+        return np.asarray(run(self.products, self.slack, limits, wanted, FLOOR))
 
     def _some(self, index: np.ndarray) -> np.ndarray:
         """Products of some columns."""
@@ -156,8 +176,9 @@ class ScreenedGroups(Screened):
         return group_norms(self.slack, self.groups)
 
     def _reaching(self, limits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """Columns of inexact groups that are wanted or may reach their limit."""
-        groups, loose = self.groups, self.looseness()
-        over = group_norms(self.products, groups) + loose >= (1.0 - ROUNDING) * limits
+        """Columns of groups that are wanted or may reach their limit."""
+        groups = self.groups
+        norms = group_norms(self.products, groups) + self.looseness()
+        over = norms >= FLOOR * limits
         over |= np.logical_or.reduceat(wanted[groups.indices], groups.indptr[:-1])
-        return np.flatnonzero((over & (loose > 0))[group_index(*groups[:2])])
+        return np.flatnonzero(over[group_index(*groups[:2])])

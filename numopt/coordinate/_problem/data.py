@@ -2,6 +2,7 @@
 """Validated data of a linear model: design, targets, sample weights."""
 
 import dataclasses
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -14,12 +15,14 @@ from numopt._array.namespace import (
 from numopt._array.sparse import is_sparse
 from numopt.coordinate._problem.datafits import Datafit
 from numopt.coordinate._problem.design import DeviceDesign
+from numopt.coordinate._problem.units import ORDINARY, Units, check_size, unit_of
 from numopt.exceptions import ArgumentTypeError
 
-__all__ = ["LinearData", "check_design"]
+__all__ = ["LinearData", "check_sample_weight", "sized_design"]
 
-#: A sum of entries from here on asks for the careful check of every entry.
-SUSPICIOUS = 1e15
+#: A sum of entries from here on asks for the careful check of every entry, by bytes an
+#: entry; also one so small that all may be tiny.
+SUSPICIOUS = {4: 1e12, 8: 1e15}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,29 +32,45 @@ class LinearData:
     ``X`` is a dense array of either order, a ``csc_array`` or a ``DeviceDesign``;
     float32 is kept. All else lies on the host, in float64.
     ``weights`` is None for equal weights, else float64 (n,); ``total`` is their sum.
+    ``X`` and ``y`` were divided by ``units`` where their products would not hold.
     """
 
     X: Any
     y: np.ndarray
     weights: np.ndarray | None
     total: float
+    units: Units = dataclasses.field(default_factory=Units)
 
     @classmethod
     def from_arrays(
-        cls, X: Any, y: Any, datafit: Datafit, sample_weight: Any = None
+        cls,
+        X: Any,
+        y: Any,
+        datafit: Datafit,
+        sample_weight: Any = None,
+        names: tuple[str, str] = ("X", "y"),
     ) -> Self:
-        """Validate; never copies a dense float design."""
+        """Validate; never copies a dense float design of ordinary size."""
         array_namespace(X, y, sample_weight)
-        X = check_design("X", X, elsewhere=True)
+        X_name, y_name = names
+        X, unit = sized_design(X_name, X, elsewhere=True)
         n = X.shape[0]
-        y = to_numpy(v.float_arrays(y=y)[1][0])
-        v.check_ndim("y", y, 1)
-        v.check_shape("y", y, (n,), why="(one a row of X)")
-        v.check_values("y", y)
+        y = to_numpy(v.float_arrays(**{y_name: y})[1][0])
+        v.check_ndim(y_name, y, 1)
+        v.check_shape(y_name, y, (n,), why=f"(one a row of {X_name})")
+        size = max(map(abs, v.check_values(y_name, y)))
+        check_size(y_name, size)
         weights = check_sample_weight(sample_weight, n)
+        if weights is not None:
+            # Only their ratios count.
+            weights = weights / unit_of(float(weights.max()))
         y = datafit.encode(np.asarray(y, dtype=np.float64))
+        units = Units(
+            unit, unit_of(size, X.dtype.itemsize) if datafit.scalable else 1.0
+        )
+        y = y if units.target == 1.0 else y / units.target
         total = float(n) if weights is None else float(weights.sum())
-        return cls(X=X, y=y, weights=weights, total=total)
+        return cls(X=X, y=y, weights=weights, total=total, units=units)
 
     @property
     def is_sparse(self) -> bool:
@@ -124,11 +143,19 @@ class LinearData:
         return self.X.send(values)
 
 
-def check_design(name: str, X: Any, *, elsewhere: bool = False) -> Any:
-    """Return a validated dense or CSC design in float32 or float64.
+def sized_design(name: str, X: Any, *, elsewhere: bool = False) -> tuple[Any, float]:
+    """Return a validated design, and the unit by which it was divided.
 
     With ``elsewhere`` arrays of other libraries become a ``DeviceDesign``.
     """
+    X, size = _design(name, X, elsewhere=elsewhere)
+    check_size(name, size)
+    unit = unit_of(size, X.dtype.itemsize)
+    return (X if unit == 1.0 else X / X.dtype.type(unit)), unit
+
+
+def _design(name: str, X: Any, *, elsewhere: bool) -> tuple[Any, float]:
+    """A validated design and its largest size, 1 where that is ordinary."""
     if is_sparse(X):
         return _check_sparse(name, X)
     if isinstance(X, np.ndarray) and X.dtype == np.float16:
@@ -137,10 +164,9 @@ def check_design(name: str, X: Any, *, elsewhere: bool = False) -> Any:
     if not elsewhere:
         v.check_numpy(name, X)
     v.check_ndim(name, X, 2)
+    made = X if isinstance(X, np.ndarray) else DeviceDesign(X)
     # One pass when all is well; the careful check names the culprit.
-    if not bool(xp.abs(_total(X, xp)) < SUSPICIOUS):
-        v.check_values(name, X)
-    return X if isinstance(X, np.ndarray) else DeviceDesign(X)
+    return made, _size(name, X, abs(float(_total(X, xp))), made)
 
 
 def _total(X: Any, xp: Any) -> Any:
@@ -163,9 +189,16 @@ def _check_sparse(name: str, X: Any) -> Any:
     if not A.has_canonical_format:
         A = A.copy()
         A.sum_duplicates()
-    if not abs(A.data.sum()) < SUSPICIOUS:
-        v.check_values(name, A.data)
-    return A
+    return A, _size(name, A.data, abs(float(A.data.sum())), A)
+
+
+def _size(name: str, entries: Any, total: float, X: Any) -> float:
+    """Check entries; their largest size where their sum tells of extremes, else 1."""
+    itemsize = X.dtype.itemsize
+    least = math.prod(entries.shape) / ORDINARY[itemsize]
+    if least < total < SUSPICIOUS[itemsize]:
+        return 1.0
+    return max(map(abs, v.check_values(name, entries)))
 
 
 def check_sample_weight(sample_weight: Any, n: int) -> np.ndarray | None:

@@ -48,6 +48,15 @@ class Datafit(abc.ABC):
     has_dual: ClassVar[bool] = False
     #: Number of outputs per sample is more than one.
     multi_output: ClassVar[bool] = False
+    #: Whether ``scaled`` is defined.
+    scalable: ClassVar[bool] = False
+
+    def scaled(self, unit: float) -> "Datafit":
+        """Return the loss, over ``unit^2``, of targets and predictions over ``unit``.
+
+        Only asked for where ``scalable`` is true.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has targets without units")
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Return validated targets as this loss wants them."""
@@ -107,6 +116,11 @@ class Quadratic(Datafit):
 
     lipschitz: ClassVar[float | None] = 1.0
     has_dual: ClassVar[bool] = True
+    scalable: ClassVar[bool] = True
+
+    def scaled(self, unit: float) -> "Quadratic":
+        """Return the same loss: squares scale with their unit."""
+        return self
 
     def value(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the loss of each sample."""
@@ -277,9 +291,15 @@ class Huber(Datafit):
     delta: float = 1.0
     lipschitz: ClassVar[float | None] = 1.0
     has_dual: ClassVar[bool] = True
+    scalable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         v.check_real("delta", self.delta, low=0, include_low=False)
+
+    def scaled(self, unit: float) -> "Huber":
+        """Return the loss that turns linear at the residual in the new unit."""
+        limits = np.finfo(np.float64)
+        return Huber(float(np.clip(self.delta / unit, limits.tiny, limits.max)))
 
     def value(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the loss of each sample."""

@@ -27,6 +27,10 @@ class DeviceDesign:
         """Number of entries."""
         return self.shape[0] * self.shape[1]
 
+    def __truediv__(self, unit: float) -> "DeviceDesign":
+        """The design in another unit."""
+        return DeviceDesign(self.array / float(unit))
+
     def send(self, values: np.ndarray) -> Array:
         """Move host values to the design, in its precision."""
         return self.xp.asarray(

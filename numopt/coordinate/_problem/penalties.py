@@ -77,12 +77,7 @@ class SeparablePenalty(Penalty):
 
     def value(self, w: np.ndarray) -> float:
         """Return the penalty of ``w``, inf where it is not allowed."""
-        l1, l2, lower, upper = self.terms(w.shape[-1])
-        if np.any(w < lower) or np.any(w > upper):
-            return np.inf
-        used = w != 0
-        absolute = np.where(used, np.abs(w) * np.where(used, l1, 0.0), 0.0)
-        return float(np.sum(absolute) + 0.5 * np.sum(l2 * w * w))
+        return separable_value(w, self.terms(w.shape[-1]))
 
     def prox(self, w: np.ndarray, step: Any, index: Index = None) -> np.ndarray:
         """Return ``argmin_x ||x - w||^2 / 2 + step * penalty(x)``."""
@@ -375,15 +370,16 @@ class MCP(FoldedPenalty):
 
     def value(self, w: np.ndarray) -> float:
         """Return the penalty."""
-        near = np.minimum(np.abs(w), self.gamma * self.alpha)
-        return float(np.sum(self.alpha * near - near * near / (2.0 * self.gamma)))
+        alpha, gamma = float(self.alpha), float(self.gamma)
+        near = np.minimum(np.abs(w), gamma * alpha)
+        return float(np.sum(near * (alpha - near / (2.0 * gamma))))
 
     def prox(self, w: np.ndarray, step: Any, index: Index = None) -> np.ndarray:
         """Return the minimiser; needs ``step < gamma``."""
         if np.any(np.asarray(step) >= self.gamma):
             raise ValueError(v.message("step", f"less than gamma={self.gamma}", step))
         near = soft_threshold(w, step * self.alpha) / (1.0 - step / self.gamma)
-        return np.where(np.abs(w) <= self.gamma * self.alpha, near, w)
+        return np.where(np.abs(w) <= float(self.gamma) * float(self.alpha), near, w)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -425,11 +421,13 @@ class SCAD(FoldedPenalty):
 
     def value(self, w: np.ndarray) -> float:
         """Return the penalty."""
-        size, a, g = np.abs(w), self.alpha, self.gamma
-        middle = (2 * g * a * size - size**2 - a**2) / (2 * (g - 1))
-        far = 0.5 * a * a * (g + 1)
-        parts = np.where(size <= a, a * size, np.where(size <= g * a, middle, far))
-        return float(np.sum(parts))
+        a, g = float(self.alpha), float(self.gamma)
+        if a == 0:
+            return 0.0
+        # In units of the strength: its square may be beyond all numbers.
+        size = np.minimum(np.abs(w), g * a) / a
+        middle = (2 * g * size - size**2 - 1) / (2 * (g - 1))
+        return a * float(np.sum(a * np.where(size <= 1, size, middle)))
 
     def prox(self, w: np.ndarray, step: Any, index: Index = None) -> np.ndarray:
         """Return the minimiser; needs ``step < gamma - 1``."""
@@ -440,6 +438,16 @@ class SCAD(FoldedPenalty):
         size = np.abs(w)
         near = soft_threshold(w, t * a)
         return np.where(size <= a * (1 + t), near, np.where(size <= g * a, middle, w))
+
+
+def separable_value(w: np.ndarray, terms: ScalarTerms) -> float:
+    """Return the penalty of a canonical form, inf outside of its bounds."""
+    l1, l2, lower, upper = terms
+    if np.any(w < lower) or np.any(w > upper):
+        return np.inf
+    used = w != 0
+    absolute = np.where(used, np.abs(w) * np.where(used, l1, 0.0), 0.0)
+    return float(np.sum(absolute) + 0.5 * np.sum(l2 * w * w))
 
 
 def _store_weights(penalty: Any) -> None:

@@ -11,7 +11,7 @@ from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit
 from numopt.coordinate._problem.duality import certify, group_dual_norm
 from numopt.coordinate._problem.null import NullModel
-from numopt.coordinate._problem.penalties import Penalty
+from numopt.coordinate._problem.penalties import FoldedPenalty, Penalty
 
 __all__ = ["alpha_max", "dual_gap", "free_columns"]
 
@@ -82,7 +82,10 @@ def dual_gap(
     """
     data = LinearData.from_arrays(X, y, datafit, sample_weight)
     coef = _check_coef(coef, data, datafit)
+    units = data.units
+    datafit, penalty = units.datafit(datafit), units.penalty(penalty)
     b = np.asarray(to_numpy(v.float_arrays(intercept=intercept)[1][0]), np.float64)
+    b = b / units.target
     v.check_values("intercept", b)
     if b.ndim:
         v.check_shape("intercept", b, coef.shape[:-1], why="one an output")
@@ -147,6 +150,7 @@ def alpha_max(
     1.5
     """
     data = LinearData.from_arrays(X, y, datafit, sample_weight)
+    datafit, penalty = data.units.datafit(datafit), data.units.penalty(penalty)
     fit_intercept = v.check_flag("fit_intercept", fit_intercept)
     columns = free_columns(penalty, data.shape[1])
     null = NullModel.fit(data, datafit, fit_intercept, columns)
@@ -164,7 +168,10 @@ def critical_alpha(penalty: Penalty, slope: np.ndarray) -> float:
     if alpha > 0 and groups is not None:
         return alpha * group_dual_norm(slope, groups)
     if alpha > 0 and not penalty.convex:
-        return float(np.abs(slope).max())
+        steep = alpha
+        if isinstance(penalty, FoldedPenalty):
+            steep = float(penalty.slope(np.zeros(1))[0])
+        return alpha * float(np.abs(slope).max()) / steep
     if alpha == 0 or terms is None or not np.any(terms.l1 > 0):
         raise ValueError(
             v.message(
@@ -195,10 +202,11 @@ def free_columns(penalty: Penalty, p: int) -> np.ndarray:
 
 
 def _check_coef(coef: Any, data: LinearData, datafit: Datafit) -> np.ndarray:
-    """Validate coefficients of anybody."""
+    """Validate coefficients of anybody; in the units of the data."""
     coef = np.asarray(to_numpy(v.float_arrays(coef=coef)[1][0]), dtype=np.float64)
     p = data.shape[1]
     shape = (int(data.y.max()) + 1, p) if datafit.multi_output else (p,)
     v.check_shape("coef", coef, shape)
+    coef = coef / data.units.coef
     v.check_values("coef", coef)
     return coef

@@ -8,7 +8,7 @@ import numpy as np
 from numopt import _validation as v
 from numopt._array.random import as_generator
 from numopt._iterate.loop import iterate
-from numopt.coordinate._problem.data import LinearData, check_design
+from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit
 from numopt.coordinate._problem.duality import certify, kkt_violation
 from numopt.coordinate._problem.null import NullModel
@@ -24,8 +24,13 @@ from numopt.coordinate._solvers.bcd_steps import (
     Strategy,
 )
 from numopt.coordinate._solvers.bcd_updates import UPDATES
+from numopt.coordinate._solvers.rescaled import rescaled
 from numopt.coordinate._solvers.results import CoordinateResult
-from numopt.coordinate._solvers.working_set import solve_auto
+from numopt.coordinate._solvers.working_set import (
+    check_start,
+    solve_auto,
+    start_intercept,
+)
 from numopt.typing import Callback
 
 __all__ = ["bcd_solve"]
@@ -166,11 +171,12 @@ def bcd_solve(
     block_size = v.check_int("block_size", block_size, low=1)
     tol = v.check_real("tol", tol, low=0.0, include_low=False)
     max_iter = v.check_int("max_iter", max_iter, low=0)
-    data = LinearData.from_arrays(check_design("X", X), y, datafit, sample_weight)
+    v.check_numpy("X", X)
+    data = LinearData.from_arrays(X, y, datafit, sample_weight)
     problem = _linear_problem(
         data,
-        datafit,
-        penalty,
+        data.units.datafit(datafit),
+        data.units.penalty(penalty),
         v.check_flag("fit_intercept", fit_intercept),
         coef_init,
         intercept_init,
@@ -181,7 +187,7 @@ def bcd_solve(
         rng=as_generator(random_state),
     )
     fields = iterate(
-        solver,
+        rescaled(solver, data.units),
         problem,
         tol=tol,
         max_iter=max_iter,
@@ -267,16 +273,14 @@ def _linear_problem(
     p = data.shape[1]
     outputs = int(np.max(data.y)) + 1 if datafit.multi_output else 1
     shape = (outputs, p) if datafit.multi_output else (p,)
-    coef = np.zeros(shape)
-    if coef_init is not None:
-        coef = np.array(coef_init, np.float64)
-        v.check_shape("coef_init", coef, shape)
-        v.check_values("coef_init", coef)
-        if not np.isfinite(penalty.value(coef)):
-            raise ValueError(v.message("coef_init", "allowed by `penalty`", "not"))
+    start = check_start("coef_init", coef_init, data, datafit)
+    coef = np.zeros(shape) if start is None else start
+    if start is not None and not np.isfinite(penalty.value(coef)):
+        raise ValueError(v.message("coef_init", "allowed by `penalty`", "not"))
     intercept = np.zeros(outputs)
-    if intercept_init is not None and fit_intercept:
-        intercept = np.broadcast_to(np.asarray(intercept_init, float), (outputs,))
+    b = start_intercept(intercept_init, data, datafit)
+    if b is not None and fit_intercept:
+        intercept = np.broadcast_to(b, (outputs,))
     composite, ridge = composite_of(penalty, p, outputs)
     terms = penalty.terms(p)
     if coef_init is None and terms is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from numopt import _validation as v
 from numopt._array.random import as_generator
-from numopt._iterate.loop import Solver, iterate
+from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
 from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._solvers.bcd_composite import (
@@ -34,7 +34,7 @@ __all__ = [
     "BlockDescent",
     "BlockProblem",
     "Strategy",
-    "quadratic_by_rules",
+    "quadratic_rules",
 ]
 
 PARTITIONS = ("order", "average", "sorted", "variable", "groups", "red_black", "trees")
@@ -281,7 +281,7 @@ class QuadraticProblem(BlockProblem):
         }
 
 
-def quadratic_by_rules(
+def quadratic_rules(
     A: Any,
     c: np.ndarray,
     lower: Any,
@@ -290,26 +290,13 @@ def quadratic_by_rules(
     *,
     block_size: int,
     x0: Any,
-    max_iter: int,
-    tol: float,
     random_state: Any = None,
-    callback: Any = None,
-    verbose: int = 0,
-    warn: bool = True,
-) -> dict[str, Any]:
-    """Run literal rules on a quadratic; return the fields of the result."""
+) -> tuple[BlockDescent, QuadraticProblem]:
+    """Return literal rules and the quadratic that they are to minimise."""
     v.check_choice("partition", strategy.partition, ("auto", *PARTITIONS))
     v.check_choice("selection", strategy.selection, ("auto", *SELECTIONS))
     v.check_choice("update", strategy.update, ("auto", *UPDATES))
     problem = QuadraticProblem(A, c, lower, upper, x0)
     rng = as_generator(random_state)
     solver = BlockDescent(strategy.resolved(problem), block_size=block_size, rng=rng)
-    return iterate(
-        solver,
-        problem,
-        tol=tol,
-        max_iter=max_iter,
-        callback=callback,
-        verbose=verbose,
-        warn=warn,
-    )
+    return solver, problem

@@ -10,11 +10,13 @@ from numopt import _validation as v
 from numopt._array.sparse import is_sparse
 from numopt._iterate.loop import Solver, iterate
 from numopt.coordinate._kernels.descent import BALANCE
-from numopt.coordinate._problem.data import LinearData, check_design
+from numopt.coordinate._problem.data import LinearData, sized_design
 from numopt.coordinate._problem.datafits import Quadratic
 from numopt.coordinate._problem.penalties import NonNegative
+from numopt.coordinate._problem.units import check_size, unit_of
 from numopt.coordinate._solvers.inner import minimise_gram
 from numopt.coordinate._solvers.pivoting import BoxProblem, BoxState, exchange, pivot
+from numopt.coordinate._solvers.rescaled import Rescaled
 from numopt.coordinate._solvers.results import CoordinateResult
 from numopt.coordinate._solvers.working_set import solve_data
 
@@ -62,11 +64,8 @@ def nnls(
     """
     tol = v.check_real("tol", tol, low=0, include_low=False)
     passes = 1000 if max_iter is None else v.check_int("max_iter", max_iter, low=1)
-    A = check_design("A", A)
-    b = v.float_arrays(b=b)[1][0]
-    v.check_shape("b", b, (A.shape[0],), why="one a row of A")
-    v.check_values("b", b)
-    data = LinearData.from_arrays(A, b, Quadratic())
+    v.check_numpy("A", A)
+    data = LinearData.from_arrays(A, b, Quadratic(), names=("A", "b"))
     options = {
         "max_iter": passes,
         "tol": tol,
@@ -155,18 +154,22 @@ def solve_quadratic(
     >>> solve_quadratic([[2.0, 0.0], [0.0, 2.0]], [2.0, -2.0], bounds=(0, 3)).coef
     array([1., 0.])
     """
-    A, c = _check_matrix(A), _check_linear(c)
+    (A, unit), (c, target) = _check_matrix(A), _check_linear(c)
+    units = {"coef": target / unit, "intercept": 1.0, "objective": target**2 / unit}
+    if not 0 < units["objective"] < np.inf:
+        expected = "of a size whose square over that of `A` is a number"
+        raise ValueError(v.message("c", expected, f"{target:.1e} and {unit:.1e}"))
     N = A.shape[0]
     v.check_shape("A", A, (c.shape[0], c.shape[0]), why="(len(c), len(c))")
     tol = v.check_real("tol", tol, low=0, include_low=False)
     max_iter = v.check_int("max_iter", max_iter, low=1)
-    lower, upper = _check_bounds(bounds, N)
+    lower, upper = (bound / units["coef"] for bound in _check_bounds(bounds, N))
     start = np.clip(np.zeros(c.shape), _like(lower, c), _like(upper, c))
     if x0 is not None:
         start = np.array(x0, dtype=np.float64)
         v.check_shape("x0", start, c.shape, why="(the shape of c)")
         v.check_values("x0", start)
-        start = np.clip(start, _like(lower, c), _like(upper, c))
+        start = np.clip(start / units["coef"], _like(lower, c), _like(upper, c))
     shared: dict[str, Any] = {
         "max_iter": max_iter,
         "tol": tol,
@@ -176,13 +179,12 @@ def solve_quadratic(
     shared["callback"] = v.check_callback(callback)
 
     def solve(c: np.ndarray, start: np.ndarray) -> CoordinateResult:
+        solver: Any = BoxSolver()
+        problem: Any = BoxProblem(A, c, lower, upper)
         if (partition, selection, update) != ("auto", "auto", "auto"):
-            from numopt.coordinate._solvers.bcd_steps import (
-                Strategy,
-                quadratic_by_rules,
-            )
+            from numopt.coordinate._solvers.bcd_steps import Strategy, quadratic_rules
 
-            fields = quadratic_by_rules(
+            solver, problem = quadratic_rules(
                 A,
                 c,
                 lower,
@@ -191,12 +193,9 @@ def solve_quadratic(
                 block_size=block_size,
                 x0=start,
                 random_state=random_state,
-                **shared,
             )
-        else:
-            problem = BoxProblem(A, c, lower, upper)
-            fields = iterate(BoxSolver(), problem, warm_start=start, **shared)
-        return CoordinateResult(**fields)
+        solver = Rescaled(solver, **units)
+        return CoordinateResult(**iterate(solver, problem, warm_start=start, **shared))
 
     if c.ndim == 1:
         return solve(c, start)
@@ -301,9 +300,9 @@ def _descend(problem: BoxProblem, state: BoxState) -> None:
     state.gradient = problem.A @ state.x - problem.c
 
 
-def _check_matrix(A: Any) -> Any:
-    """A symmetric matrix in float64: an array where small or dense, else CSR."""
-    A = check_design("A", A)
+def _check_matrix(A: Any) -> tuple[Any, float]:
+    """A symmetric matrix in float64, over its unit: CSR where large and sparse."""
+    A, unit = sized_design("A", A)
     if A.shape[0] != A.shape[1]:
         raise ValueError(v.message("A", "square", f"shape {A.shape}"))
     difference = abs(A - A.T).max()
@@ -313,19 +312,21 @@ def _check_matrix(A: Any) -> Any:
         from scipy.sparse import csr_array
 
         small = A.shape[0] <= DENSE_SIZE
-        return A.toarray() if small else csr_array(A, dtype=np.float64)
-    return np.asarray(A, dtype=np.float64)
+        return (A.toarray() if small else csr_array(A, dtype=np.float64)), unit
+    return np.asarray(A, dtype=np.float64), unit
 
 
-def _check_linear(c: Any) -> np.ndarray:
-    """The linear term in float64, a vector or columns."""
+def _check_linear(c: Any) -> tuple[np.ndarray, float]:
+    """The linear term in float64, a vector or columns, over its unit."""
     _, (c,) = v.float_arrays(c=c)
     c = np.asarray(c, dtype=np.float64)
     if c.ndim not in (1, 2):
         raise ValueError(v.message("c", "1-D or 2-D", f"shape {c.shape}"))
     v.check_ndim("c", c, c.ndim)
-    v.check_values("c", c)
-    return c
+    size = max(map(abs, v.check_values("c", c)))
+    check_size("c", size)
+    unit = unit_of(size)
+    return (c if unit == 1.0 else c / unit), unit
 
 
 def _check_bounds(bounds: Any, N: int) -> tuple[np.ndarray, np.ndarray]:

@@ -33,6 +33,7 @@ from numopt.coordinate._solvers.quadratic import (
     QuadraticState,
     QuadraticWorkingSet,
 )
+from numopt.coordinate._solvers.rescaled import rescaled
 from numopt.coordinate._solvers.results import PathResult
 from numopt.coordinate._solvers.working_set import effective_tol
 from numopt.typing import Callback
@@ -66,7 +67,8 @@ def solve_path(
     ``make_penalty`` gives a penalty that is proportional to its strength.
     """
     tol = effective_tol(data, v.check_real("tol", tol, low=0, include_low=False))
-    unit = make_penalty(1.0)
+    units = data.units
+    datafit, unit = units.datafit(datafit), units.penalty(make_penalty(1.0))
     fit_intercept = v.check_flag("fit_intercept", fit_intercept)
     columns = free_columns(unit, data.shape[1])
     null = NullModel.fit(data, datafit, fit_intercept, columns)
@@ -74,7 +76,7 @@ def solve_path(
     problem = PathProblem(
         data=data,
         datafit=datafit,
-        make_penalty=make_penalty,
+        make_penalty=lambda alpha: units.penalty(make_penalty(alpha)),
         fit_intercept=fit_intercept,
         null=null,
         alphas=grid,
@@ -83,7 +85,7 @@ def solve_path(
         max_passes=v.check_int("max_iter", max_iter, low=1),
     )
     fields = iterate(
-        PathSolver(),
+        rescaled(PathSolver(), units),
         problem,
         tol=tol,
         max_iter=problem.alphas.size,
@@ -103,6 +105,7 @@ def solve_path(
     history["residual"] = history["dual_gap"]
     outputs = null.theta.shape[1:]
     intercepts = np.reshape([row["intercept"] for row in rows], (len(rows), *outputs))
+    intercepts = units.target * intercepts
     fields |= {"n_iter": int(history["n_iter"].sum()), "history": history}
     return PathResult(
         alphas=problem.alphas[: len(rows)],
@@ -361,7 +364,7 @@ def check_alphas(
     if alphas is not None:
         grid = np.array(alphas, dtype=np.float64)
         v.check_ndim("alphas", grid, 1)
-        v.check_values("alphas", grid, nonnegative=True)
+        v.check_values("alphas", grid / data.units.slope, nonnegative=True)
         return np.sort(grid)[::-1], None
     eps = v.check_real("eps", eps, low=0, high=1, include_low=False)
     n_alphas = v.check_int("n_alphas", n_alphas, low=1)

@@ -113,20 +113,27 @@ def weighted_gram(data: LinearData, weights: np.ndarray) -> np.ndarray:
 
 
 class Factored:
-    """A Cholesky factor of a positive matrix."""
+    """A Cholesky factor of a positive matrix, scaled to a diagonal of ones.
+
+    Columns may come in other units than the ones of an intercept.
+    """
 
     def __init__(self, H: np.ndarray) -> None:
         from scipy.linalg import cho_factor
 
         diagonal = np.einsum("ii->i", H)
-        diagonal += SHIFT * max(float(diagonal.max()), np.finfo(float).tiny)
+        self._size = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+        H /= self._size
+        H /= self._size[:, None]
+        diagonal += SHIFT
         self._factor = cho_factor(H, lower=True, check_finite=False)
 
     def solve(self, b: np.ndarray) -> np.ndarray:
         """Return the solution of a system."""
         from scipy.linalg import cho_solve
 
-        return np.asarray(cho_solve(self._factor, b, check_finite=False))
+        found = cho_solve(self._factor, b / self._size, check_finite=False)
+        return np.asarray(found / self._size)
 
 
 def preconditioner(curvature: Curvature) -> Callable[[np.ndarray], np.ndarray]:

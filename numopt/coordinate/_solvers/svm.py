@@ -11,9 +11,11 @@ from numopt._array.random import as_generator
 from numopt._array.sparse import CSR, as_csr
 from numopt._iterate.loop import Solver, iterate
 from numopt.coordinate._kernels.svm import svm_epochs
-from numopt.coordinate._problem.data import check_design, check_sample_weight
+from numopt.coordinate._problem.data import check_sample_weight, sized_design
 from numopt.coordinate._problem.datafits import SquaredHinge
+from numopt.coordinate._problem.units import Units
 from numopt.coordinate._solvers.inner import minimise_gram
+from numopt.coordinate._solvers.rescaled import Rescaled
 from numopt.coordinate._solvers.results import CoordinateResult
 
 __all__ = ["linear_svc_dual"]
@@ -48,13 +50,21 @@ def linear_svc_dual(
     loss = v.check_choice("loss", loss, ("hinge", "squared_hinge"))
     tol = v.check_real("tol", tol, low=0, include_low=False)
     max_iter = v.check_int("max_iter", max_iter, low=1)
-    X = check_design("X", X)
+    X, unit = sized_design("X", X)
     labels = np.asarray(y, dtype=np.float64)
     v.check_shape("y", labels, (X.shape[0],), why="(one a row of X)")
     weights = check_sample_weight(sample_weight, X.shape[0])
     costs = np.full(X.shape[0], C) if weights is None else C * weights
+    # With X = d X', w = w' / d the objective is that of C d^2 over d^2.
+    costs *= unit * unit
     problem = SvmProblem.build(X, SquaredHinge().encode(labels), costs, loss)
-    solver = SvmSolver(as_generator(random_state))
+    units = Units(design=unit)
+    solver = Rescaled(
+        SvmSolver(as_generator(random_state)),
+        coef=units.coef,
+        intercept=1.0,
+        objective=units.coef**2,
+    )
     fields = iterate(
         solver,
         problem,

@@ -8,7 +8,7 @@ import numpy as np
 
 from numopt import _validation as v
 from numopt._array.namespace import to_numpy
-from numopt._iterate.loop import iterate
+from numopt._iterate.loop import Solver, iterate
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit, Quadratic
 from numopt.coordinate._problem.null import NullModel
@@ -27,10 +27,11 @@ from numopt.coordinate._solvers.quadratic import (
     QuadraticProblem,
     QuadraticWorkingSet,
 )
+from numopt.coordinate._solvers.rescaled import rescaled
 from numopt.coordinate._solvers.results import CoordinateResult
 from numopt.coordinate._solvers.smooth_newton import SmoothNewton, is_smooth
 
-__all__ = ["solve_auto"]
+__all__ = ["check_start", "solve_auto", "solve_data", "start_intercept"]
 
 #: Eigenvalues of a correlation matrix below this share of its trace are rounding.
 DEPENDENT = 1e-14
@@ -59,6 +60,7 @@ def solve_auto(
     callback = v.check_callback(callback)
     data = LinearData.from_arrays(X, y, datafit, sample_weight)
     start = check_start("coef_init", coef_init, data, datafit)
+    intercept_init = start_intercept(intercept_init, data, datafit)
     options = {
         "max_iter": max_iter,
         "tol": tol,
@@ -80,15 +82,20 @@ def solve_data(
     intercept_init: Any,
     options: dict[str, Any],
 ) -> CoordinateResult:
-    """Choose the method; validated arguments."""
-    p, asked = data.shape[1], options["tol"]
+    """Choose the method; validated arguments, starts in the units of the data."""
+    p, asked, units = data.shape[1], options["tol"], data.units
     options = options | {"tol": effective_tol(data, asked)}
+    datafit, penalty = units.datafit(datafit), units.penalty(penalty)
+
+    def run(solver: Solver[Any, Any], problem: Any, warm: Any) -> dict[str, Any]:
+        return iterate(rescaled(solver, units), problem, warm_start=warm, **options)
+
     terms, groups = penalty.terms(p), penalty.group_terms(p)
     null = NullModel.fit(data, datafit, fit_intercept, free_columns(penalty, p))
     squares = isinstance(datafit, Quadratic)
     warm = None if start is None else (start, intercept_init)
     if isinstance(penalty, FoldedPenalty):
-        convex = L1(penalty.alpha)
+        convex = L1(float(penalty.slope(np.zeros(1))[0]))
         folded: Any = (
             QuadraticProblem.build(
                 data, convex.terms(p), null, fit_intercept, options["tol"]
@@ -96,21 +103,19 @@ def solve_data(
             if squares
             else _model(data, datafit, convex, null, fit_intercept, options["tol"])
         )
-        fields = iterate(
-            FoldedSolver(), FoldedProblem(folded, penalty), warm_start=warm, **options
-        )
+        fields = run(FoldedSolver(), FoldedProblem(folded, penalty), warm)
     elif squares and terms is not None:
         problem = QuadraticProblem.build(
             data, terms, null, fit_intercept, options["tol"]
         )
-        fields = iterate(QuadraticWorkingSet(), problem, warm_start=start, **options)
+        fields = run(QuadraticWorkingSet(), problem, start)
     elif squares and groups is not None:
         grouped = GroupProblem.build(data, penalty, null, fit_intercept, options["tol"])
-        fields = iterate(GroupWorkingSet(), grouped, warm_start=start, **options)
+        fields = run(GroupWorkingSet(), grouped, start)
     elif terms is not None or groups is not None:
         model = _model(data, datafit, penalty, null, fit_intercept, options["tol"])
         newton = SmoothNewton() if is_smooth(model) else ProxNewtonWorkingSet()
-        fields = iterate(newton, model, warm_start=warm, **options)
+        fields = run(newton, model, warm)
     else:
         general = ProximalProblem(
             data=data,
@@ -119,7 +124,7 @@ def solve_data(
             null=null,
             fit_intercept=fit_intercept,
         )
-        fields = iterate(ProximalGradient(), general, warm_start=warm, **options)
+        fields = run(ProximalGradient(), general, warm)
     if options["warn"] and terms is not None and terms.free:
         _warn_of_dependence(data, fit_intercept)
     if options["tol"] > asked:
@@ -187,12 +192,26 @@ def effective_tol(data: LinearData, tol: float) -> float:
 def check_start(
     name: str, coef: Any, data: LinearData, datafit: Datafit
 ) -> np.ndarray | None:
-    """Return initial coefficients or None."""
+    """Return initial coefficients in the units of the data, or None."""
     if coef is None:
         return None
     coef = np.array(to_numpy(coef), dtype=np.float64)
     p = data.shape[1]
     shape = (int(data.y.max()) + 1, p) if datafit.multi_output else (p,)
     v.check_shape(name, coef, shape)
+    coef /= data.units.coef
     v.check_values(name, coef)
     return coef
+
+
+def start_intercept(intercept: Any, data: LinearData, datafit: Datafit) -> Any:
+    """Return an initial intercept in the units of the data, or None."""
+    if intercept is None:
+        return None
+    b = np.asarray(to_numpy(v.float_arrays(intercept_init=intercept)[1][0]), np.float64)
+    shape = (int(data.y.max()) + 1,) if datafit.multi_output else ()
+    if b.ndim:
+        v.check_shape("intercept_init", b, shape)
+    b = np.broadcast_to(b, shape) / data.units.target
+    v.check_values("intercept_init", b)
+    return b if shape else float(b)

@@ -140,7 +140,8 @@ def iterate(
         while True:
             metrics = solver.measure(problem, state)
             n_iter = int(metrics.pop("n_iter", steps))
-            by_callback = monitor.check(n_iter, metrics, solver.current(state))
+            x = None if callback is None else solver.current(state)
+            by_callback = monitor.check(n_iter, metrics, x)
             stop = (
                 interrupted
                 or check_stop(monitor.residual, n_iter, tol=tol, max_iter=max_iter)

@@ -16,6 +16,7 @@ __all__ = [
     "find_beyond",
     "find_reaching",
     "gather_rows",
+    "norm_ratios",
     "solve_gram",
     "solve_residual",
     "sort_units",
@@ -229,6 +230,20 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
 @find_beyond.example
 def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
     return rng.standard_normal(size), np.full(size, 1.5)
+
+
+norm_ratios = sequential_kernel(
+    "norm_ratios",
+    """Norms of the products of every group relative to its limit, 0 without one.""",
+    numpy="numopt.coordinate._kernels_cpu.screening:norm_ratios",
+)
+
+
+@norm_ratios.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    indptr = np.arange(0, 2 * size + 1, 2)
+    limits = np.arange(size) / 3.0
+    return rng.standard_normal(2 * size), indptr, rng.permutation(2 * size), limits
 
 
 sort_units = sequential_kernel(

@@ -21,7 +21,7 @@ __all__ = ["descend_gram_groups", "descend_groups"]
 
 BISECTIONS = 60
 #: Newton steps for the length of a block, and its relative accuracy.
-LENGTH_STEPS, LENGTH_TOL = 30, 1e-6
+LENGTH_STEPS, LENGTH_TOL = 30, 1e-3
 #: Passes over the groups in use in a cycle: the depth of the extrapolation.
 DEPTH = 5
 
@@ -140,32 +140,34 @@ def _minimise(lo, hi, w, q, curvature, lam, new):
     ``||b / (v D + lam)|| = 1``. The inverse of that norm is concave in v, so that
     Newton's method rises to the root from its first step on.
     """
+    # Offsets below a slice are never negative, which lets the loops be vectorised.
+    D, b, slope, old = curvature[lo:hi], new[lo:hi], q[lo:hi], w[lo:hi]
     norm, before = 0.0, 0.0
-    for j in range(lo, hi):
-        new[j] = curvature[j] * w[j] - q[j]
-        norm += new[j] * new[j]
-        before += w[j] * w[j]
+    for j in range(b.size):
+        b[j] = D[j] * old[j] - slope[j]
+        norm += b[j] * b[j]
+        before += old[j] * old[j]
     norm = math.sqrt(norm)
     if norm <= lam:
-        for j in range(lo, hi):
-            new[j] = 0.0
+        for j in range(b.size):
+            b[j] = 0.0
         return before > 0.0
-    least = (norm - lam) / curvature[hi - 1]
+    least = (norm - lam) / D[D.size - 1]
     length = max(math.sqrt(before), least)
     for _ in range(LENGTH_STEPS):
-        total, slope = 0.0, 0.0
-        for j in range(lo, hi):
-            inverse = 1.0 / (curvature[j] * length + lam)
-            part = (new[j] * inverse) ** 2
+        total, fall = 0.0, 0.0
+        for j in range(b.size):
+            inverse = 1.0 / (D[j] * length + lam)
+            part = (b[j] * inverse) ** 2
             total += part
-            slope += part * inverse * curvature[j]
+            fall += part * inverse * D[j]
         root = math.sqrt(total)
         last = length
-        length = max(length + (root - 1.0) * total / slope, least)
+        length = max(length + (root - 1.0) * total / fall, least)
         if abs(length - last) <= LENGTH_TOL * length:
             break
-    for j in range(lo, hi):
-        new[j] *= length / (curvature[j] * length + lam)
+    for j in range(b.size):
+        b[j] *= length / (D[j] * length + lam)
     return before == 0.0
 
 
@@ -184,9 +186,56 @@ def _in_use(starts, w, curvature, out):
 
 
 @jit_kernel
+def _correlate(rows, lo, hi, r, q):
+    """q[lo:hi] = -rows[lo:hi] r, four rows at a time: r is read once for them."""
+    j = lo
+    while j + 4 <= hi:
+        a, b, c, d = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
+        ar, br, cr, dr = 0.0, 0.0, 0.0, 0.0
+        for i in range(r.size):
+            ar += a[i] * r[i]
+            br += b[i] * r[i]
+            cr += c[i] * r[i]
+            dr += d[i] * r[i]
+        q[j], q[j + 1], q[j + 2], q[j + 3] = -ar, -br, -cr, -dr
+        j += 4
+    while j < hi:
+        q[j] = -dot(rows[j], r, 0, r.size)
+        j += 1
+
+
+@jit_kernel
+def _add(out, rows, lo, hi, step):
+    """Out += step[lo:hi] rows[lo:hi], four rows at a time."""
+    j, n = lo, out.size
+    while j + 4 <= hi:
+        # Offsets below a slice are never negative, which lets the loop be vectorised.
+        a, b, c, d = rows[j, :n], rows[j + 1, :n], rows[j + 2, :n], rows[j + 3, :n]
+        u, v, x, y = step[j], step[j + 1], step[j + 2], step[j + 3]
+        for i in range(n):
+            out[i] += u * a[i] + v * b[i] + x * c[i] + y * d[i]
+        j += 4
+    while j < hi:
+        axpy(out, rows[j], step[j], 0, n)
+        j += 1
+
+
+@jit_kernel
+def _take(lo, hi, w, new, sign):
+    """Go on to the new values, in whose place the signed step is left; if any moved."""
+    moved = False
+    for j in range(lo, hi):
+        step = new[j] - w[j]
+        moved = moved or step != 0.0
+        w[j] = new[j]
+        new[j] = sign * step
+    return moved
+
+
+@jit_kernel
 def _gram_epoch(G, starts, idx, count, w, q, lam, l1, lower, curvature, new):
     """One pass on a Gram matrix; returns how many groups changed their zeros."""
-    m, flips = starts[-1], 0
+    flips = 0
     for a in range(count):
         g = idx[a]
         lo, hi = starts[g], starts[g + 1]
@@ -194,32 +243,25 @@ def _gram_epoch(G, starts, idx, count, w, q, lam, l1, lower, curvature, new):
             continue
         if _shrink(lo, hi, w, q, curvature, lam[g], l1, lower, new):
             flips += 1
-        for j in range(lo, hi):
-            change = new[j] - w[j]
-            if change != 0.0:
-                w[j] = new[j]
-                axpy(q, G[j], change, 0, m)
+        if _take(lo, hi, w, new, 1.0):
+            _add(q, G, lo, hi, new)
     return flips
 
 
 @jit_kernel
 def _epoch(rows, starts, idx, count, w, r, q, lam, l1, lower, curvature, new):
     """One pass on columns; returns how many groups changed their zeros."""
-    n, flips = r.size, 0
+    flips = 0
     for a in range(count):
         g = idx[a]
         lo, hi = starts[g], starts[g + 1]
         if curvature[hi - 1] <= 0.0:
             continue
-        for j in range(lo, hi):
-            q[j] = -dot(rows[j], r, 0, n)
+        _correlate(rows, lo, hi, r, q)
         if _shrink(lo, hi, w, q, curvature, lam[g], l1, lower, new):
             flips += 1
-        for j in range(lo, hi):
-            change = new[j] - w[j]
-            if change != 0.0:
-                w[j] = new[j]
-                axpy(r, rows[j], -change, 0, n)
+        if _take(lo, hi, w, new, -1.0):
+            _add(r, rows, lo, hi, new)
     return flips
 
 
@@ -284,8 +326,7 @@ def descend_groups(
     trial, trial_r = np.empty(m), np.empty(n)
     best_dual, epoch, flips = -np.inf, 0, 0
     while True:
-        for j in range(m):
-            q[j] = -dot(rows[j], r, 0, n)
+        _correlate(rows, 0, m, r, q)
         primal, dual, rest = _measure(starts, w, q, c, lam, l1, lower, yy, curvature)
         best_dual = max(best_dual, dual)
         gap = primal - best_dual + rest

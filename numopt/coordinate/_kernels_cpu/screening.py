@@ -5,11 +5,13 @@ Along a path these passes, not the solves on the few columns in use, take the ti
 each is fused and makes no array of the length of all coordinates.
 """
 
+import math
+
 import numpy as np
 
 from numopt._kernels.jit import jit_kernel
 
-__all__ = ["find_beyond", "find_reaching", "sort_units"]
+__all__ = ["find_beyond", "find_reaching", "norm_ratios", "sort_units"]
 
 #: Coordinates that are looked at together: a test for all of them is one vector loop.
 CHUNK = 64
@@ -56,6 +58,19 @@ def find_beyond(products, limits):
             out[count] = j
             count += 1
     return top, out[:count].copy()
+
+
+@jit_kernel
+def norm_ratios(products, indptr, indices, limits):
+    """Norms of the products of every group relative to its limit, 0 without one."""
+    out = np.zeros(limits.size)
+    for g in range(limits.size):
+        squares = 0.0
+        for k in range(indptr[g], indptr[g + 1]):
+            squares += products[indices[k]] ** 2
+        if limits[g] > 0.0:
+            out[g] = math.sqrt(squares) / limits[g]
+    return out
 
 
 @jit_kernel

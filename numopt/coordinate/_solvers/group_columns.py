@@ -33,6 +33,12 @@ class Turn:
     lo: int
     vectors: np.ndarray
 
+    def fits(self, after: "Turn") -> bool:
+        """Whether the groups of another one follow, of the same size."""
+        count, size, _ = self.vectors.shape
+        same = after.vectors.shape[1] == size
+        return same and after.lo == self.lo + count * size
+
     def apply(self, x: np.ndarray, *, back: bool = False) -> None:
         """Rotate the rows of x that belong to the groups, in place."""
         count, size, _ = self.vectors.shape
@@ -85,12 +91,12 @@ class GroupColumns:
         bounds = lo + np.concatenate((ends - counts, ends[-1:]))
         parts = [self.curvature]
         for a, b in itertools.pairwise([*firsts, new.size]):
-            turn = bool(self._turnable[new[a]])
-            parts.append(self._curvature(bounds[a], bounds[b], int(counts[a]), turn))
+            turned = bool(self._turnable[new[a]])
+            parts.append(self._curvature(bounds[a], bounds[b], int(counts[a]), turned))
         self.curvature = np.concatenate(parts)
         self.chosen = np.concatenate((self.chosen, new))
 
-    def _curvature(self, lo: int, hi: int, size: int, turn: bool) -> np.ndarray:
+    def _curvature(self, lo: int, hi: int, size: int, turned: bool) -> np.ndarray:
         """Bounds of the groups of one size in the columns lo:hi, rotated if asked."""
         cache = self.cache
         if cache.columns is None:
@@ -99,14 +105,18 @@ class GroupColumns:
         else:
             fresh = cache.columns.T[lo:hi].reshape(-1, size, cache.columns.shape[0])
             blocks = np.matmul(fresh, fresh.transpose(0, 2, 1))
-        if not turn or size == 1:
+        if not turned or size == 1:
             largest = np.linalg.eigvalsh(blocks)[:, -1]
             return np.repeat(largest * ABOVE, size)
         values, vectors = np.linalg.eigh(blocks)
-        self._turns.append(Turn(lo, vectors))
+        turn = Turn(lo, vectors)
         assert cache.columns is not None
         for stored in (cache.columns.T, cache.c):
-            self._turns[-1].apply(stored)
+            turn.apply(stored)
+        if self._turns and self._turns[-1].fits(turn):
+            last = self._turns.pop()
+            turn = Turn(last.lo, np.concatenate((last.vectors, vectors)))
+        self._turns.append(turn)
         # Rounding may leave a small one below 0.
         return np.asarray(np.maximum(values, 0.0).ravel() * ABOVE)
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from numopt._array.namespace import numpy_namespace
 from numopt._iterate.loop import Solver
 from numopt._iterate.stopping import Stop
+from numopt.coordinate._kernels.descent import norm_ratios
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Quadratic
 from numopt.coordinate._problem.duality import group_dual, group_ratios
-from numopt.coordinate._problem.group_penalties import group_value
 from numopt.coordinate._problem.groups import GroupTerms, group_index
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import Penalty
@@ -32,11 +33,11 @@ from numopt.coordinate._solvers.stored_groups import StoredGroups
 __all__ = ["GroupProblem", "GroupState", "GroupWorkingSet"]
 
 #: The inner gap relative to the outer one.
-GROUP_SHARE = 0.1
+GROUP_SHARE = 0.3
 #: Columns beyond this share of the rows are worked on without a Gram matrix.
 MANY = 0.5
 #: Fewest groups that a pass adds.
-FIRST_GROUPS = 20
+FIRST_GROUPS = 40
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,6 +59,19 @@ class GroupProblem:
         weights = self.groups.weights
         left_out = self.groups.plain | np.isinf(weights)
         return self.data.total * np.where(left_out, weights, 0.0)
+
+    @functools.cached_property
+    def plain(self) -> bool:
+        """Whether all groups have a weight, and no L1 terms or bounds."""
+        groups = self.groups
+        shaped = groups.l1.any() or groups.lower.max(initial=-np.inf) > -np.inf
+        return bool(groups.weights.min(initial=np.inf) > 0 and not shaped)
+
+    @functools.cached_property
+    def exact(self) -> bool:
+        """Whether dual constraints allow no slack: bounds without any penalty."""
+        free = self.groups.weights[self.owner] == 0
+        return bool(np.any(free & (self.groups.lower == 0)))
 
     @property
     def simple(self) -> bool:
@@ -103,10 +117,10 @@ class GroupProblem:
 
 @dataclasses.dataclass
 class GroupState(QuadraticState):
-    """Also the cache by groups, all coefficients, and the dual norms of all groups."""
+    """Also the cache by groups, the norms of those stored, and all dual norms."""
 
     columns: Any = None
-    coef: Any = None
+    norms: Any = None
     ratios: Any = None
     #: Share of its threshold from which a group enters; below 1 by the strong rule.
     entry: float = 1.0
@@ -170,17 +184,18 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
 
     def finish(self, problem: GroupProblem, state: GroupState) -> dict[str, Any]:
         """Coefficients, intercept and certificate."""
+        coef = state.columns.scatter()
         return {
-            "coef": state.coef,
-            "intercept": recover_intercept(problem, state.coef),
+            "coef": coef,
+            "intercept": recover_intercept(problem, coef),
             "objective": state.primal,
             "dual_gap": state.gap,
-            "support": np.flatnonzero(state.coef),
+            "support": np.flatnonzero(coef),
         }
 
     def current(self, state: GroupState) -> Any:
         """Coefficients of all coordinates."""
-        return state.coef
+        return state.columns.scatter()
 
     def stop(self, problem: GroupProblem, state: GroupState) -> Stop | None:
         """Stop when several passes brought nothing."""
@@ -198,8 +213,7 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
         ratios[state.columns.chosen] = 0.0
         found = np.flatnonzero(ratios > state.entry)
         state.entry = 1.0
-        used = state.cache.index[np.flatnonzero(state.cache.w[: state.cache.size])]
-        limit = max(FIRST_GROUPS, 2 * np.unique(problem.owner[used]).size)
+        limit = max(FIRST_GROUPS, 2 * int(np.count_nonzero(state.norms)))
         if found.size <= limit:
             return found
         return found[np.argpartition(-ratios[found], limit)[:limit]]
@@ -216,8 +230,7 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
         gap = state.gap if np.isfinite(state.gap) else 1.0
         few = min(1.0, MANY_NEW * n_new / chosen.size)
         share = max(INNER_TOL * problem.tol, GROUP_SHARE * gap * few)
-        if np.any((groups.weights[problem.owner] == 0) & (groups.lower == 0)):
-            # Their dual constraints allow no slack.
+        if problem.exact:
             share = min(share, EXACT)
         stored = StoredGroups(
             starts=state.columns.starts,
@@ -241,18 +254,47 @@ class GroupWorkingSet(Solver[GroupProblem, GroupState]):
     def _certify(self, problem: GroupProblem, state: GroupState) -> None:
         """Update objective, best dual value and relative gap."""
         data, null, groups = problem.data, problem.null, problem.groups
-        theta, rho = state.residual, state.correlation
-        squares = float(data.weighted(theta) @ theta)
-        state.coef = state.columns.scatter()
-        state.primal = 0.5 * squares / data.total + group_value(state.coef, groups)
-        state.ratios = group_ratios(rho / data.total, groups)
-        top: float | None = _largest(problem, state)
-        if null.free.shape[1] > int(problem.fit_intercept):
-            theta, top = null.feasible(theta, Quadratic()), None
-            rho = data.correlate(data.weighted(theta))
-        dual = group_dual(data, Quadratic(), groups, theta, rho, problem.target, top)
+        theta, rho, cache = state.residual, state.correlation, state.cache
+        weighted = data.weighted(theta)
+        squares = float(weighted @ theta)
+        w = cache.w[: cache.size]
+        state.norms = norms_of(w, state.columns.starts)
+        used = state.norms > 0
+        penalty = float(groups.weights[state.columns.chosen[used]] @ state.norms[used])
+        if not problem.plain:
+            penalty += float(groups.l1[cache.index] @ np.abs(w))
+        state.primal = 0.5 * squares / data.total + penalty
+        if problem.plain and problem.simple:
+            run = norm_ratios.for_namespace(numpy_namespace)
+            state.ratios = run(rho, groups.indptr, groups.indices, problem.limits)
+            top = _largest(problem, state)
+            along = float(weighted @ problem.target)
+            s = along / squares if squares > 0 else 1.0
+            s = max(0.0, min(s, 1.0 / top if top > 0 else np.inf))
+            dual = (s * along - 0.5 * s * s * squares) / data.total
+        else:
+            dual = _general_dual(problem, state)
         state.dual = max(state.dual, dual)
         state.gap = (state.primal - state.dual) / null.scale
+
+
+def norms_of(w: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Norms of the groups that follow each other in w, from ``starts`` on."""
+    if not w.size:
+        return np.empty(0)
+    return np.sqrt(np.add.reduceat(w * w, starts[:-1]))
+
+
+def _general_dual(problem: GroupProblem, state: GroupState) -> float:
+    """Dual value, with its dual norms, where there are more than weighted groups."""
+    data, null, groups = problem.data, problem.null, problem.groups
+    theta, rho = state.residual, state.correlation
+    state.ratios = group_ratios(rho / data.total, groups)
+    top: float | None = _largest(problem, state)
+    if null.free.shape[1] > int(problem.fit_intercept):
+        theta, top = null.feasible(theta, Quadratic()), None
+        rho = data.correlate(data.weighted(theta))
+    return group_dual(data, Quadratic(), groups, theta, rho, problem.target, top)
 
 
 def _largest(problem: GroupProblem, state: GroupState) -> float:

@@ -104,12 +104,13 @@ class StoredGroups:
         """Newton steps while they are full and cheap enough; returns their cost."""
         cost = 0.0
         for _ in range(MOST_STEPS):
+            # Most are too dear: that is seen before anything is put together.
+            price = self._cost(int(np.count_nonzero(w)), r.size, wide)
+            if cost + price > allowed:
+                break
             terms = (self.lam, self.l1, self.lower, self.curvature)
             part = smooth_part(self.starts, w, q, *terms)
             if part is None:
-                break
-            price = self._cost(part, r.size, wide)
-            if cost + price > allowed:
                 break
             cost += price
             t = self._step(matrix, part, w, r, q, wide)
@@ -117,10 +118,9 @@ class StoredGroups:
                 break
         return cost
 
-    def _cost(self, part: SmoothPart, n: int, wide: bool) -> float:
-        """Time of a Newton step, in multiply-adds of a matrix product."""
-        k = part.support.size
-        if wide and k > n and part.bend.min() > 0:
+    def _cost(self, k: int, n: int, wide: bool) -> float:
+        """Time of a Newton step in k coordinates, in multiply-adds of a product."""
+        if wide and k > n:
             return NEWTON * n * n * (k + n)
         return NEWTON * k * k * (k / 3.0 + (n if wide else 1))
 

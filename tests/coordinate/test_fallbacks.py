@@ -26,14 +26,15 @@ from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._solvers import (
     bcd_rules,
     group_newton,
-    prox_newton,
+    newton_steps,
     quadratic,
     ridge_systems,
     smooth_newton,
     stored_groups,
 )
 from numopt.coordinate._solvers.group_working_set import GroupProblem, GroupWorkingSet
-from numopt.coordinate._solvers.prox_newton import ModelProblem, ProxNewtonWorkingSet
+from numopt.coordinate._solvers.newton_state import ModelProblem
+from numopt.coordinate._solvers.prox_newton import ProxNewtonWorkingSet
 from numopt.coordinate._solvers.quadratic import QuadraticProblem, QuadraticWorkingSet
 from tests.coordinate.problems import correlated
 
@@ -152,7 +153,8 @@ def test_longer_steps_bring_more_or_are_not_taken(monkeypatch):
     options = {"fit_intercept": True, "tol": 1e-9}
     ends = []
     for length in (1.0, 2.0, 50.0):
-        monkeypatch.setattr(prox_newton, "LONG_STEP", length)
+        rules = newton_steps.RULES._replace(long=length)
+        monkeypatch.setattr(newton_steps, "RULES", rules)
         result = bcd_solve(X, np.sign(y), Logistic(), L1(2e-3), **options)
         assert result.converged
         ends.append(result.objective)

@@ -7,7 +7,7 @@ from numopt._kernels.jit import jit_exact
 from numopt._kernels.simd import exp, log
 from numopt._kernels.threads import run_blocks
 
-__all__ = ["logistic_expansion"]
+__all__ = ["expand_logistic", "logistic_expansion"]
 
 #: Work of a sample, in multiply-adds.
 WORK = 20
@@ -15,7 +15,8 @@ WORK = 20
 
 # Without "reassoc": (1 + e) - 1 must stay.
 @jit_exact
-def _logistic_expansion(y, z, out, lo, hi):
+def expand_logistic(y, z, out, lo, hi):
+    """Fill rows of ``out`` with the loss and its derivatives at lo:hi."""
     # Offsets below a slice are never negative, which lets the loop be vectorised.
     y, z = y[lo:hi], z[lo:hi]
     value, gradient, curvature = out[0, lo:hi], out[1, lo:hi], out[2, lo:hi]
@@ -37,5 +38,5 @@ def _logistic_expansion(y, z, out, lo, hi):
 def logistic_expansion(y, z):
     """``log(1 + exp(-y z))`` of labels -1 and 1, its two derivatives in z."""
     out = np.empty((3, z.size), z.dtype)
-    run_blocks(_logistic_expansion, z.size, (y, z, out), work=WORK * z.size)
+    run_blocks(expand_logistic, z.size, (y, z, out), work=WORK * z.size)
     return out[0], out[1], out[2]

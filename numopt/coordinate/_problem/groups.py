@@ -30,8 +30,9 @@ class ScalarTerms(NamedTuple):
     @property
     def free(self) -> bool:
         """Whether no coordinate is penalised or bounded."""
-        bounded = np.isfinite(self.lower).any() or np.isfinite(self.upper).any()
-        return not (self.l1.any() or self.l2.any() or bounded)
+        if self.l1.any() or self.l2.any():
+            return False
+        return not (np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
 
     def times(self, strength: float) -> "ScalarTerms":
         """Return the terms of a multiple of the penalty; the strength is positive."""

@@ -14,13 +14,12 @@ import numpy as np
 from numopt._iterate.loop import Solver
 from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._problem.penalties import FoldedPenalty
+from numopt.coordinate._solvers.newton_state import ModelProblem, ModelState
+from numopt.coordinate._solvers.newton_steps import newton_steps
 from numopt.coordinate._solvers.prox_newton import (
-    ModelProblem,
-    ModelState,
     ProxNewtonWorkingSet,
     certify_state,
     grow,
-    newton_steps,
 )
 from numopt.coordinate._solvers.quadratic import (
     QuadraticProblem,

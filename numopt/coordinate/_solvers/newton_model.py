@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from numopt.coordinate._kernels.newton import RULES
 from numopt.coordinate._problem.data import LinearData
 
 __all__ = ["CurvedGram", "gather", "loss_model", "softmax_model"]
-
-#: Curvatures that all changed less than this, relatively, keep their Gram matrix.
-REUSE = 0.2
 
 
 def gather(data: LinearData, index: np.ndarray) -> Any:
@@ -34,17 +32,33 @@ class CurvedGram:
     index: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, int))
     weights: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
     G: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+    #: Whether it is in single precision.
+    rough: bool = False
+
+    def serves(self, weights: np.ndarray) -> bool:
+        """Whether the curvatures are near enough."""
+        return self.weights.size == weights.size and bool(
+            np.all(np.abs(weights - self.weights) <= RULES.reuse * weights)
+        )
 
     def update(self, X: Any, index: np.ndarray, weights: np.ndarray) -> None:
         """Bring the matrix to other columns, and to other curvatures if need be."""
-        near = self.weights.size == weights.size and bool(
-            np.all(np.abs(weights - self.weights) <= REUSE * weights)
-        )
-        if not near:
+        if not self.serves(weights):
             self.weights, self.G = weights, weighted_gram(X, weights)
         elif not np.array_equal(index, self.index):
             self._rearrange(X, index)
         self.index = index
+
+    def bordered(self, X: Any, *, intercept: bool) -> np.ndarray:
+        """A copy of the matrix, with a column of ones last for an intercept."""
+        if not intercept:
+            return self.G.copy()
+        m = self.index.size
+        G = np.empty((m + 1, m + 1))
+        G[:m, :m] = self.G
+        G[m, :m] = G[:m, m] = X.T @ self.weights
+        G[m, m] = self.weights.sum()
+        return G
 
     def _rearrange(self, X: Any, index: np.ndarray) -> None:
         """Keep the products of columns that stay."""
@@ -93,16 +107,10 @@ def loss_model(
     gradient = data.weighted(gradient) / data.total
     weights = np.maximum(data.weighted(curvature) / data.total, 0.0)
     gram.update(X, index, weights)
-    if not intercept:
-        return gram.G.copy(), X.T @ gradient
-    m = index.size
-    G, slope = np.empty((m + 1, m + 1)), np.empty(m + 1)
-    G[:m, :m] = gram.G
-    slope[:m] = X.T @ gradient
-    G[m, :m] = G[:m, m] = X.T @ gram.weights
-    G[m, m] = gram.weights.sum()
-    slope[m] = gradient.sum()
-    return G, slope
+    slope = X.T @ gradient
+    if intercept:
+        slope = np.append(slope, gradient.sum())
+    return gram.bordered(X, intercept=intercept), slope
 
 
 def softmax_model(

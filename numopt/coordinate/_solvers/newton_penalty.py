@@ -11,6 +11,7 @@ import itertools
 
 import numpy as np
 
+from numopt.coordinate._kernels.newton import RULES
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit
 from numopt.coordinate._problem.duality import (
@@ -27,13 +28,8 @@ from numopt.coordinate._solvers.stored_groups import StoredGroups, largest_eigen
 
 __all__ = ["GroupUnits", "ScalarUnits", "Units"]
 
-MAX_EPOCHS = 5_000
-#: Relative diagonal shift of the model, against flat directions.
-DAMPING = 1e-12
 #: Further shifts of models of several outputs, which rounding can make indefinite.
 MORE_DAMPING = (1e-9, 1e-6)
-#: Coefficients beyond are those of a model that is unbounded below.
-UNBOUNDED = 1e100
 
 
 class Units(abc.ABC):
@@ -163,7 +159,7 @@ class ScalarUnits(Units):
     def on(self, index: np.ndarray, *, outputs: int, intercept: bool) -> "Part":
         """The penalty of some coordinates and an intercept last, for each output."""
         if outputs == 1 and not intercept:
-            return ScalarPart(*(term[..., index].ravel() for term in self.terms))
+            return ScalarPart(*(term.take(index, -1).ravel() for term in self.terms))
         parts = []
         for term, fill in zip(self.terms, (0.0, 0.0, -np.inf, np.inf), strict=True):
             full = np.full((outputs, index.size + int(intercept)), fill)
@@ -197,10 +193,10 @@ class ScalarPart(Part):
     upper: np.ndarray
 
     @functools.cached_property
-    def _smooth(self) -> bool:
-        """Whether there are only ridge terms."""
-        bounded = np.isfinite(self.lower).any() or np.isfinite(self.upper).any()
-        return not (self.l1.any() or bounded)
+    def sparse(self) -> bool:
+        """Whether there is more than ridge terms."""
+        bounds = (self.lower, self.upper)
+        return bool(self.l1.any() or any(np.isfinite(b).any() for b in bounds))
 
     def value(self, x: np.ndarray) -> float:
         """Penalty of the coordinates."""
@@ -214,9 +210,9 @@ class ScalarPart(Part):
         diagonal = np.einsum("ii->i", G)
         diagonal += self.l2
         q = slope + self.l2 * x
-        for damping in (DAMPING, *MORE_DAMPING):
+        for damping in (RULES.damping, *MORE_DAMPING):
             diagonal *= 1.0 + damping
-            if self._smooth:
+            if not self.sparse:
                 step = _newton_step(G, q)
                 if step is not None:
                     return x + step
@@ -232,13 +228,13 @@ class ScalarPart(Part):
                     self.upper,
                     squares=float(x @ (c - q)) + 2.0 * unit,
                     target=unit * share,
-                    max_epochs=MAX_EPOCHS,
+                    max_epochs=RULES.max_epochs,
                 )
             except np.linalg.LinAlgError:
                 # Rounding made a singular model indefinite.
                 continue
             # A model without a minimum gives no step.
-            return new if np.abs(new).max() < UNBOUNDED else x
+            return new if np.abs(new).max() < RULES.unbounded else x
         return x
 
 
@@ -251,7 +247,7 @@ def _newton_step(H: np.ndarray, slope: np.ndarray) -> np.ndarray | None:
     except LinAlgError:
         return None
     step = -cho_solve(factor, slope, check_finite=False)
-    return step if np.abs(step).max(initial=0.0) < UNBOUNDED else None
+    return step if np.abs(step).max(initial=0.0) < RULES.unbounded else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -353,7 +349,7 @@ class GroupPart(Part):
         """Minimise the model plus the penalty."""
         order = self.order
         G, slope, x = G[np.ix_(order, order)], slope[order], x[order]
-        G.flat[:: G.shape[0] + 1] *= 1.0 + DAMPING
+        G.flat[:: G.shape[0] + 1] *= 1.0 + RULES.damping
         new, q = x.copy(), slope.copy()
         c = G @ x - slope
         blocks = [G[lo:hi, lo:hi] for lo, hi in itertools.pairwise(self.starts)]

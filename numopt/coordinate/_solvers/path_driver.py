@@ -23,11 +23,8 @@ from numopt.coordinate._solvers.group_working_set import (
     GroupState,
     GroupWorkingSet,
 )
-from numopt.coordinate._solvers.prox_newton import (
-    ModelProblem,
-    ModelState,
-    ProxNewtonWorkingSet,
-)
+from numopt.coordinate._solvers.newton_state import ModelProblem, ModelState
+from numopt.coordinate._solvers.prox_newton import ProxNewtonWorkingSet
 from numopt.coordinate._solvers.quadratic import (
     QuadraticProblem,
     QuadraticState,

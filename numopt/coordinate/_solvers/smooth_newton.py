@@ -12,18 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from numopt.coordinate._kernels.newton import RULES
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit
 from numopt.coordinate._solvers.newton_model import CurvedGram
-from numopt.coordinate._solvers.prox_newton import (
-    ARMIJO,
-    ROUNDING,
-    SHORT_STEP,
-    ModelProblem,
-    ModelState,
-    ProxNewtonWorkingSet,
-    certify_state,
-)
+from numopt.coordinate._solvers.newton_state import ModelProblem, ModelState
+from numopt.coordinate._solvers.prox_newton import ProxNewtonWorkingSet, certify_state
 from numopt.coordinate._solvers.ridge_systems import (
     Curvature,
     Factored,
@@ -53,8 +47,9 @@ def is_smooth(problem: ModelProblem) -> bool:
     terms = problem.terms
     if terms is None or problem.data.is_elsewhere:
         return False
-    bounded = np.isfinite(terms.lower).any() or np.isfinite(terms.upper).any()
-    return bool(np.all(terms.l2 > 0) and not np.any(terms.l1) and not bounded)
+    if np.any(terms.l1) or not np.all(terms.l2 > 0):
+        return False
+    return not (np.isfinite(terms.lower).any() or np.isfinite(terms.upper).any())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +196,7 @@ class SmoothModel:
                 break
             step = directions.find(point, slope, majorise=short)
             t = self._search(point, step, slope)
-            short = t < SHORT_STEP and not short and not self.datafit.multi_output
+            short = t < RULES.short and not short and not self.datafit.multi_output
             if t == 0.0 and not short:
                 break
             moved = moved or t > 0.0
@@ -221,7 +216,7 @@ class SmoothModel:
         while t > 1e-8:
             z, coef = point.z + t * moved, point.coef + t * d
             now = self.value(z, coef)
-            if now <= start + ARMIJO * t * descent + ROUNDING * abs(start):
+            if now <= start + RULES.armijo * t * descent + RULES.rounding * abs(start):
                 point.z, point.coef, point.value = z, coef, now
                 point.intercept = point.intercept + t * b
                 return t

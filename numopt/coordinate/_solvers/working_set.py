@@ -17,7 +17,8 @@ from numopt.coordinate._solvers.audit import free_columns
 from numopt.coordinate._solvers.columns import GramCache
 from numopt.coordinate._solvers.folded import FoldedProblem, FoldedSolver
 from numopt.coordinate._solvers.group_working_set import GroupProblem, GroupWorkingSet
-from numopt.coordinate._solvers.prox_newton import ModelProblem, ProxNewtonWorkingSet
+from numopt.coordinate._solvers.newton_state import ModelProblem
+from numopt.coordinate._solvers.prox_newton import ProxNewtonWorkingSet
 from numopt.coordinate._solvers.proximal_gradient import (
     ProximalGradient,
     ProximalProblem,

@@ -17,6 +17,7 @@ __all__ = [
     "polish",
     "polish_sparse",
     "record_walk",
+    "sphere_search",
 ]
 
 
@@ -270,3 +271,30 @@ def _lattice_example(
         n,
         10_000,
     )
+
+
+sphere_search = sequential_kernel(
+    "sphere_search",
+    """The discrete point of least violation in a sphere, depth first.
+
+    ``sphere_search(R, c, D, levels, counts, lower, upper, square, best, max_nodes) ->
+    (x, better, complete)``. ``R`` (n, n) upper triangular with nonzero diagonal;
+    variable j is one of the first ``counts[j]`` entries of row j of ``levels``,
+    ascending, and the response of x is ``x D``. Points with ``|R x - c|^2 <= square[0]
+    + best square[1] + best^2 square[2]`` are visited, from the last variable to the
+    first and nearest levels first; where the response of one violates the interval by
+    less than ``best``, that falls. ``complete`` says that ``max_nodes`` did not end it.
+    """,
+    numpy="numopt.dmmv._kernels_cpu.sphere:sphere_search",
+)
+
+
+@sphere_search.example
+def _sphere_example(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    n, m = min(max(size, 1), 4), 7
+    D, target = rng.standard_normal((n, m)), rng.standard_normal(m)
+    Q, R = np.linalg.qr(D.T)
+    c, levels = target @ Q, np.tile(np.arange(-2.0, 3.0), (n, 1))
+    square = np.array([c @ c - target @ target, 0.0, m])
+    counts = np.full(n, 5)
+    return R, c, D, levels, counts, target, target, square, 3.0, 10_000

@@ -82,7 +82,8 @@ def minimize_max_violation(
     x0 : array-like of shape (n,), default=None
         Start; values off the levels are moved to the nearest with a warning.
     method : str, default="auto"
-        "auto" (constructors, then K-best searches and annealing in turn), "round",
+        "auto" (constructors, a proof by enumeration where few points can be better,
+        else K-best searches and annealing in turn), "round",
         "babai", "beam", "anneal", "record" (walk on the maximum itself below a falling
         bar), "tabu" (the same, recent moves are not taken back), "polish", "milp"
         (HiGHS, proves optimality) or "exhaustive" (up to 2**22 points).
@@ -146,8 +147,8 @@ def minimize_max_violation(
     References
     ----------
     The problem class: Ahmed, Mostajabdaveh, Aref, Zhou, arXiv 2508.13437, 2025. The
-    algorithms here are not theirs. Schnorr, Euchner 1994 (lattice enumeration);
-    Lawson 1961 (reweighting); Babai 1986 (nearest plane).
+    algorithms here are not theirs. Fincke, Pohst 1985 and Schnorr, Euchner 1994
+    (enumeration); Lawson 1961 (reweighting); Babai 1986 (nearest plane).
 
     Examples
     --------

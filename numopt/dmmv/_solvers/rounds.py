@@ -19,6 +19,7 @@ from numopt.dmmv._solvers.relaxation import (
     least_squares_relaxation,
     lp_relaxation,
 )
+from numopt.dmmv._solvers.sphere import enumerate_sphere
 from numopt.dmmv._solvers.state import Options, Rounds, Search
 from numopt.dmmv._solvers.walks import anneal_round, record_round, relink_round
 
@@ -225,6 +226,7 @@ def auto_method(search: Search, options: Options) -> Iterator[None]:
         search.offer(babai[0], "babai")
         if not search.out_of_time:
             beam_round(search, options, 0)
+            _prove(search)
     yield
     unit = core.sparse or choose_basis(search, options).unit
     least, improved = search.violation, 0
@@ -240,6 +242,16 @@ def auto_method(search: Search, options: Options) -> Iterator[None]:
             least, improved = search.violation, number
         _dual_bound(search)
         yield
+
+
+def _prove(search: Search) -> None:
+    """Try to enumerate all points that are better than the incumbent."""
+    core = search.core
+    k, proved = enumerate_sphere(core, search.violation / core.scale)
+    if k is not None:
+        search.offer(k, "exhaustive")
+    if proved:
+        search.lower_bound, search.bound_kind = search.violation, "exhaustive"
 
 
 def _dual_bound(search: Search) -> None:

@@ -16,6 +16,8 @@ FILTERS = {
     "D": ([0, 0.24, 0.4, 0.68, 0.84, 1], [1, 0, 1], [1, 10, 1]),
     "E": ([0.02, 0.42, 0.52, 0.98], [1, 0], [1, 1]),
 }
+#: "m n high" of fits by integers from 0 to high.
+FITS = ("30 10 3", "60 20 3", "100 40 3", "60 30 15")
 #: Half width of the integer box that the mixed-integer program gets.
 BOX = 8
 
@@ -88,6 +90,27 @@ def optimum(name, rounds=1):
     peer = functools.partial(solve_milp, A, b, low, high, w)
     if ours() > peer() * (1 + 1e-4):
         raise NotImplementedError(f"needs more than {rounds} rounds")
+    return ours, peer
+
+
+def integer_fit(name):
+    """Return both with a proof: coefficients "m n high" of rows with noise."""
+    from numopt.dmmv import minimize_max_violation
+
+    m, n, high = (int(part) for part in name.split())
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((m, n))
+    b = A @ rng.integers(0, high + 1, n) + 0.5 * rng.standard_normal(m)
+
+    def ours():
+        result = minimize_max_violation(A, b, (0, high))
+        if not result.converged:
+            raise NotImplementedError(f"a gap of {result.gap:.0e} stays open")
+        return result.violation
+
+    peer = functools.partial(solve_milp, A, b, 0, high)
+    if ours() > peer() * (1 + 1e-6):
+        raise NotImplementedError("the peer's point is better")
     return ours, peer
 
 
@@ -167,6 +190,14 @@ def cases():
             "scipy",
             functools.partial(optimum, name, rounds),
         )
+    for name in FITS:
+        m, n, high = name.split()
+        yield peers.Case(
+            f"integer fit {m}x{n}, levels 0 to {high}, both proved",
+            "milp with proof",
+            "scipy",
+            functools.partial(integer_fit, name),
+        )
     for size, keep in ((256, 1), (256, 64), (512, 1), (512, 64)):
         yield peers.Case(
             f"layer {size}x{size}, 3 bits, K={keep}",
@@ -185,6 +216,16 @@ class Filters(PeerBenchmark):
 
     def track_ratio_scipy_milp(self, name):
         return self.ratio(*optimum(name))
+
+
+class Fits(PeerBenchmark):
+    """Proved fits by integers."""
+
+    params = [FITS]
+    param_names = ("size",)
+
+    def track_ratio_scipy_milp(self, name):
+        return self.ratio(*integer_fit(name))
 
 
 class Quality:

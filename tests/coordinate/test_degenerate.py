@@ -286,3 +286,61 @@ def test_what_is_called_converged_is_near_the_optimum(datafit, make):
             unit += np.average(datafit.conjugate(y, 0.0 * y), weights=s)
         gain = found.objective - tight.objective
         assert gain <= 1.01 * tol * max(unit, 1.0)
+
+
+SEPARABLE = [Null(), L1(0.0), NonNegative(), GroupL2(0.0, 1)]
+
+
+@pytest.mark.parametrize("penalty", SEPARABLE)
+@pytest.mark.parametrize("datafit", [Logistic(), Multinomial()])
+@pytest.mark.parametrize("unit", [1e-60, 1.0, 1e60])
+def test_separated_classes_are_told(penalty, datafit, unit):
+    """Without a penalty their coefficients have no finite optimum."""
+    from numopt.exceptions import ConvergenceWarning
+
+    X = unit * np.array([[-2.0, 1.0], [-1.0, -1.0], [1.0, 1.0], [3.0, -1.0]])
+    y = np.array([0.0, 0.0, 1.0, 1.0])
+    for intercept in (False, True):
+        with pytest.warns(ConvergenceWarning, match="classes are separated"):
+            found = bcd_solve(X, y, datafit, penalty, fit_intercept=intercept)
+        assert "separated" in found.message
+        assert np.all(np.isfinite(found.coef))
+        assert found.objective <= found.dual_gap * np.log(2) * (1 + 1e-9) + 1e-30
+        alone = np.array([1.0, 1.0, 1.0, 0.0])
+        with pytest.warns(ConvergenceWarning, match="classes are separated"):
+            bcd_solve(X, [0, 0, 1, 0], datafit, penalty, sample_weight=alone)
+
+
+def test_classes_that_only_a_part_of_the_samples_separates():
+    """Samples on the border keep the loss above 0."""
+    from numopt.exceptions import ConvergenceWarning
+
+    X = np.repeat([[0.0], [1.0], [-1.0]], 10, axis=0)
+    y = np.r_[np.tile([1.0, -1.0], 5), np.ones(10), -np.ones(10)]
+    with pytest.warns(ConvergenceWarning, match="classes are separated"):
+        found = bcd_solve(X, y, Logistic(), Null())
+    assert found.objective == pytest.approx(np.log(2) / 3, rel=1e-6)
+
+
+def test_classes_that_overlap_or_are_penalised_are_not_separated(rng):
+    X = rng.standard_normal((40, 3))
+    y = np.where(X[:, 0] + rng.standard_normal(40) > 0, 1.0, -1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for penalty in (Null(), L1(0.0), L1(0.1)):
+            assert "separated" not in bcd_solve(X, y, Logistic(), penalty).message
+        y = np.where(X[:, 0] > 0, 1.0, -1.0)
+        for penalty in (L1(1e-3), Ridge(1e-3), Box(-9.0, 9.0), GroupL2(1e-3, 1)):
+            assert "separated" not in bcd_solve(X, y, Logistic(), penalty).message
+
+
+@pytest.mark.parametrize("ratio", [1e-2, 1e-4])
+def test_models_of_a_straight_loss_are_solved_further(ratio):
+    """The dual of a loss with straight parts falls faster than that of its model."""
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((300, 100))
+    y = X[:, :10].sum(axis=1) + 3.0 * rng.standard_normal(300)
+    for make in (lambda a: GroupL2(a, 5), lambda a: SparseGroup(a, 0.5, 5)):
+        alpha = ratio * alpha_max(X, y, Huber(0.5), make(1.0))
+        for tol in (1e-6, 1e-9):
+            assert bcd_solve(X, y, Huber(0.5), make(alpha), tol=tol).converged

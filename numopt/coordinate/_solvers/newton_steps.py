@@ -24,8 +24,8 @@ __all__ = ["newton_steps"]
 #: Steps end where one brings less than this share of the gap, or of the tolerance.
 #: Both shares fall where few units entered.
 STEP_SHARE, STEP_TOL = 0.1, 0.02
-#: The gap of a model relative to the outer one.
-MODEL_SHARE = 0.03
+#: The gap of a model relative to the outer one, and again after an idle pass.
+MODEL_SHARE, FINER = 0.03, 1e-2
 #: The share of an upper bound in further models falls while steps are long, to nothing
 #: in the end, and rises after short ones.
 LESS_BOUND, MORE_BOUND, LEAST_BOUND = 0.1, 100.0, 1e-5
@@ -41,7 +41,9 @@ def newton_steps(problem: ModelProblem, state: ModelState, entered: int) -> bool
     """Newton steps on the working set until they bring little; whether one moved."""
     share = min(1.0, MANY_NEW * entered / max(state.index.size, 1))
     gap = min(state.gap, 1.0) * share
-    accuracy = max(STEP_TOL * problem.tol, MODEL_SHARE * gap)
+    # A gap of the loss may be far above that of its model, where a dual point lies on
+    # the edge of the domain of a conjugate.
+    accuracy = max(STEP_TOL * problem.tol, MODEL_SHARE * gap) * FINER**state.stalled
     enough = max(STEP_TOL * problem.tol, STEP_SHARE * gap) * problem.null.scale
     part = problem.units.on(
         state.index,

@@ -30,6 +30,7 @@ from numopt.coordinate._solvers.quadratic import (
 )
 from numopt.coordinate._solvers.rescaled import rescaled
 from numopt.coordinate._solvers.results import CoordinateResult
+from numopt.coordinate._solvers.separation import SEPARATED, is_separated
 from numopt.coordinate._solvers.smooth_newton import SmoothNewton, is_smooth
 
 __all__ = ["check_start", "solve_auto", "solve_data", "start_intercept"]
@@ -128,6 +129,13 @@ def solve_data(
         fields = run(ProximalGradient(), general, warm)
     if options["warn"] and terms is not None and terms.free:
         _warn_of_dependence(data, fit_intercept)
+    scaled = fields["coef"] / units.coef, fields["intercept"] / units.target
+    if is_separated(data, datafit, penalty, *scaled):
+        fields["message"] += f"; {SEPARATED}"
+        if options["warn"]:
+            from numopt.exceptions import ConvergenceWarning
+
+            warnings.warn(SEPARATED, ConvergenceWarning, stacklevel=4)
     if options["tol"] > asked:
         fields["message"] += (
             f"; `tol` was raised from {asked:.1e} to {options['tol']:.1e}, "

@@ -127,10 +127,13 @@ class LinearData:
     def without_empty(self, coef: np.ndarray, *, centred: bool = False) -> np.ndarray:
         """Coefficients (p,) or (K, p) with 0 where the column is, after centring.
 
-        The data say nothing about them, so that descent would leave a start as it is.
+        The data say nothing about them, so that descent would leave a start as it is;
+        rows without weight do not count.
         """
         used = np.flatnonzero(np.any(np.atleast_2d(coef) != 0, axis=0))
         columns = self.dense_columns(used)
+        if self.weights is not None:
+            columns = columns[self.weights > 0]
         level = columns[:1] if centred else 0.0
         kept = np.array(coef)
         kept[..., used[np.all(columns == level, axis=0)]] = 0.0

@@ -90,10 +90,18 @@ class NullModel:
         s = self.data.weights
         weighted = self.free if s is None else self.free * s[:, None]
         gram = weighted.T @ self.free
-        shift = np.linalg.lstsq(gram, weighted.T @ theta, rcond=1e-13)[0]
-        moved = theta - self.free @ shift
+
+        def orthogonal(vector: np.ndarray) -> np.ndarray:
+            along = np.linalg.lstsq(gram, weighted.T @ vector, rcond=1e-13)[0]
+            return np.asarray(vector - self.free @ along)
+
+        moved = orthogonal(theta)
         if isinstance(datafit, Quadratic):
-            return moved
+            # What a second projection takes away was rounding, and the rest is too: a
+            # dual point may be much longer than the vector.
+            again = orthogonal(moved)
+            squares = [float(self.data.weighted(v * v).sum()) for v in (moved, again)]
+            return again if squares[1] > 0.25 * squares[0] else np.zeros_like(again)
         # Half the null model's point is interior: blend until the conjugate is finite.
         blend = 0.0
         while True:

@@ -22,9 +22,13 @@ FAR = 1e9
 def is_separated(
     data: LinearData, datafit: Datafit, penalty: Penalty, coef: Any, intercept: Any
 ) -> bool:
-    """Whether the loss would fall for ever along the coefficients, at no price."""
+    """Whether the loss would fall for ever along the coefficients, at no price.
+
+    The penalty is one of coefficients in the units of the data; these are as told.
+    """
     if not isinstance(datafit, Logistic | Multinomial):
         return False
+    coef = coef / data.units.coef
     if not (np.any(coef) and penalty.value(FAR * coef) == 0):
         return False
     margin = _margins(data, data.predict(coef, intercept))

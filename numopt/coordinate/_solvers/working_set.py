@@ -129,8 +129,7 @@ def solve_data(
         fields = run(ProximalGradient(), general, warm)
     if options["warn"] and terms is not None and terms.free:
         _warn_of_dependence(data, fit_intercept)
-    scaled = fields["coef"] / units.coef, fields["intercept"] / units.target
-    if is_separated(data, datafit, penalty, *scaled):
+    if is_separated(data, datafit, penalty, fields["coef"], fields["intercept"]):
         fields["message"] += f"; {SEPARATED}"
         if options["warn"]:
             from numopt.exceptions import ConvergenceWarning

@@ -51,3 +51,16 @@ def test_lattice_moves_help_where_columns_are_dependent():
     moves = minimize_max_violation(A, b, (-40, 40), lattice=True, **options)
     assert moves.violation < 0.9 * unit.violation
     assert np.abs(moves.x).max() <= 40
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (8, 8), (12, 8)])
+@pytest.mark.parametrize("method", ["auto", "babai", "beam"])
+def test_lattice_of_dependent_columns_is_damped(shape, method):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((shape[0], 3)) @ rng.standard_normal((3, 8))
+    b = A @ rng.integers(-5, 6, 8)
+    options = {"lattice": True, "method": method, "max_iter": 3}
+    result = minimize_max_violation(A, b, (-20, 20), **options)
+    worst = np.max(np.abs(A @ result.x - b))
+    assert result.violation == pytest.approx(worst, abs=1e-12)
+    assert worst < 0.5 * np.max(np.abs(b))

@@ -14,6 +14,8 @@ WIDTH = 3
 #: Relative damping that keeps the factor of a rank-deficient matrix regular.
 DAMPING = 1e-6
 UNBOUNDED = 1e15
+#: Pivots below this share of the largest are those of dependent directions.
+DEPENDENT = 1e-13
 #: Variables up to which sparse columns get a dense factor.
 LARGEST_FACTOR = 4000
 
@@ -37,13 +39,19 @@ def beam_points(
     """Return index vectors (K, n) near ``argmin |A x - target|``, best first.
 
     Unit steps are bounded and damped towards ``prior``, a point of the box; lattice
-    directions know no bounds, and points that leave the box are pulled back.
+    directions know no bounds, and points that leave the box are pulled back. They are
+    damped where their responses are dependent.
     """
     if basis.unit:
         return _bounded(core, target, prior, keep, width, row_weights, order)
     D = basis.D if row_weights is None else basis.D * row_weights
     t = target if row_weights is None else target * row_weights
     Q, R = qr(D.T, mode="economic")
+    pivots = np.abs(np.diagonal(R))
+    if pivots.size < core.n or not pivots.min() > DEPENDENT * pivots.max():
+        damping = np.sqrt(DAMPING * np.mean(np.sum(core.At**2, axis=1)))
+        Q, R = qr(np.vstack([D.T, damping * basis.moves.T]), mode="economic")
+        t = np.concatenate([t, damping * prior])
     free = np.full(core.n, UNBOUNDED)
     points, costs = k_best(
         np.ascontiguousarray(R),

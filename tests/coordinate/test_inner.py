@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The parts of the default solver: inner solvers, factor, column cache, models."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -8,7 +10,12 @@ import scipy.sparse as sp
 
 from numopt._array.namespace import numpy_namespace
 from numopt.coordinate import Box, Logistic, Quadratic, bcd_solve
-from numopt.coordinate._kernels.descent import find_beyond, find_reaching
+from numopt.coordinate._kernels.descent import (
+    column_squares,
+    find_beyond,
+    find_reaching,
+    norm_ratios,
+)
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._solvers.columns import GramCache
 from numopt.coordinate._solvers.inner import Factor, minimise_columns, minimise_gram
@@ -202,3 +209,18 @@ def test_fused_passes_find_what_their_definitions_say(rng):
     top, beyond = find_beyond.for_namespace(numpy_namespace)(products, limits)
     np.testing.assert_allclose(top, ratios.max(), rtol=1e-14)
     np.testing.assert_array_equal(beyond, np.flatnonzero(ratios > 1.0))
+
+
+def test_squares_of_sparse_columns_and_norms_of_groups(rng):
+    X = sp.random_array((30, 20), density=0.05, format="csc", rng=rng)
+    found = column_squares.for_namespace(numpy_namespace)(X.data, X.indptr)
+    np.testing.assert_allclose(found, X.power(2).sum(axis=0), rtol=1e-14)
+    assert (found == 0).any()
+    products, indices = rng.standard_normal(9), rng.permutation(9)
+    indptr, limits = np.array([0, 2, 3, 7, 9]), np.array([1.5, 0.0, 0.3, np.inf])
+    ratios = norm_ratios.for_namespace(numpy_namespace)(
+        products, indptr, indices, limits
+    )
+    own = [products[indices[a:b]] for a, b in itertools.pairwise(indptr)]
+    expected = [np.linalg.norm(own[0]) / 1.5, 0.0, np.linalg.norm(own[2]) / 0.3, 0.0]
+    np.testing.assert_allclose(ratios, expected, rtol=1e-14)

@@ -10,6 +10,7 @@ from numopt._kernels.dispatch import sequential_kernel
 __all__ = [
     "BALANCE",
     "column_products",
+    "column_squares",
     "column_sums",
     "descend_gram_groups",
     "descend_groups",
@@ -191,6 +192,17 @@ column_sums = sequential_kernel(
     """Weighted sums of some columns of a CSC matrix.""",
     numpy="numopt.coordinate._kernels_cpu.sparse:column_sums",
 )
+
+column_squares = sequential_kernel(
+    "column_squares",
+    """Squared norms of the columns of a CSC matrix, from its values and ``indptr``.""",
+    numpy="numopt.coordinate._kernels_cpu.sparse:column_squares",
+)
+
+
+@column_squares.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    return rng.standard_normal(2 * size), 2 * np.arange(size + 1)
 
 
 @gather_rows.example

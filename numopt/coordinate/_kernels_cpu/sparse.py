@@ -5,7 +5,7 @@ import numpy as np
 
 from numopt._kernels.jit import jit_kernel
 
-__all__ = ["column_sums", "gather_rows", "sparse_gram"]
+__all__ = ["column_squares", "column_sums", "gather_rows", "sparse_gram"]
 
 
 @jit_kernel
@@ -65,4 +65,17 @@ def column_sums(data, indices, indptr, chosen, weights):
         for k in range(indptr[j], indptr[j + 1]):
             total += data[k] * weights[indices[k]]
         out[a] = total
+    return out
+
+
+@jit_kernel
+def column_squares(data, indptr):
+    """Squared norms of the columns of a CSC matrix."""
+    out = np.empty(indptr.size - 1)
+    for j in range(out.size):
+        part = data[indptr[j] : indptr[j + 1]]
+        total = 0.0
+        for k in range(part.size):
+            total += part[k] * part[k]
+        out[j] = total
     return out

@@ -333,9 +333,9 @@ class WorkingSetPath:
         run = find_reaching.for_namespace(numpy_namespace)
         limits = problem.limits
         found = run(rho, self.exact, limits, cache.member, reach)
-        push = rho[found] if problem.terms.lower.min() >= 0 else np.abs(rho[found])
-        entering = (push > 0) & ~cache.member[found] & np.isfinite(limits[found])
-        found = found[entering]
+        found = found[~cache.member[found] & np.isfinite(limits[found])]
+        one_sided = problem.terms.lower[found] >= 0
+        found = found[np.where(one_sided, rho[found], np.abs(rho[found])) > 0]
         limit = max(64, int(np.count_nonzero(cache.w[: cache.size])))
         if found.size > limit:
             strongest = np.argpartition(-np.abs(rho[found]), limit)[:limit]

@@ -17,6 +17,7 @@ import numpy as np
 from numopt._array.namespace import numpy_namespace
 from numopt.coordinate._kernels.descent import (
     column_products,
+    column_squares,
     column_sums,
     find_reaching,
 )
@@ -67,9 +68,8 @@ class Screened:
             return None
         everything = np.arange(X.shape[1])
         if data.is_sparse:
-            run = column_sums.for_namespace(numpy_namespace)
-            ones = np.ones(vector.size)
-            squares = run(X.data**2, X.indices, X.indptr, everything, ones)
+            run = column_squares.for_namespace(numpy_namespace)
+            squares = np.asarray(run(X.data, X.indptr))
             lengths = np.diff(X.indptr)
         elif X.flags.f_contiguous:
             squares = np.einsum("ij,ij->j", X, X)

@@ -43,8 +43,9 @@ NEW_SHARE = 1e-3
 class Screened:
     """Products ``X^T vector``: exact where ``slack`` is 0, within it elsewhere.
 
-    The rows of ``basis`` are orthonormal, those of ``references`` their products.
-    ``near`` are the columns, exact all, that may reach ``FLOOR`` of their limits.
+    The first ``known`` rows of ``basis``, or all, are orthonormal, those of
+    ``references`` their products; the oldest give way. ``near`` are the columns, all
+    exact, that may reach ``FLOOR`` of their limits.
     """
 
     data: LinearData
@@ -56,6 +57,7 @@ class Screened:
     slack: np.ndarray
     near: np.ndarray
     lengths: np.ndarray
+    known: int
     spent: int
 
     @classmethod
@@ -77,16 +79,19 @@ class Screened:
         else:
             return None
         norms = np.sqrt(squares)
+        room = SPAN_SHARE * int(lengths.sum()) / norms.size
+        most = int(min(max(room, LEAST_SPAN), MOST_SPAN))
         started = cls(
             data,
             norms,
-            np.empty((0, vector.size)),
-            np.empty((0, norms.size)),
+            np.empty((most, vector.size)),
+            np.empty((most, norms.size)),
             vector,
             products,
             np.zeros(norms.size),
             everything,
             lengths,
+            0,
             0,
             **fields,
         )
@@ -98,9 +103,8 @@ class Screened:
     ) -> np.ndarray:
         """Go on to another vector; products of ``wanted`` columns will be exact."""
         self.vector = vector
-        share = self.basis @ vector
-        rest = vector - share @ self.basis
-        self.products = share @ self.references
+        share, rest = self._split()
+        self.products = share @ self.references[: share.size]
         self.slack = self.norms * math.sqrt(float(rest @ rest))
         return self.demand(limits, wanted)
 
@@ -129,23 +133,25 @@ class Screened:
     def _remember(self) -> None:
         """Add the vector to the span, whose products are all known."""
         self.spent = 0
-        size = float(np.linalg.norm(self.vector))
-        share = self.basis @ self.vector
-        rest = self.vector - share @ self.basis
+        share, rest = self._split()
         left = float(np.linalg.norm(rest))
-        if left <= NEW_SHARE * size:
-            self.basis, self.references = self.basis[:0], self.references[:0]
-            share, rest, left = share[:0], self.vector, size
+        if left <= NEW_SHARE * float(np.linalg.norm(self.vector)):
+            self.known = 0
+            share, rest = self._split()
+            left = float(np.linalg.norm(rest))
         if left == 0.0:
             return
-        reference = (self.products - share @ self.references) / left
-        X = self.data.X
-        entries = X.nnz if self.data.is_sparse else X.size
-        room = SPAN_SHARE * entries / reference.size
-        most = int(min(max(room, LEAST_SPAN), MOST_SPAN))
+        reference = (self.products - share @ self.references[: share.size]) / left
         # What is left of a span without its oldest vector is orthonormal, too.
-        self.basis = np.vstack((self.basis[1 - most :], rest / left))
-        self.references = np.vstack((self.references[1 - most :], reference))
+        slot = self.known % len(self.basis)
+        self.basis[slot], self.references[slot] = rest / left, reference
+        self.known += 1
+
+    def _split(self) -> tuple[np.ndarray, np.ndarray]:
+        """Components of the vector in the span, and what is left of it."""
+        basis = self.basis[: self.known]
+        share = basis @ self.vector
+        return share, self.vector - share @ basis
 
     def _reaching(self, limits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """Columns that are wanted or may reach their limit."""

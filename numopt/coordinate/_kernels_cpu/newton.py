@@ -7,6 +7,8 @@ within bounds, ``z = X x + b``, row j of ``rows`` being column j of X. Only plai
 are taken here; what is out of the ordinary is left to the caller.
 """
 
+import math
+
 import numpy as np
 
 from numopt._kernels.jit import jit_kernel
@@ -31,15 +33,50 @@ def _penalty(x, l1, l2):
 
 
 @jit_kernel
-def _predict(rows, x, z):
-    """Add X x to z, and the last entry of x if there is one more."""
+def _predict(rows, x, start, z):
+    """Write start + X x to z, plus the last entry of x if there is one more."""
     m = rows.shape[0]
+    copy(z, start)
     for j in range(m):
         if x[j] != 0.0:
             axpy(z, rows[j], x[j], 0, z.size)
     if x.size > m:
         for i in range(z.size):
             z[i] += x[m]
+
+
+@jit_kernel
+def _correlate(rows, gradient, slope):
+    """Products of the columns, and of ones if there is one slope more."""
+    m, n = rows.shape
+    for j in range(m):
+        slope[j] = dot(rows[j], gradient, 0, n)
+    if slope.size > m:
+        total = 0.0
+        for i in range(n):
+            total += gradient[i]
+        slope[m] = total
+
+
+@jit_kernel
+def _prolong(x, new, length, m, step):
+    """A longer step, but coordinates keep the signs that they have in ``new``."""
+    for j in range(x.size):
+        step[j] *= length
+        if j < m and (x[j] + step[j]) * new[j] <= 0.0:
+            step[j] = -x[j]
+
+
+@jit_kernel
+def _is_curved(curvature, diagonal, l2, straight):
+    """Whether there is a sample, and every coordinate, with curvature."""
+    top = 0.0
+    for i in range(curvature.size):
+        top = max(top, curvature[i])
+    for j in range(diagonal.size):
+        if not diagonal[j] + l2[j] > 0.0:
+            return False
+    return top > straight
 
 
 @jit_kernel
@@ -84,7 +121,10 @@ def _fill_products(rows, root, scaled, G):
 def _fill_gram(rows, weights, rough, G):
     """G = X^T D X, with a column of ones last where G has one more."""
     m, n = rows.shape
-    root = np.sqrt(weights)
+    root, total = np.empty(n), 0.0
+    for i in range(n):
+        root[i] = math.sqrt(weights[i])
+        total += weights[i]
     if rough:
         _fill_products(rows, root, np.empty((m, n), np.float32), G)
     else:
@@ -92,7 +132,7 @@ def _fill_gram(rows, weights, rough, G):
     if G.shape[0] > m:
         for j in range(m):
             G[j, m] = G[m, j] = dot(rows[j], weights, 0, n)
-        G[m, m] = weights.sum()
+        G[m, m] = total
 
 
 @jit_kernel
@@ -157,9 +197,8 @@ def newton_logistic(
     """Newton steps until one brings at most ``enough``, or until one is not plain.
 
     ``G`` belongs to ``weights``, which are empty where it is yet to be filled; it is
-    overwritten. With ``rough`` it is in
-    single precision. ``first`` and ``second`` are the derivatives at z. Steps that
-    bring more than ``far`` are prolonged.
+    overwritten, and in single precision with ``rough``. ``first`` and ``second`` are
+    the derivatives at z. Steps that bring more than ``far`` are prolonged.
     Returns (steps, whether this is the end, x, z, derivatives, mean loss, weights,
     decrease of the last step).
     """
@@ -170,6 +209,7 @@ def newton_logistic(
     copy(now[2], second)
     slope, step, diagonal = np.empty(size), np.empty(size), np.empty(size)
     gradient, moved, z_new = np.empty(n), np.empty(n), np.empty(n)
+    nothing = np.zeros(n)
     current, last = np.empty(n), 0.0
     shift = rules.rough_damping if rough else rules.damping
     factor = (
@@ -191,15 +231,10 @@ def newton_logistic(
             for j in range(size):
                 diagonal[j] = G[j, j]
                 factor[2][j] = 0
-        plain = now[2].max() > rules.straight
-        for j in range(size):
-            plain = plain and diagonal[j] + l2[j] > 0.0
-        for j in range(m):
-            slope[j] = dot(rows[j], gradient, 0, n)
-        if size > m:
-            slope[m] = gradient.sum()
+        plain = _is_curved(now[2], diagonal, l2, rules.straight)
         if not plain:
             break
+        _correlate(rows, gradient, slope)
         new = _minimise(
             G, slope, x, l1, l2, lower, upper, shift, unit, accuracy, factor, rules
         )
@@ -210,8 +245,7 @@ def newton_logistic(
             plain = plain and abs(new[j]) < rules.unbounded
             descent += slope[j] * step[j]
         descent += end - start
-        moved[:] = 0.0
-        _predict(rows, step, moved)
+        _predict(rows, step, nothing, moved)
         t, found = 1.0, False
         while plain and t >= rules.short:
             if t < 1.0:
@@ -230,13 +264,8 @@ def newton_logistic(
         if not found:
             break
         if t == 1.0 and decrease > far:
-            # Coordinates keep the signs that they have in the plain step.
-            for j in range(size):
-                step[j] *= rules.long
-                if j < m and (x[j] + step[j]) * new[j] <= 0.0:
-                    step[j] = -x[j]
-            moved[:] = z
-            _predict(rows, step, moved)
+            _prolong(x, new, rules.long, m, step)
+            _predict(rows, step, z, moved)
             further = _losses(y, moved, shares, longer)
             for j in range(size):
                 step[j] += x[j]
@@ -247,7 +276,7 @@ def newton_logistic(
                 trial, longer = longer, trial
                 now_losses = further
                 decrease += gain
-        x[:] = new
+        copy(x, new)
         copy(z, z_new)
         now, trial = trial, now
         losses = now_losses

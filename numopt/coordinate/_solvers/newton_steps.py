@@ -23,7 +23,7 @@ __all__ = ["newton_steps"]
 
 #: Steps end where one brings less than this share of the gap, or of the tolerance.
 #: Both shares fall where few units entered.
-STEP_SHARE, STEP_TOL = 0.1, 0.02
+STEP_SHARE, STEP_TOL = 0.05, 0.003
 #: The gap of a model relative to the outer one, and again after an idle pass.
 MODEL_SHARE, FINER = 0.03, 1e-2
 #: The share of an upper bound in further models falls while steps are long, to nothing

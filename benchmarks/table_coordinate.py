@@ -19,7 +19,8 @@ from numopt.coordinate._solvers.columns import GramCache
 from numopt.coordinate._solvers.group_columns import GroupColumns
 from numopt.coordinate._solvers.newton_model import CurvedGram
 
-#: What is timed: {part: [(class, method)]}. Compiled kernels are the inner solves.
+#: What is timed: {part: [(class, method)]}. Compiled kernels are the inner solves,
+#: with the Gram matrices of dense logistic models.
 PARTS = {
     "passes": [(LinearData, "correlate")],
     "columns and Gram matrices": [

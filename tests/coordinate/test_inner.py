@@ -13,6 +13,7 @@ from numopt.coordinate import Box, Logistic, Quadratic, bcd_solve
 from numopt.coordinate._kernels.descent import (
     column_squares,
     find_beyond,
+    find_near,
     find_reaching,
     norm_ratios,
 )
@@ -37,6 +38,7 @@ def _both(X, y, l1, ridge, lower, upper, target):
         np.arange(m),
         by_columns,
         r,
+        -c,
         np.sum(X**2, axis=0),
         c,
         np.full(m, ridge),
@@ -123,8 +125,7 @@ def test_cache_holds_products_of_weighted_centred_columns(sparse, center):
     assert cache.gram_size == 3
     assert cache.size == 7
     kept = [0, 1, 2, 3] if sparse else [1, 3]
-    keep = np.isin(np.arange(4), kept)
-    cache.promote(None if sparse else keep)
+    cache.promote(None if sparse else np.array([0, 1, 2, 4, 6]))
     names = np.concatenate((first, second[kept]))
     np.testing.assert_array_equal(cache.index, names)
     assert cache.member.sum() == names.size
@@ -177,8 +178,8 @@ def test_rough_gram_matrix_is_refined(rng, spread, center):
     scale = 10.0 ** np.linspace(-spread, spread, 12)
     X = np.asfortranarray(rng.standard_normal((200, 12)) * scale)
     data = LinearData.from_arrays(X, rng.standard_normal(200), Quadratic())
-    cache = GramCache(data, center=center)
-    cache.extend_all(X.T @ data.y, rough=True)
+    cache = GramCache(data, center=center, rough=True)
+    cache.extend_all(X.T @ data.y)
     X = X - X.mean(axis=0) if center else X
     exact, norms = X.T @ X, np.linalg.norm(X, axis=0)
 
@@ -206,9 +207,21 @@ def test_fused_passes_find_what_their_definitions_say(rng):
     expected = (reach >= 0.9 * limits) | wanted
     np.testing.assert_array_equal(found, np.flatnonzero(expected))
     ratios = np.abs(products) / limits
-    top, beyond = find_beyond.for_namespace(numpy_namespace)(products, limits)
-    np.testing.assert_allclose(top, ratios.max(), rtol=1e-14)
-    np.testing.assert_array_equal(beyond, np.flatnonzero(ratios > 1.0))
+    expected = np.flatnonzero((ratios > 1.0) & ~wanted)
+    order = expected[np.argsort(-ratios[expected])]
+    run = find_beyond.for_namespace(numpy_namespace)
+    for most in (1, 7, expected.size, 200):
+        top, count, beyond = run(products, limits, wanted, most)
+        np.testing.assert_allclose(top, ratios.max(), rtol=1e-14)
+        assert count == expected.size
+        np.testing.assert_array_equal(beyond, np.sort(order[:most]))
+    _, count, beyond = run(np.full(9, 2.0), np.ones(9), np.zeros(9, bool), 4)
+    assert count == 9
+    np.testing.assert_array_equal(beyond, np.arange(4))
+    w = np.where(wanted, 1.0, 0.0)
+    near = find_near.for_namespace(numpy_namespace)(w, products, limits, 0.9)
+    expected = wanted | (np.abs(products) >= 0.9 * limits)
+    np.testing.assert_array_equal(near, np.flatnonzero(expected))
 
 
 def test_squares_of_sparse_columns_and_norms_of_groups(rng):

@@ -15,6 +15,7 @@ __all__ = [
     "descend_gram_groups",
     "descend_groups",
     "find_beyond",
+    "find_near",
     "find_reaching",
     "gather_rows",
     "norm_ratios",
@@ -22,6 +23,7 @@ __all__ = [
     "solve_residual",
     "sort_units",
     "sparse_gram",
+    "standardize",
 ]
 
 solve_gram = sequential_kernel(
@@ -67,7 +69,8 @@ solve_residual = sequential_kernel(
     """Coordinate descent on columns, with the residual and no Gram matrix.
 
     min |y - X w|^2 / 2 + sum_j ridge_j w_j^2 / 2 + lam_j |w_j| within bounds, to an
-    absolute gap; writes ``w`` and ``r = y - X w``, returns (gap, epochs, slopes).
+    absolute gap, over the ``active`` columns; writes ``w``, ``r = y - X w`` and their
+    slopes ``-X^T r``, returns (gap, epochs).
     """,
     numpy="numopt.coordinate._kernels_cpu.residual:solve_residual",
 )
@@ -84,6 +87,7 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
         np.arange(m),
         np.zeros(m),
         y.copy(),
+        -rows @ y,
         np.sum(rows**2, axis=1),
         rows @ y,
         np.full(m, 0.1),
@@ -160,6 +164,23 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
     return rng.standard_normal((m, 7)), np.array([2, 0]), rng.standard_normal(7)
 
 
+standardize = sequential_kernel(
+    "standardize",
+    """Rows minus their weighted means, times factors, in place; their squared norms.
+
+    Empty weights or factors are left out. Rows that are constant up to rounding, with
+    squares below ``least`` times that of the mean, become 0.
+    """,
+    numpy="numopt.coordinate._kernels_cpu.residual:standardize",
+)
+
+
+@standardize.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    rows = rng.standard_normal((min(size, 5) + 1, 7))
+    return rows, np.full(7, 1 / 7), np.ones(7), 1e-12
+
+
 sparse_gram = sequential_kernel(
     "sparse_gram",
     """Columns ``first:`` of the Gram matrix ``X^T X`` of a CSR matrix with sorted rows.
@@ -227,8 +248,18 @@ find_reaching = sequential_kernel(
 
 find_beyond = sequential_kernel(
     "find_beyond",
-    """Largest ratio of a product to its limit, and the coordinates above 1.""",
+    """Largest ratio of a product to its limit; what is above 1 outside a working set.
+
+    Returns (largest ratio, number of coordinates above 1, the ``most`` with the largest
+    ratios).
+    """,
     numpy="numopt.coordinate._kernels_cpu.screening:find_beyond",
+)
+
+find_near = sequential_kernel(
+    "find_near",
+    """Coordinates in use, or whose slope reaches a share of their threshold.""",
+    numpy="numopt.coordinate._kernels_cpu.screening:find_near",
 )
 
 
@@ -241,7 +272,14 @@ def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
 
 @find_beyond.example
 def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
-    return rng.standard_normal(size), np.full(size, 1.5)
+    inside = rng.random(size) < 0.1
+    return rng.standard_normal(size), np.full(size, 1.5), inside, 2
+
+
+@find_near.example
+def _(rng: np.random.Generator, dtype: Any, size: int) -> tuple[Any, ...]:
+    w = np.maximum(rng.standard_normal(size), 0.0)
+    return w, rng.standard_normal(size), np.ones(size), 0.85
 
 
 norm_ratios = sequential_kernel(

@@ -3,7 +3,7 @@
 
     min_w  |y - X w|^2 / 2 + sum_j ridge_j w_j^2 / 2 + lam_j |w_j| within bounds,
 
-row ``active[j]`` of ``rows`` being column j of X. It needs no Gram matrix; a coordinate
+row j of ``rows`` being column j of X. It needs no Gram matrix; a coordinate
 costs the length of a column instead of the number of columns.
 """
 
@@ -18,7 +18,33 @@ from numopt.coordinate._kernels_cpu.gram import (
     measure,
 )
 
-__all__ = ["column_products", "solve_residual"]
+__all__ = ["column_products", "solve_residual", "standardize"]
+
+
+@jit_kernel
+def standardize(rows, share, root, least):
+    """Centre and weight rows; returns their squared norms.
+
+    ``share`` holds weights that sum to 1, empty without centring, ``root`` the factors,
+    empty for ones. A row is 0 where its squares are at most ``least`` times those of
+    its mean: no coefficient follows from rounding.
+    """
+    squares = np.empty(rows.shape[0])
+    for a in range(rows.shape[0]):
+        x, mean = rows[a], 0.0
+        if share.size:
+            mean = dot(x, share, 0, x.size)
+            for i in range(x.size):
+                x[i] -= mean
+        if root.size:
+            for i in range(x.size):
+                x[i] *= root[i]
+        squares[a] = dot(x, x, 0, x.size)
+        if squares[a] < least * mean * mean:
+            for i in range(x.size):
+                x[i] = 0.0
+            squares[a] = 0.0
+    return squares
 
 
 @jit_kernel
@@ -85,15 +111,30 @@ def _extrapolate(points, residuals, support, k, w, r, ridge, lam, lower, upper):
 
 @jit_kernel
 def solve_residual(
-    rows, active, w, r, squares, c, ridge, lam, lower, upper, yy, target, max_epochs
+    rows,
+    active,
+    all_w,
+    r,
+    slope,
+    squares,
+    c,
+    ridge,
+    lam,
+    lower,
+    upper,
+    yy,
+    target,
+    max_epochs,
 ):
-    """Minimise until gap <= target; returns (gap, epochs, slopes).
+    """Minimise over the active columns until gap <= target; returns (gap, epochs).
 
-    ``squares`` holds the squared norms of the columns, ``c`` their products with y and
-    ``slopes`` the derivatives of the smooth part at the end.
+    ``squares`` holds the squared norms of the columns, ``c`` their products with y;
+    their ``slope`` is without the ridge terms.
     """
+    w, ridge, c = all_w[active], ridge[active], c[active]
+    lam, lower, upper = lam[active], lower[active], upper[active]
     m, n = w.size, r.size
-    diagonal, q = squares + ridge, np.empty(m)
+    diagonal, q = squares[active] + ridge, np.empty(m)
     everything, support = np.arange(m), np.empty(m, np.int64)
     points, residuals = np.empty((DEPTH + 1, m)), np.empty((DEPTH + 1, n))
     best_dual, gap = -np.inf, np.inf
@@ -125,4 +166,7 @@ def solve_residual(
             copy(residuals[t + 1], r)
         else:
             _extrapolate(points, residuals, support, k, w, r, ridge, lam, lower, upper)
-    return gap, epoch, q
+    for j in range(m):
+        all_w[active[j]] = w[j]
+        slope[active[j]] = q[j] - ridge[j] * w[j]
+    return gap, epoch

@@ -11,7 +11,7 @@ import numpy as np
 
 from numopt._kernels.jit import jit_kernel
 
-__all__ = ["find_beyond", "find_reaching", "norm_ratios", "sort_units"]
+__all__ = ["find_beyond", "find_near", "find_reaching", "norm_ratios", "sort_units"]
 
 #: Coordinates that are looked at together: a test for all of them is one vector loop.
 CHUNK = 64
@@ -47,17 +47,76 @@ def find_reaching(products, slack, limits, wanted, share):
 
 
 @jit_kernel
-def find_beyond(products, limits):
-    """Largest ratio of a product to its limit, and the coordinates above 1."""
+def find_beyond(products, limits, inside, most):
+    """Largest ratio of a product to its limit, the number beyond, the largest of these.
+
+    Both are counted outside a working set only.
+    """
     out = np.empty(products.size, np.int64)
     top, count = 0.0, 0
     for j in range(products.size):
-        ratio = abs(products[j]) / limits[j]
-        top = max(top, ratio)
-        if ratio > 1.0:
+        push, limit = abs(products[j]), limits[j]
+        # Divisions are slow, and the largest ratio changes a few times only.
+        if push > top * limit:
+            top = push / limit
+        # No branch: which way one goes would be hard to predict.
+        out[count] = j
+        count += (push > limit) & (not inside[j])
+    found = out[:count].copy()
+    if count <= most:
+        return top, count, found
+    ratios = np.empty(count)
+    for k in range(count):
+        j = found[k]
+        ratios[k] = abs(products[j]) / limits[j]
+    return top, count, _largest(found, ratios, most)
+
+
+@jit_kernel
+def _largest(found, ratios, most):
+    """Those with the largest ratios, in their order (Hoare 1961, "Find")."""
+    work = ratios.copy()
+    lo, hi = 0, work.size - 1
+    while lo < hi:
+        pivot, i, j = work[(lo + hi) // 2], lo, hi
+        while i <= j:
+            while work[i] > pivot:
+                i += 1
+            while work[j] < pivot:
+                j -= 1
+            if i <= j:
+                work[i], work[j] = work[j], work[i]
+                i += 1
+                j -= 1
+        if most - 1 <= j:
+            hi = j
+        elif most - 1 >= i:
+            lo = i
+        else:
+            break
+    least, out, count = work[most - 1], np.empty(most, np.int64), 0
+    ties = most
+    for k in range(ratios.size):
+        ties -= ratios[k] > least
+    for k in range(ratios.size):
+        tied = ratios[k] == least and ties > 0
+        if ratios[k] > least or tied:
+            out[count] = found[k]
+            count += 1
+            ties -= tied
+    return out[:count]
+
+
+@jit_kernel
+def find_near(w, slope, lam, share):
+    """Coordinates in use, or whose slope reaches a share of their threshold."""
+    out = np.empty(w.size, np.int64)
+    count = 0
+    for j in range(w.size):
+        if w[j] != 0.0 or abs(slope[j]) >= share * lam[j]:
             out[count] = j
             count += 1
-    return top, out[:count].copy()
+    return out[:count].copy()
 
 
 @jit_kernel

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sparse columns: gathered by rows, and their products, only the true ones formed."""
+"""Sparse columns: gathered by rows, and their products, only the true ones formed.
+
+Indices are cast to unsigned integers where they are used: the check for negative ones
+costs more than what is done with an entry.
+"""
 
 import numpy as np
 
@@ -14,15 +18,17 @@ def sparse_gram(data, indices, indptr, n_columns, first):
 
     Products of two columns beyond the first are formed once.
     """
-    out = np.zeros((n_columns, n_columns - first))
+    products = np.zeros((n_columns - first, n_columns))
     for i in range(indptr.size - 1):
         lo, hi = indptr[i], indptr[i + 1]
-        for k in range(lo, hi):
-            if indices[k] < first:
+        columns, x = indices[lo:hi], data[lo:hi]
+        for k in range(x.size):
+            if columns[k] < first:
                 continue
-            column, x = indices[k] - first, data[k]
-            for h in range(lo, k + 1):
-                out[indices[h], column] += x * data[h]
+            row, value = products[columns[k] - first], x[k]
+            for h in range(k + 1):
+                row[np.uint64(columns[h])] += value * x[h]
+    out = np.ascontiguousarray(products.T)
     for column in range(n_columns - first):
         for other in range(column):
             out[first + column, other] = out[first + other, column]
@@ -38,19 +44,22 @@ def gather_rows(data, indices, indptr, chosen, scale):
     n = scale.size
     starts = np.zeros(n + 1, np.int64)
     for j in chosen:
-        for k in range(indptr[j], indptr[j + 1]):
-            starts[indices[k] + 1] += 1
+        rows = indices[indptr[j] : indptr[j + 1]]
+        for k in range(rows.size):
+            starts[np.uint64(rows[k] + 1)] += 1
     for i in range(n):
         starts[i + 1] += starts[i]
     place = starts[:n].copy()
     values = np.empty(starts[n])
     columns = np.empty(starts[n], np.int64)
     for a in range(chosen.size):
-        j = chosen[a]
-        for k in range(indptr[j], indptr[j + 1]):
-            i = indices[k]
-            values[place[i]] = data[k] * scale[i]
-            columns[place[i]] = a
+        lo, hi = indptr[chosen[a]], indptr[chosen[a] + 1]
+        rows, x = indices[lo:hi], data[lo:hi]
+        for k in range(x.size):
+            i = np.uint64(rows[k])
+            at = np.uint64(place[i])
+            values[at] = x[k] * scale[i]
+            columns[at] = a
             place[i] += 1
     return values, columns, starts
 
@@ -60,10 +69,11 @@ def column_sums(data, indices, indptr, chosen, weights):
     """Weighted sums of some columns of a CSC matrix."""
     out = np.empty(chosen.size)
     for a in range(chosen.size):
-        j = chosen[a]
+        lo, hi = indptr[chosen[a]], indptr[chosen[a] + 1]
+        rows, x = indices[lo:hi], data[lo:hi]
         total = 0.0
-        for k in range(indptr[j], indptr[j + 1]):
-            total += data[k] * weights[indices[k]]
+        for k in range(x.size):
+            total += x[k] * weights[np.uint64(rows[k])]
         out[a] = total
     return out
 

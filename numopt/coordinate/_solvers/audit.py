@@ -10,6 +10,7 @@ from numopt._array.namespace import to_numpy
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Datafit
 from numopt.coordinate._problem.duality import certify, group_dual_norm
+from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._problem.penalties import FoldedPenalty, Penalty
 
@@ -184,9 +185,14 @@ def critical_alpha(penalty: Penalty, slope: np.ndarray) -> float:
     return alpha * float(np.max((push / np.where(used, terms.l1, 1.0))[..., used]))
 
 
-def free_columns(penalty: Penalty, p: int) -> np.ndarray:
-    """Return the indices of coordinates without any penalty or bound."""
-    terms = penalty.terms(p)
+def free_columns(
+    penalty: Penalty, p: int, terms: ScalarTerms | None = None
+) -> np.ndarray:
+    """Return the indices of coordinates without any penalty or bound.
+
+    ``terms`` are those of the penalty, where they are at hand.
+    """
+    terms = penalty.terms(p) if terms is None else terms
     if terms is None:
         groups = penalty.group_terms(p)
         if groups is None:

@@ -3,6 +3,8 @@
 
 import numpy as np
 
+from numopt._array.namespace import numpy_namespace
+from numopt.coordinate._kernels.descent import standardize
 from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._solvers.column_stores import (
     CONSTANT,
@@ -29,9 +31,11 @@ class GramCache:
     Columns are multiplied by the square root of the sample weights and, with
     ``center``, centred. Dense columns on the host are kept in ``columns``, others in a
     store of their own; then ``columns`` is None. Arrays have spare capacity; ``size``
-    columns are in use, the first ``gram_size`` of them with their Gram matrix, which is
-    in single precision where ``rough``; ``passes`` counts the passes over the others so
-    far. The cache serves a whole path.
+    columns are in use, the first ``gram_size`` of them with their Gram matrix;
+    ``passes`` counts the passes over the others so far. The cache serves a whole path.
+
+    Where ``rough``, the Gram matrix of dense columns is formed in single precision,
+    which takes half the time; slopes and gaps must then come from the design.
     """
 
     w: np.ndarray
@@ -39,11 +43,11 @@ class GramCache:
     ridge: np.ndarray
     squares: np.ndarray
 
-    def __init__(self, data: LinearData, *, center: bool) -> None:
+    def __init__(self, data: LinearData, *, center: bool, rough: bool = False) -> None:
         self.data = data
         self.center = center
         self.size = self.gram_size = self.passes = 0
-        self.rough = False
+        self.rough = rough
         self.index = np.empty(0, np.int64)
         self.member = np.zeros(data.shape[1], bool)
         self.root = None if data.weights is None else np.sqrt(data.weights)
@@ -52,6 +56,8 @@ class GramCache:
         if data.is_sparse or data.is_elsewhere:
             kind = SparseStore if data.is_sparse else DeviceStore
             self._store = kind(data, center, self.root)
+            self.rough = False
+        self._single: np.ndarray | None = None
         # Pages are taken on first use: room is cheap, growing is not.
         self._allocate(min(max(data.shape[1], 1), FIRST_ROOM))
 
@@ -86,14 +92,9 @@ class GramCache:
         self.load(new, correlation)
         self.promote()
 
-    def extend_all(self, correlation: np.ndarray, *, rough: bool = False) -> None:
-        """Add all columns that are not stored yet, with their Gram matrix.
-
-        A ``rough`` one is in single precision, which takes half the time, if it is the
-        first; slopes and gaps must then come from the design.
-        """
+    def extend_all(self, correlation: np.ndarray) -> None:
+        """Add all columns that are not stored yet, with their Gram matrix."""
         X, p = self.data.X, self.data.shape[1]
-        self.rough = rough and not self.gram_size and self._store is None
         plain = isinstance(X, np.ndarray) and X.flags.f_contiguous
         plain = plain and X.dtype == np.float64 and self.root is None
         if self.size or not plain or self.center:
@@ -130,75 +131,74 @@ class GramCache:
 
         A constant column is 0 after centring: no coefficient follows from rounding.
         """
-        self.data.copy_columns(new, fresh)
-        means = np.zeros(new.size)
-        if self.center:
-            weights = self.data.weights
-            means = (
-                fresh.mean(axis=1)
-                if weights is None
-                else fresh @ weights / self.data.total
-            )
-            fresh -= means[:, None]
-        if self.root is not None:
-            fresh *= self.root
-        squares = np.einsum("ij,ij->i", fresh, fresh)
-        constant = squares < self.data.total * (CONSTANT[8] * means) ** 2
-        if constant.any():
-            fresh[constant], squares[constant] = 0.0, 0.0
-        return squares
+        data = self.data
+        data.copy_columns(new, fresh)
+        share = np.full(data.shape[0] if self.center else 0, 1.0 / data.total)
+        if self.center and data.weights is not None:
+            share = data.weights / data.total
+        root = np.empty(0) if self.root is None else self.root
+        run = standardize.for_namespace(numpy_namespace)
+        return np.asarray(run(fresh, share, root, data.total * CONSTANT[8] ** 2))
 
-    def promote(self, keep: np.ndarray | None = None) -> None:
+    def promote(self, kept: np.ndarray | None = None) -> None:
         """Compute the Gram matrix of the columns without; forget those not kept."""
         g, m = self.gram_size, self.size
-        if keep is not None and not keep.all():
-            m = self._drop(g + np.flatnonzero(keep), self.index[g:][~keep])
+        if kept is not None and kept.size < m:
+            self._drop(kept)
+            m = self.size
         if m == g:
             return
         if self._store is not None:
             block = self._store.gram(g, m, m)
             self.G[:m, g:m] = block
             self.G[g:m, :g] = block[:g].T
+        elif self.rough:
+            self._promote_rough(g, m)
         else:
             assert self.columns is not None
-            fresh = self.columns[:, g:m]
-            self.G[:g, g:m] = self.columns[:, :g].T @ fresh
-            self.G[g:m, :g] = self.G[:g, g:m].T
-            self.G[g:m, g:m] = self._gram(fresh)
+            self._set_products(self.columns[:, :g], self.columns[:, g:m])
         self.gram_size = m
 
-    def _gram(self, columns: np.ndarray) -> np.ndarray:
-        """Products of columns with each other, in single precision where ``rough``."""
-        if self.rough:
-            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-                single = columns.astype(np.float32)
-                product = single.T @ single
-            squares = product.diagonal()
-            if np.all((squares > 1.0 / SINGLE_RANGE) & (squares < SINGLE_RANGE)):
-                return product
-            self.rough = False
-        return columns.T @ columns
+    def _set_products(self, old: np.ndarray, fresh: np.ndarray) -> None:
+        """Write the products of fresh columns with the old ones and each other."""
+        g = old.shape[1]
+        m = g + fresh.shape[1]
+        self.G[g:m, g:m] = fresh.T @ fresh
+        self.G[:g, g:m] = old.T @ fresh
+        self.G[g:m, :g] = self.G[:g, g:m].T
+
+    def _promote_rough(self, g: int, m: int) -> None:
+        """Compute products in single precision, in double where it has no room."""
+        assert self.columns is not None
+        single, known = self._single, g
+        if single is None or single.shape != self.columns.shape:
+            single, known = np.empty(self.columns.shape, np.float32, order="F"), 0
+            self._single = single
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            single[:, known:m] = self.columns[:, known:m]
+            self._set_products(single[:, :g], single[:, g:m])
+        squares = self.G.diagonal()[g:m]
+        if not np.all((squares > 1.0 / SINGLE_RANGE) & (squares < SINGLE_RANGE)):
+            self.refine()
 
     def refine(self) -> None:
         """Compute a rough Gram matrix again, in double precision."""
-        self.rough, self.gram_size = False, 0
+        self.rough, self.gram_size, self._single = False, 0, None
         self.ridge[:] = 0.0
         self.factor.reset()
         self.promote()
 
-    def _drop(self, kept: np.ndarray, gone: np.ndarray) -> int:
-        """Close the gaps that dropped dense columns leave; returns the new size."""
-        g = self.gram_size
-        m = g + kept.size
+    def _drop(self, kept: np.ndarray) -> None:
+        """Keep some of the dense columns, among them all that have products."""
         assert self.columns is not None
-        self.columns.T[g:m] = self.columns.T[kept]
+        self.member[self.index] = False
+        g, self.index, self.size = self.gram_size, self.index[kept], kept.size
+        self.member[self.index] = True
+        fresh, into = kept[g:], slice(g, self.size)
+        self.columns.T[into] = self.columns.T[fresh]
         for name in FIELDS:
             field = getattr(self, name)
-            field[g:m] = field[kept]
-        self.member[gone] = False
-        self.index = np.concatenate((self.index[:g], self.index[kept]))
-        self.size = m
-        return m
+            field[into] = field[fresh]
 
     def products(self, lo: int, hi: int) -> np.ndarray:
         """Return the products of the columns lo:hi with each other."""

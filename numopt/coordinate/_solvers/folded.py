@@ -26,7 +26,6 @@ from numopt.coordinate._solvers.quadratic import (
     QuadraticState,
     QuadraticWorkingSet,
     inner_solve,
-    largest,
     recover_intercept,
     refresh,
     violators,
@@ -65,7 +64,8 @@ class FoldedSolver(Solver[FoldedProblem, FoldedState]):
         convex = problem.convex
         if isinstance(convex, QuadraticProblem):
             start = None if warm_start is None else warm_start[0]
-            return FoldedState(QuadraticWorkingSet().init(convex, start))
+            solver = QuadraticWorkingSet(rough=False)
+            return FoldedState(solver.init(convex, start))
         return FoldedState(ProxNewtonWorkingSet().init(convex, warm_start))
 
     def step(self, problem: FoldedProblem, state: FoldedState) -> FoldedState:
@@ -137,7 +137,7 @@ class FoldedSolver(Solver[FoldedProblem, FoldedState]):
 def _solve_squares(tangent: QuadraticProblem, state: QuadraticState) -> None:
     """A lasso with zero weights: exact on the working set, until none violates."""
     for _ in range(MAX_PASSES):
-        new = largest(tangent, state, violators(tangent, state))
+        new = violators(tangent, state)
         if new.size:
             state.cache.extend(new, tangent.start[new])
         state.gap = 1.0

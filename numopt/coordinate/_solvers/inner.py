@@ -112,6 +112,7 @@ def minimise_columns(
     active: np.ndarray,
     w: np.ndarray,
     residual: np.ndarray,
+    slope: np.ndarray,
     squares: np.ndarray,
     c: np.ndarray,
     ridge: np.ndarray,
@@ -122,17 +123,19 @@ def minimise_columns(
     targets: float,
     target: float,
     max_epochs: int,
-) -> tuple[float, int, np.ndarray]:
-    """Minimise the same by descent on ``columns[:, active]``, without a Gram matrix.
+) -> tuple[float, int]:
+    """Minimise the same over active ``columns`` by descent, without a Gram matrix.
 
-    Writes ``w`` and ``residual``; ``targets`` is the squared norm of the targets.
-    Returns (gap, epochs, slopes of the smooth part).
+    Writes ``w``, ``residual`` and ``slope``, minus its product with the columns, where
+    they are active; ``targets`` is the squared norm of the targets. Returns (gap,
+    epochs).
     """
     return solve_residual.for_namespace(numpy_namespace)(
         columns.T,
         active,
         w,
         residual,
+        slope,
         squares,
         c,
         ridge,

@@ -7,8 +7,8 @@ on the Gram matrix only.
 """
 
 import dataclasses
-import functools
-from typing import Any, Protocol
+import math
+from typing import Any
 
 import numpy as np
 
@@ -19,18 +19,22 @@ from numopt.coordinate._problem.data import LinearData
 from numopt.coordinate._problem.datafits import Quadratic
 from numopt.coordinate._problem.duality import separable_dual
 from numopt.coordinate._problem.groups import ScalarTerms
-from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._solvers.columns import GramCache
-from numopt.coordinate._solvers.screening import FLOOR, Screened
+from numopt.coordinate._solvers.quadratic_state import (
+    QuadraticProblem,
+    QuadraticState,
+    SquaresProblem,
+)
+from numopt.coordinate._solvers.screening import FLOOR
 from numopt.coordinate._solvers.stored import StoredProblem, solve_stored
 
 __all__ = ["QuadraticProblem", "QuadraticState", "QuadraticWorkingSet"]
 
-#: The inner gap relative to the outer one (where an inner solve is dear, and where it
-#: is cheap beside a pass over the design), and to the tolerance.
-INNER_SHARE, CHEAP_SHARE, INNER_TOL = 0.1, 0.1, 0.3
-#: An inner solve costs about as much as this many passes over the Gram matrix.
-INNER_PASSES = 20
+#: The inner gap relative to the outer one, and to the tolerance.
+INNER_SHARE, INNER_TOL = 0.1, 0.3
+#: On a Gram matrix of fewer entries than this share of those of the design an inner
+#: solve costs next to nothing.
+SMALL_GRAM = 0.01
 #: The inner gap where coordinates without L1 term must be stationary to rounding.
 EXACT = 1e-13
 #: Below one new column in so many the inner gap falls with their number.
@@ -41,120 +45,22 @@ FIRST_SIZE, LARGE_FIRST = 64, 512
 
 #: Pivots below this share of the largest are rounding: the columns depend on others.
 DEPENDENT = 1e-13
-#: Rows a column of designs that may get the Gram matrix of all their columns, the share
-#: of the columns that must be wanted for that, and most columns: their pairwise
+#: Rows a column of tall designs, which may get the Gram matrix of all columns: the
+#: share of the columns that must be wanted for that, and most columns, so that their
 #: products stay within the cache of a processor.
 TALL, MOST, MOST_COLUMNS = 2, 0.8, 1000
 #: A Gram matrix in single precision stays while a pass brings the gap below this share.
 ROUGH_GAIN = 0.1
 
 
-class SquaresProblem(Protocol):
-    """What all problems with squares have, whatever their penalty."""
-
-    @property
-    def data(self) -> LinearData:
-        """Design, targets and weights."""
-
-    @property
-    def fit_intercept(self) -> bool:
-        """Whether columns and targets are centred."""
-
-    @property
-    def target(self) -> np.ndarray:
-        """The targets, centred with an intercept."""
-
-    @property
-    def limits(self) -> np.ndarray:
-        """Limits of the products, coordinate by coordinate or group by group."""
-
-    @property
-    def simple(self) -> bool:
-        """Whether products that stay below their limits may be left out on a path."""
-
-    def start_screening(
-        self, vector: np.ndarray, products: np.ndarray
-    ) -> Screened | None:
-        """Screening from products of all columns with a vector."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class QuadraticProblem:
-    """Squares with a separable penalty; ``terms`` in the scaling of F.
-
-    ``target`` holds the centred targets, ``start`` the product of the design with
-    them.
-    """
-
-    data: LinearData
-    terms: ScalarTerms
-    null: NullModel
-    fit_intercept: bool
-    target: np.ndarray
-    start: np.ndarray
-    tol: float
-    simple: bool
-
-    @functools.cached_property
-    def limits(self) -> np.ndarray:
-        """The L1 terms times the sum of weights: limits of the products."""
-        return self.data.total * self.terms.l1
-
-    def start_screening(
-        self, vector: np.ndarray, products: np.ndarray
-    ) -> Screened | None:
-        """Screening from products of all columns with a vector."""
-        return Screened.start(self.data, vector, products)
-
-    @classmethod
-    def build(
-        cls,
-        data: LinearData,
-        terms: ScalarTerms,
-        null: NullModel,
-        fit_intercept: bool,
-        tol: float,
-        start: np.ndarray | None = None,
-    ) -> "QuadraticProblem":
-        """Centre the targets and correlate them with the design."""
-        target = data.y
-        if fit_intercept:
-            target = target - float(data.weighted(target).sum()) / data.total
-        if start is None:
-            start = data.correlate(data.weighted(target))
-        return cls(
-            data=data,
-            terms=terms,
-            null=null,
-            fit_intercept=fit_intercept,
-            target=target,
-            start=start,
-            tol=tol,
-            simple=terms.plain,
-        )
-
-
-@dataclasses.dataclass
-class QuadraticState:
-    """The cache, the residual ``target - X w`` and its correlation with the design."""
-
-    cache: GramCache
-    residual: np.ndarray
-    correlation: np.ndarray
-    primal: float = np.inf
-    dual: float = -np.inf
-    gap: float = np.inf
-    epochs: int = 0
-    stalled: int = 0
-    #: Coordinates beyond their limits.
-    beyond: Any = None
-    #: On a path: which products with the residual are left out.
-    screened: Screened | None = None
-
-
 @dataclasses.dataclass(frozen=True)
 class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
-    """Grow the working set, solve on it, certify."""
+    """Grow the working set, solve on it, certify.
+
+    Gram matrices of tall designs may be formed in single precision where ``rough``.
+    """
+
+    rough: bool = True
 
     name = "coordinate descent"
 
@@ -171,7 +77,8 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
                     return state
             screen(problem, state)
         else:
-            cache = GramCache(problem.data, center=problem.fit_intercept)
+            rough = self.rough and is_tall(problem.data)
+            cache = GramCache(problem.data, center=problem.fit_intercept, rough=rough)
             state = QuadraticState(cache, problem.target, problem.start)
             if warm_start is not None:
                 warm_start = problem.data.without_empty(
@@ -196,10 +103,10 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         """Add violators, solve on the working set, recompute the residual."""
         cache = state.cache
         new = violators(problem, state)
-        if wants_all(problem, cache, new):
-            cache.extend_all(problem.start, rough=True)
+        if wants_all(problem, state):
+            cache.extend_all(problem.start)
         elif new.size:
-            self._store(problem, cache, largest(problem, state, new))
+            self._store(problem, cache, new)
         before = state.gap
         if not cache.rough or not rough_pass(problem, state, new.size):
             solve_and_certify(problem, state, new.size)
@@ -211,7 +118,8 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         self, problem: QuadraticProblem, cache: GramCache, new: np.ndarray
     ) -> None:
         """Store columns, with their Gram matrix only where descent needs it."""
-        if cache.columns is None or not np.all(problem.terms.l1[new] > 0):
+        plain = problem.simple or bool(np.all(problem.terms.l1[new] > 0))
+        if cache.columns is None or not plain:
             cache.extend(new, problem.start[new])
         else:
             cache.load(new, problem.start[new])
@@ -300,21 +208,22 @@ def inner_solve(problem: QuadraticProblem, state: QuadraticState, n_new: int) ->
     terms, total = problem.terms, data.total
     gap = state.gap if np.isfinite(state.gap) else 1.0
     entries = data.X.nnz if data.is_sparse else data.X.size
-    cheap = INNER_PASSES * cache.size * cache.size < entries
-    share = (CHEAP_SHARE if cheap else INNER_SHARE) * gap
     # The fewer columns enter, the nearer the working set is to the last one.
-    share *= min(1.0, MANY_NEW * n_new / max(cache.size, 1))
-    share = max(INNER_TOL * problem.tol, share)
-    if cache.size == data.shape[1]:
-        # Nothing is left to enter.
+    few = min(1.0, MANY_NEW * n_new / max(cache.size, 1))
+    share = max(INNER_TOL * problem.tol, INNER_SHARE * gap * few)
+    cheap = cache.columns is None and cache.size**2 < SMALL_GRAM * entries
+    if cheap or cache.size == data.shape[1]:
+        # Accuracy is free, or nothing is left to enter.
         share = INNER_TOL * problem.tol
-    if not np.all(terms.l1[cache.index] > 0):
+    l2 = terms.l2 if problem.simple else total * terms.l2
+    every = ScalarTerms(problem.limits, l2, terms.lower, terms.upper)
+    own = ScalarTerms(*(term[cache.index] for term in every))
+    if not (problem.simple or np.all(own.l1 > 0)):
         # Their dual constraints allow no slack: the support must be solved exactly.
         share = min(share, EXACT)
-    ridge = terms.l2 if problem.simple else total * terms.l2
     stored = StoredProblem(
-        terms=ScalarTerms(problem.limits, ridge, *terms[2:]),
-        targets=float(data.weighted(problem.target * problem.target).sum()),
+        terms=own,
+        targets=problem.squares,
         target=total * problem.null.scale * share * 0.5**state.stalled,
     )
     residual = state.residual if cache.root is None else cache.root * state.residual
@@ -336,20 +245,24 @@ def rough_pass(problem: QuadraticProblem, state: QuadraticState, n_new: int) -> 
     """The same on a Gram matrix in single precision; whether that did.
 
     Where it did not, the matrix may be indefinite by rounding: it is computed again in
-    double precision, and the pass leaves no trace.
+    double precision, and coefficients go back to where they were.
     """
-    cache, before = state.cache, state.gap
-    start, products = cache.w.copy(), (state.residual, state.correlation)
+    cache, before, start = state.cache, state.gap, state.cache.scatter()
+    value = state.primal
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             solve_and_certify(problem, state, n_new)
     except np.linalg.LinAlgError:
-        state.gap = np.inf
-    if state.gap <= max(ROUGH_GAIN * before, problem.tol):
+        state.primal = state.gap = np.inf
+    # With columns that are new the gap may stay, but never the objective.
+    if state.gap <= max(ROUGH_GAIN * before, problem.tol) or (
+        n_new and state.primal < value
+    ):
         return True
     cache.refine()
-    cache.w[:], state.screened = start, None
-    state.residual, state.correlation = products
+    cache.w[: cache.size] = start[cache.index]
+    refresh(problem, state)
+    certify_state(problem, state)
     return False
 
 
@@ -401,34 +314,19 @@ def certify_state(problem: QuadraticProblem, state: QuadraticState) -> None:
     w = cache.w[: cache.size]
     weighted = data.weighted(residual)
     squares = float(weighted @ residual)
-    used = w != 0
-    own = cache.index[used]
-    penalty = float(terms.l1[own] @ np.abs(w[used]))
-    penalty += 0.5 * float(terms.l2[own] @ (w[used] ** 2))
+    penalty = float(terms.l1[cache.index] @ np.abs(w))
     state.primal = 0.5 * squares / total + penalty
     if problem.simple:
-        top, state.beyond = beyond_limits(problem, state)
+        top = find_entering(problem, state)
         along = float(weighted @ problem.target)
         s = along / squares if squares > 0 else 1.0
         s = max(0.0, min(s, 1.0 / top if top > 0 else np.inf))
         dual = (s * along - 0.5 * s * s * squares) / total
     else:
+        state.primal += 0.5 * float(terms.l2[cache.index] @ (w * w))
         dual = _general_dual(problem, state)
     state.dual = max(state.dual, dual)
     state.gap = (state.primal - state.dual) / problem.null.scale
-
-
-def beyond_limits(
-    problem: QuadraticProblem, state: QuadraticState
-) -> tuple[float, np.ndarray]:
-    """Largest ratio of a product to its limit, and the coordinates above 1."""
-    run = find_beyond.for_namespace(numpy_namespace)
-    if state.screened is None:
-        top, found = run(state.correlation, problem.limits)
-        return top, found
-    near = state.screened.near
-    top, found = run(state.correlation[near], problem.limits[near])
-    return max(top, FLOOR), near[found]
 
 
 def _general_dual(problem: QuadraticProblem, state: QuadraticState) -> float:
@@ -445,42 +343,47 @@ def _general_dual(problem: QuadraticProblem, state: QuadraticState) -> float:
 
 
 def violators(problem: QuadraticProblem, state: QuadraticState) -> np.ndarray:
-    """Return the coordinates outside the working set that violate."""
-    terms, cache = problem.terms, state.cache
-    if problem.simple:
-        return np.asarray(state.beyond[~cache.member[state.beyond]])
-    rho = state.correlation / problem.data.total
-    push = np.where(
-        rho > 0, np.where(terms.upper > 0, rho, 0.0), np.where(terms.lower < 0, -rho, 0)
-    )
-    push[cache.member] = 0.0
-    return np.flatnonzero(push > terms.l1)
+    """Return the coordinates that are to enter the working set."""
+    if not problem.simple:
+        find_entering(problem, state)
+    return np.asarray(state.entering)
 
 
-def largest(
-    problem: QuadraticProblem, state: QuadraticState, found: np.ndarray
-) -> np.ndarray:
-    """Return those of the violators that violate most, as many as a pass may add."""
-    cache = state.cache
+def find_entering(problem: QuadraticProblem, state: QuadraticState) -> float:
+    """Find what violates most, as many as a pass may add; returns the largest ratio."""
+    cache, data, terms = state.cache, problem.data, problem.terms
     used = int(np.count_nonzero(cache.w[: cache.size]))
-    limit = max(first_size(problem.data), growth(problem.data) * used)
-    if found.size <= limit:
-        return found
-    with np.errstate(divide="ignore"):
-        score = np.abs(state.correlation[found]) / problem.terms.l1[found]
-    return found[np.argpartition(-score, limit)[:limit]]
+    most = max(first_size(data), growth(data) * used)
+    rho, limits, member = state.correlation, problem.limits, cache.member
+    run = find_beyond.for_namespace(numpy_namespace)
+    if not problem.simple:
+        rho = np.where(np.where(rho > 0, terms.upper > 0, terms.lower < 0), rho, 0.0)
+    elif state.screened is not None:
+        near = state.screened.near
+        top, state.beyond, found = run(rho[near], limits[near], member[near], most)
+        state.entering = near[found]
+        return max(float(top), FLOOR)
+    top, state.beyond, state.entering = run(rho, limits, member, most)
+    return float(top)
 
 
-def wants_all(problem: QuadraticProblem, cache: GramCache, found: np.ndarray) -> bool:
+def wants_all(problem: QuadraticProblem, state: QuadraticState) -> bool:
     """Whether one Gram matrix of a whole tall design beats further passes over it."""
-    n, p = problem.data.shape
-    tall = TALL * p <= n and p <= MOST_COLUMNS and cache.columns is not None
+    p, cache = problem.data.shape[1], state.cache
     return bool(
-        tall
-        and found.size
-        and cache.size + found.size >= MOST * p
+        is_tall(problem.data)
+        and p <= MOST_COLUMNS
+        and cache.columns is not None
+        and state.beyond
+        and cache.size + state.beyond >= MOST * p
         and np.all(np.isfinite(problem.terms.l1))
     )
+
+
+def is_tall(data: LinearData) -> bool:
+    """Whether columns are so few that their Gram matrices are well determined."""
+    n, p = data.shape
+    return TALL * p <= n
 
 
 def growth(data: LinearData) -> int:
@@ -496,7 +399,7 @@ def first_size(data: LinearData) -> int:
     """How many columns a pass may add when there are few."""
     if data.is_sparse:
         return FIRST_SIZE
-    return int(np.clip(3.0 * np.sqrt(data.shape[1]), FIRST_SIZE, LARGE_FIRST))
+    return min(max(3 * math.isqrt(data.shape[1]), FIRST_SIZE), LARGE_FIRST)
 
 
 def _initial_columns(problem: QuadraticProblem, coef: Any) -> np.ndarray:

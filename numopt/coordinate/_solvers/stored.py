@@ -11,6 +11,8 @@ import dataclasses
 
 import numpy as np
 
+from numopt._array.namespace import numpy_namespace
+from numopt.coordinate._kernels.descent import find_near
 from numopt.coordinate._problem.groups import ScalarTerms
 from numopt.coordinate._solvers.columns import GramCache
 from numopt.coordinate._solvers.inner import (
@@ -28,7 +30,7 @@ NEAR, LARGE, FEWER = 0.85, 256, 0.8
 CYCLE = 6
 #: Time of a multiply-add in a pass relative to one in a matrix product, for columns
 #: within the cache of a processor (bytes), and beyond.
-RATE, CACHE, FAR_RATE = 8.0, 4e6, 40.0
+RATE, CACHE, FAR_RATE = 4.0, 4e6, 20.0
 #: Columns beyond this share of the rows are sorted out before they get a Gram matrix,
 #: unless they are few.
 MANY, FEW = 0.5, 32
@@ -40,26 +42,27 @@ ROUGH_EPOCHS = 300
 class StoredProblem:
     """What the stored columns are to minimise, unscaled.
 
-    ``terms`` are those of all coordinates times the sum of weights, ``targets`` is the
-    squared norm of the targets and ``target`` the absolute gap to reach.
+    ``terms`` are those of the stored columns times the sum of weights, ``targets`` is
+    the squared norm of the targets and ``target`` the absolute gap to reach.
     """
 
     terms: ScalarTerms
     targets: float
     target: float
 
-    def of(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """L1 terms and bounds of some coordinates."""
-        terms = self.terms
-        return terms.l1[index], terms.lower[index], terms.upper[index]
-
-    def near(self, index: np.ndarray, w: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        """Which columns are in use or near their threshold; ``slope`` without ridge.
+    def near(self, w: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """Columns in use or near their threshold; ``slope`` without ridge.
 
         The others keep their zeros: the next pass over the design sees if one is
         wanted.
         """
-        return (np.abs(slope) >= NEAR * self.terms.l1[index]) | (w != 0)
+        run = find_near.for_namespace(numpy_namespace)
+        return np.asarray(run(w, slope, self.terms.l1, NEAR))
+
+    def part(self, index: np.ndarray) -> "StoredProblem":
+        """The problem of some of the columns."""
+        terms = ScalarTerms(*(term[index] for term in self.terms))
+        return dataclasses.replace(self, terms=terms)
 
 
 def solve_stored(
@@ -70,68 +73,48 @@ def solve_stored(
     ``residual`` are the weighted targets minus the prediction, ``slope`` minus its
     product with the stored columns.
     """
-    epochs = 0
-    passes = _affordable(problem, cache, slope)
-    if passes < CYCLE:
+    m, g = cache.size, cache.gram_size
+    near = problem.near(cache.w[:m], slope)
+    passes = _affordable(cache, near.size)
+    if m == g or passes < CYCLE:
         cache.promote()
-    if cache.size > cache.gram_size:
-        residual, slope = residual.copy(), slope.copy()
-        done, epochs = _descend(problem, cache, residual, slope, passes)
-        if done:
-            return epochs
-        g = cache.gram_size
-        loose = slice(g, cache.size)
-        keep = problem.near(cache.index[loose], cache.w[loose], slope[loose])
-        cache.promote(keep)
-        cache.passes = 0
-        assert cache.columns is not None
-        slope = -(cache.columns[:, : cache.size].T @ residual)
-    cache.set_ridge(problem.terms.l2[cache.index])
-    return epochs + _minimise_gram(problem, cache, residual, slope)
-
-
-def _affordable(problem: StoredProblem, cache: GramCache, slope: np.ndarray) -> int:
-    """How many passes over the columns in use the Gram matrix of the rest costs."""
-    g, m = cache.gram_size, cache.size
-    if m == g:
-        return 0
-    n = cache.data.shape[0]
-    used = int(np.sum(problem.near(cache.index, cache.w[:m], slope)))
-    rate = RATE if 8.0 * n * used < CACHE else FAR_RATE
-    passes = int((m - g) * (m + g) / (2.0 * rate * max(used, 1))) - cache.passes
-    return max(passes, CYCLE) if m > MANY * n and m - g > FEW else passes
-
-
-def _descend(
-    problem: StoredProblem,
-    cache: GramCache,
-    residual: np.ndarray,
-    slope: np.ndarray,
-    passes: int,
-) -> tuple[bool, int]:
-    """Descent on columns: updates all arguments, returns (gap reached, epochs)."""
-    w = cache.w[: cache.size]
-    part = np.flatnonzero(problem.near(cache.index, w, slope))
-    index, own = cache.index[part], w[part]
-    ridge = problem.terms.l2[index]
+        return _minimise_gram(problem, cache, near, residual, slope)
+    residual, slope = residual.copy(), slope.copy()
     assert cache.columns is not None
-    gap, epochs, slopes = minimise_columns(
+    gap, epochs = minimise_columns(
         cache.columns,
-        part,
-        own,
+        near,
+        cache.w[:m],
         residual,
-        cache.squares[part],
-        cache.c[part],
-        ridge,
-        *problem.of(index),
+        slope,
+        cache.squares,
+        cache.c,
+        *(problem.terms.l2, problem.terms.l1),
+        *(problem.terms.lower, problem.terms.upper),
         targets=problem.targets,
         target=problem.target,
         max_epochs=passes,
     )
     cache.passes += epochs
-    w[part] = own
-    slope[part] = slopes - ridge * own
-    return gap <= problem.target, epochs
+    if gap <= problem.target:
+        return epochs
+    near = problem.near(cache.w[:m], slope)
+    kept = np.concatenate((np.arange(g), near[near >= g]))
+    cache.promote(kept)
+    cache.passes = 0
+    slope = -(cache.columns[:, : kept.size].T @ residual)
+    problem = problem.part(kept)
+    near = problem.near(cache.w[: kept.size], slope)
+    return epochs + _minimise_gram(problem, cache, near, residual, slope)
+
+
+def _affordable(cache: GramCache, used: int) -> int:
+    """How many passes over the columns in use the Gram matrix of the rest costs."""
+    g, m = cache.gram_size, cache.size
+    n = cache.data.shape[0]
+    rate = RATE if 8.0 * n * used < CACHE else FAR_RATE
+    passes = int((m - g) * (m + g) / (2.0 * rate * max(used, 1))) - cache.passes
+    return max(passes, CYCLE) if m > MANY * n and m - g > FEW else passes
 
 
 def _expansion(
@@ -151,44 +134,38 @@ def _expansion(
 
 
 def _minimise_gram(
-    problem: StoredProblem, cache: GramCache, residual: np.ndarray, slope: np.ndarray
+    problem: StoredProblem,
+    cache: GramCache,
+    near: np.ndarray,
+    residual: np.ndarray,
+    slope: np.ndarray,
 ) -> int:
     """The compiled solver on the Gram matrix, or on the part of it that is near."""
-    m, index = cache.size, cache.index
-    w = cache.w[:m]
+    m = cache.size
+    cache.set_ridge(problem.terms.l2)
+    w, G, factor = cache.w[:m], cache.G, cache.factor
     q = slope + cache.ridge[:m] * w
     squares, c = _expansion(problem, cache, residual, q)
-    # Rounding may have left a rough matrix indefinite: then descent would not end.
-    limit = ROUGH_EPOCHS if cache.rough else MAX_EPOCHS
-    part = np.flatnonzero(problem.near(index, w, slope))
-    if m < LARGE or part.size > FEWER * m:
-        _, epochs = minimise_gram(
-            cache.G,
-            w,
-            q,
-            c,
-            *problem.of(index),
-            squares=squares,
-            target=problem.target,
-            max_epochs=limit,
-            factor=cache.factor,
-        )
-        return epochs
-    position = np.full(m, -1)
-    position[part] = np.arange(part.size)
-    factor = cache.factor.renamed(position, part.size)
-    own = w[part]
+    some = m >= LARGE and near.size <= FEWER * m
+    if some:
+        position = np.full(m, -1)
+        position[near] = np.arange(near.size)
+        factor = factor.renamed(position, near.size)
+        G = G[:m].take(near, 0).take(near, 1)
+        w, q, c, problem = w[near], q[near], c[near], problem.part(near)
     _, epochs = minimise_gram(
-        cache.G[:m].take(part, 0).take(part, 1),
-        own,
-        q[part],
-        c[part],
-        *problem.of(index[part]),
+        G,
+        w,
+        q,
+        c,
+        *(problem.terms.l1, problem.terms.lower, problem.terms.upper),
         squares=squares,
         target=problem.target,
-        max_epochs=limit,
+        # Rounding may have left a rough matrix indefinite: descent would not end.
+        max_epochs=ROUGH_EPOCHS if cache.rough else MAX_EPOCHS,
         factor=factor,
     )
-    w[part] = own
-    cache.factor = factor.renamed(part, cache.factor.inside.size)
+    if some:
+        cache.w[near] = w
+        cache.factor = factor.renamed(near, cache.factor.inside.size)
     return epochs

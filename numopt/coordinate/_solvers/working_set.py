@@ -93,7 +93,8 @@ def solve_data(
         return iterate(rescaled(solver, units), problem, warm_start=warm, **options)
 
     terms, groups = penalty.terms(p), penalty.group_terms(p)
-    null = NullModel.fit(data, datafit, fit_intercept, free_columns(penalty, p))
+    free = free_columns(penalty, p, terms)
+    null = NullModel.fit(data, datafit, fit_intercept, free)
     squares = isinstance(datafit, Quadratic)
     warm = None if start is None else (start, intercept_init)
     if isinstance(penalty, FoldedPenalty):

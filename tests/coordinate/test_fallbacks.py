@@ -103,6 +103,42 @@ def test_a_rough_pass_whose_arithmetic_breaks_is_done_again(data, monkeypatch):
     np.testing.assert_allclose(result.coef, expected.coef, atol=1e-4)
 
 
+def _tall(columns, share):
+    """Rows for a working set in single precision, and one that is told not to."""
+    rng = np.random.default_rng(0)
+    X = columns(rng.standard_normal((600, 200)))
+    y = X[:, :20] @ rng.standard_normal(20) + rng.standard_normal(600)
+    alpha = share * alpha_max(X, y, Quadratic(), L1())
+    data, penalty = LinearData.from_arrays(X, y, Quadratic()), L1(alpha)
+    null = NullModel.fit(data, Quadratic(), False)
+    problem = QuadraticProblem.build(data, penalty.terms(200), null, False, 1e-10)
+    states = []
+    for rough in (True, False):
+        solver = QuadraticWorkingSet(rough=rough)
+        state = solver.init(problem, None)
+        for _ in range(30):
+            if state.gap <= problem.tol:
+                break
+            state = solver.step(problem, state)
+        assert state.gap <= problem.tol
+        states.append(state)
+    return states
+
+
+def test_working_sets_of_tall_designs_in_single_precision():
+    rough, exact = _tall(np.asfortranarray, 0.2)
+    assert rough.cache.rough
+    assert not exact.cache.rough
+    assert 0 < rough.cache.gram_size < 200
+    np.testing.assert_allclose(rough.cache.scatter(), exact.cache.scatter(), atol=1e-5)
+
+
+def test_dependent_columns_of_tall_designs():
+    """What single precision cannot solve is solved in double."""
+    rough, exact = _tall(lambda X: np.tile(X[:, :50], 4), 0.02)
+    assert rough.primal == pytest.approx(exact.primal, rel=1e-9)
+
+
 def _part(n, **changes):
     """Two groups of one coordinate."""
     fields = {

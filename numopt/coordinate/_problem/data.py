@@ -189,7 +189,9 @@ def _check_sparse(name: str, X: Any) -> Any:
         raise ValueError(v.message(name, "non-empty", f"shape {X.shape}"))
     dtype = np.float32 if X.dtype in (np.float16, np.float32) else np.float64
     A = csc_array(X, dtype=dtype)
-    if not A.has_canonical_format:
+    # An array that is asked once knows the answer.
+    asked = X if X.format == "csc" else A
+    if not asked.has_canonical_format:
         A = A.copy()
         A.sum_duplicates()
     return A, _size(name, A.data, abs(float(A.data.sum())), A)

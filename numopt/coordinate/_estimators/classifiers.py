@@ -32,7 +32,7 @@ def centred(intercept: Any) -> np.ndarray:
 
 def inverse_penalty(C: float, l1_ratio: float, total: float) -> Penalty:
     """Penalty of the inverse strength C, for samples of this total weight."""
-    alpha = 1.0 / (C * total)
+    alpha = 1.0 / max(C * total, np.finfo(np.float64).tiny)
     return L1(alpha) if l1_ratio == 1.0 else ElasticNet(alpha, l1_ratio)
 
 

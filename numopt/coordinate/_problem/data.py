@@ -51,6 +51,9 @@ class LinearData:
         names: tuple[str, str] = ("X", "y"),
     ) -> Self:
         """Validate; never copies a dense float design of ordinary size."""
+        if not isinstance(datafit, Datafit):
+            expected = "a datafit, such as Quadratic()"
+            raise ArgumentTypeError(v.message("datafit", expected, repr(datafit)))
         array_namespace(X, y, sample_weight)
         X_name, y_name = names
         X, unit = sized_design(X_name, X, elsewhere=True)

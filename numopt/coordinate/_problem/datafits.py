@@ -217,7 +217,7 @@ class Multinomial(Datafit):
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Return integer labels 0..K-1, each of which occurs."""
         labels = np.asarray(y)
-        codes = labels.astype(np.int64)
+        codes = np.clip(labels, -1, MOST_LABELS).astype(np.int64)
         if not np.array_equal(codes, labels) or codes.min() < 0:
             raise ValueError(
                 v.message("y", "integer labels 0..K-1 for Multinomial()", labels.min())
@@ -412,6 +412,8 @@ class SquaredHinge(Datafit):
         return np.where(share >= -1e-15, share * (0.5 * share - 1.0), np.inf)
 
 
+#: More classes than samples that fit into any memory.
+MOST_LABELS = 2**50
 #: exp beyond this would overflow the sums of a large data set.
 _MAX_EXPONENT = 300.0
 

@@ -90,7 +90,7 @@ def scalar_value(terms: ScalarTerms, w: np.ndarray) -> float:
     used = np.nonzero(w != 0)
     # Terms of one row serve all outputs.
     l1, l2 = (t[used[-t.ndim :]] for t in (terms.l1, terms.l2))
-    return float(l1 @ np.abs(w[used]) + 0.5 * (l2 @ w[used] ** 2))
+    return float(l1 @ np.abs(w[used]) + 0.5 * ((l2 * w[used]) @ w[used]))
 
 
 def separable_dual(

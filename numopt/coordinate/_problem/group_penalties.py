@@ -10,7 +10,7 @@ import numpy as np
 from numopt import _validation as v
 from numopt._numerics.prox import soft_threshold
 from numopt.coordinate._problem.groups import GroupTerms, parse_groups
-from numopt.coordinate._problem.penalties import Index, Penalty
+from numopt.coordinate._problem.penalties import Index, Penalty, floats
 
 __all__ = ["GroupL2", "SparseGroup"]
 
@@ -127,7 +127,7 @@ class GroupL2(GroupPenalty):
         v.check_real("alpha", self.alpha, low=0)
         v.check_flag("positive", self.positive)
         if self.weights is not None:
-            weights = np.array(self.weights, dtype=np.float64)
+            weights = floats("weights", self.weights)
             v.check_ndim("weights", weights, 1)
             v.check_values("weights", weights, nonnegative=True, allow_posinf=True)
             object.__setattr__(self, "weights", weights)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from numopt import _validation as v
+from numopt._array.namespace import to_numpy
 from numopt._numerics.prox import soft_threshold
 from numopt.coordinate._problem.groups import GroupTerms, ScalarTerms
 
@@ -139,6 +140,7 @@ class L1(SeparablePenalty):
 
     def __post_init__(self) -> None:
         v.check_real("alpha", self.alpha, low=0)
+        v.check_flag("positive", self.positive)
         _store_weights(self)
 
     def terms(self, p: int) -> ScalarTerms:
@@ -182,17 +184,19 @@ class ElasticNet(SeparablePenalty):
     def __post_init__(self) -> None:
         v.check_real("alpha", self.alpha, low=0)
         v.check_real("l1_ratio", self.l1_ratio, low=0, high=1)
+        v.check_flag("positive", self.positive)
         _store_weights(self)
 
     def terms(self, p: int) -> ScalarTerms:
         """Return the canonical form."""
         weights = _scaled(1.0, self.weights, p)
         excluded = np.isinf(weights)
-        l1 = np.where(excluded, np.inf, self.alpha * self.l1_ratio * weights)
+        finite = np.where(excluded, 0.0, weights)
+        l1 = np.where(excluded, np.inf, self.alpha * self.l1_ratio * finite)
         ridge = self.alpha * (1.0 - self.l1_ratio)
         return ScalarTerms(
             l1,
-            ridge * np.where(excluded, 0.0, weights),
+            ridge * finite,
             np.full(p, 0.0 if self.positive else -np.inf),
             np.full(p, np.inf),
         )
@@ -266,7 +270,7 @@ class Box(SeparablePenalty):
 
     def __post_init__(self) -> None:
         for name in ("lower", "upper"):
-            bound = np.asarray(getattr(self, name), dtype=np.float64)
+            bound = floats(name, getattr(self, name))
             if np.isnan(bound).any():
                 raise ValueError(v.message(name, "free of NaN", "NaN"))
             object.__setattr__(self, name, bound if bound.ndim else float(bound))
@@ -450,11 +454,16 @@ def separable_value(w: np.ndarray, terms: ScalarTerms) -> float:
     return float(np.sum(absolute) + 0.5 * np.sum(l2 * w * w))
 
 
+def floats(name: str, values: Any) -> np.ndarray:
+    """Return numbers as a new array in float64; refuse other things by name."""
+    return np.array(to_numpy(v.float_arrays(**{name: values})[1][0]), np.float64)
+
+
 def _store_weights(penalty: Any) -> None:
     """Validate the weights of a penalty and keep a read-only copy."""
     if penalty.weights is None:
         return
-    weights = np.array(penalty.weights, dtype=np.float64)
+    weights = floats("weights", penalty.weights)
     v.check_ndim("weights", weights, 1)
     v.check_values("weights", weights, nonnegative=True, allow_posinf=True)
     weights.flags.writeable = False

@@ -21,6 +21,7 @@ from numopt.coordinate._problem.penalties import (
     Penalty,
     separable_value,
 )
+from numopt.exceptions import ArgumentTypeError
 
 __all__ = ["Units", "check_size", "unit_of"]
 
@@ -60,6 +61,9 @@ class Units:
 
     def penalty(self, penalty: Penalty) -> Penalty:
         """Return a penalty of given coefficients as one of those in these units."""
+        if not isinstance(penalty, Penalty):
+            expected = "a penalty, such as L1(0.1)"
+            raise ArgumentTypeError(v.message("penalty", expected, repr(penalty)))
         if self.plain:
             return penalty
         folded = isinstance(penalty, FoldedPenalty)
@@ -125,7 +129,8 @@ class ScaledPenalty(Penalty):
     def group_terms(self, p: int) -> GroupTerms | None:
         """Return the canonical form of a group penalty, or None."""
         groups = self.penalty.group_terms(p)
-        return None if groups is None else groups.times(1.0 / self.units.slope)
+        with np.errstate(over="ignore"):
+            return None if groups is None else groups.times(1.0 / self.units.slope)
 
 
 class ScaledFolded(ScaledPenalty, FoldedPenalty):

@@ -182,7 +182,8 @@ def critical_alpha(penalty: Penalty, slope: np.ndarray) -> float:
         )
     used = (terms.l1 > 0) & np.isfinite(terms.l1)
     push = np.where(terms.lower < 0, np.abs(slope), np.maximum(slope, 0.0))
-    return alpha * float(np.max((push / np.where(used, terms.l1, 1.0))[..., used]))
+    ratios = (push / np.where(used, terms.l1, 1.0))[..., used]
+    return alpha * float(np.max(ratios, initial=0.0))
 
 
 def free_columns(
@@ -214,6 +215,7 @@ def _check_coef(coef: Any, data: LinearData, datafit: Datafit) -> np.ndarray:
     p = data.shape[1]
     shape = (int(data.y.max()) + 1, p) if datafit.multi_output else (p,)
     v.check_shape("coef", coef, shape)
-    coef = coef / data.units.coef
+    with np.errstate(over="ignore"):
+        coef = coef / data.units.coef
     v.check_values("coef", coef)
     return coef

@@ -166,7 +166,7 @@ def solve_quadratic(
     lower, upper = (bound / units["coef"] for bound in _check_bounds(bounds, N))
     start = np.clip(np.zeros(c.shape), _like(lower, c), _like(upper, c))
     if x0 is not None:
-        start = np.array(x0, dtype=np.float64)
+        start = np.array(v.float_arrays(x0=x0)[1][0], dtype=np.float64)
         v.check_shape("x0", start, c.shape, why="(the shape of c)")
         v.check_values("x0", start)
         start = np.clip(start / units["coef"], _like(lower, c), _like(upper, c))
@@ -337,6 +337,11 @@ def _check_bounds(bounds: Any, N: int) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(v.message("bounds", "a pair (lower, upper)", repr(bounds)))
     made = []
     for name, bound in zip(("lower", "upper"), bounds, strict=True):
+        bound = v.float_arrays(**{f"{name} bound": bound})[1][0]
+        v.check_present(f"{name} bound", bound)
+        assert bound is not None
+        if bound.ndim:
+            v.check_shape(f"{name} bound", bound, (N,), why="(one a variable)")
         full = np.broadcast_to(np.asarray(bound, dtype=np.float64), (N,)).copy()
         if np.isnan(full).any():
             raise ValueError(v.message(f"{name} bound", "free of NaN", "NaN"))

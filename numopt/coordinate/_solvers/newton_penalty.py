@@ -201,7 +201,7 @@ class ScalarPart(Part):
     def value(self, x: np.ndarray) -> float:
         """Penalty of the coordinates."""
         used = np.where(x != 0, self.l1, 0.0)
-        return float(used @ np.abs(x) + 0.5 * (self.l2 @ (x * x)))
+        return float(used @ np.abs(x) + 0.5 * ((self.l2 * x) @ x))
 
     def minimise(
         self, G: np.ndarray, slope: np.ndarray, x: np.ndarray, unit: float, share: float

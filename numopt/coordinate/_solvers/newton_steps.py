@@ -66,7 +66,7 @@ def newton_steps(problem: ModelProblem, state: ModelState, entered: int) -> bool
             state.bound = LESS_BOUND * state.bound if state.bound > LEAST_BOUND else 0.0
         moved = moved or t > 0
         # Decreases fall faster and faster: the next one is at most decrease^2 / last.
-        if decrease <= enough or (t == 1.0 and decrease**2 <= enough * last):
+        if decrease <= enough or (t == 1.0 and decrease * decrease <= enough * last):
             break
         last = decrease
     return moved

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from numopt import _validation as v
-from numopt._array.namespace import numpy_namespace
+from numopt._array.namespace import numpy_namespace, to_numpy
 from numopt._iterate.loop import Solver, iterate
 from numopt._iterate.stopping import check_stop, warn_not_converged
 from numopt.coordinate._kernels.descent import find_reaching
@@ -200,7 +200,7 @@ class PathSolver(Solver[PathProblem, PathState]):
 
 def worst_gap(rows: list[dict[str, Any]]) -> float:
     """Largest relative gap of the strengths."""
-    return max(row["dual_gap"] for row in rows)
+    return float(np.max([row["dual_gap"] for row in rows]))
 
 
 def shortfall(problem: PathProblem, rows: list[dict[str, Any]]) -> str:
@@ -253,7 +253,9 @@ class WorkingSetPath:
             # The strong rule on slopes relative to the new thresholds.
             self.state.entry = max(2.0 - self.alpha / alpha, SLIGHT)
         self.alpha = alpha
-        return self._passes(problem, solver, self.state)
+        # Without a penalty all groups are free, which no earlier state knows.
+        fresh = alpha == 0 and isinstance(problem, GroupProblem)
+        return self._passes(problem, solver, None if fresh else self.state)
 
     def solve_from(self, alpha: float, coef: np.ndarray) -> dict[str, Any]:
         """Solve from coefficients."""
@@ -298,9 +300,11 @@ class WorkingSetPath:
             self.grouped = GroupProblem.build(
                 path.data, unit, path.null, path.fit_intercept, path.tol, self.start
             )
-        return dataclasses.replace(
-            self.grouped, groups=self.grouped.groups.times(alpha)
-        )
+        groups, null = self.grouped.groups.times(alpha), path.null
+        if alpha == 0:
+            columns = free_columns(path.make_penalty(0.0), path.data.shape[1])
+            null = NullModel.fit(path.data, path.datafit, path.fit_intercept, columns)
+        return dataclasses.replace(self.grouped, groups=groups, null=null)
 
     def _build(self, alpha: float) -> tuple[Any, Any]:
         """Problem and solver of one strength."""
@@ -359,9 +363,10 @@ def check_alphas(
     has coefficients or where the grid was given.
     """
     if alphas is not None:
-        grid = np.array(alphas, dtype=np.float64)
+        grid = np.asarray(to_numpy(v.float_arrays(alphas=alphas)[1][0]), np.float64)
         v.check_ndim("alphas", grid, 1)
-        v.check_values("alphas", grid / data.units.slope, nonnegative=True)
+        with np.errstate(over="ignore"):
+            v.check_values("alphas", grid / data.units.slope, nonnegative=True)
         return np.sort(grid)[::-1], None
     eps = v.check_real("eps", eps, low=0, high=1, include_low=False)
     n_alphas = v.check_int("n_alphas", n_alphas, low=1)
@@ -375,5 +380,6 @@ def check_alphas(
     top = critical_alpha(unit, products / data.total)
     if top <= 0:
         top = np.finfo(np.float64).tiny ** 0.5
-    grid = np.array([top]) if n_alphas == 1 else np.geomspace(top, top * eps, n_alphas)
+    least = max(top * eps, np.finfo(np.float64).tiny)
+    grid = np.array([top]) if n_alphas == 1 else np.geomspace(top, least, n_alphas)
     return grid, None if null.columns.size else products

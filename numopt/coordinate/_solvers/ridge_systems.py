@@ -139,7 +139,11 @@ class Factored:
 def preconditioner(curvature: Curvature) -> Callable[[np.ndarray], np.ndarray]:
     """Return an approximate inverse, by outputs or, if these are large, entries."""
     if curvature.l2.shape[1] <= BLOCK_COLUMNS:
-        inverses = np.linalg.inv(np.stack(curvature.blocks()))
+        blocks = np.stack(curvature.blocks())
+        diagonals = np.einsum("kii->ki", blocks)
+        tops = diagonals.max(axis=1, keepdims=True)
+        diagonals += SHIFT * np.maximum(tops, np.finfo(float).tiny)
+        inverses = np.linalg.inv(blocks)
         return lambda v: np.matmul(inverses, v[:, :, None])[:, :, 0]
     inverse = 1.0 / np.maximum(curvature.diagonals(), np.finfo(float).tiny)
     return lambda v: v * inverse

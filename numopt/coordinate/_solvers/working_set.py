@@ -204,11 +204,12 @@ def check_start(
     """Return initial coefficients in the units of the data, or None."""
     if coef is None:
         return None
-    coef = np.array(to_numpy(coef), dtype=np.float64)
+    coef = np.array(to_numpy(v.float_arrays(**{name: coef})[1][0]), dtype=np.float64)
     p = data.shape[1]
     shape = (int(data.y.max()) + 1, p) if datafit.multi_output else (p,)
     v.check_shape(name, coef, shape)
-    coef /= data.units.coef
+    with np.errstate(over="ignore"):
+        coef /= data.units.coef
     v.check_values(name, coef)
     return coef
 

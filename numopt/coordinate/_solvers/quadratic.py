@@ -323,7 +323,7 @@ def certify_state(problem: QuadraticProblem, state: QuadraticState) -> None:
         s = max(0.0, min(s, 1.0 / top if top > 0 else np.inf))
         dual = (s * along - 0.5 * s * s * squares) / total
     else:
-        state.primal += 0.5 * float(terms.l2[cache.index] @ (w * w))
+        state.primal += 0.5 * float((terms.l2[cache.index] * w) @ w)
         dual = _general_dual(problem, state)
     state.dual = max(state.dual, dual)
     state.gap = (state.primal - state.dual) / problem.null.scale

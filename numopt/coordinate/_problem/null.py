@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The model without penalised coefficients: intercept and unpenalised columns only."""
 
+import bisect
 import dataclasses
 from typing import Any, Self
 
@@ -17,6 +18,8 @@ MAX_STEPS = 100
 SHORT_STEP = 0.2
 #: Relative rounding errors of predictions, with some reserve.
 ROUNDING = 1e-13
+#: Shares of the null model's point that bring a dual point into the domain.
+BLENDS = (0.0, *(1e-16 * 4.0**k for k in range(27)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,17 +105,20 @@ class NullModel:
             again = orthogonal(moved)
             squares = [float(self.data.weighted(v * v).sum()) for v in (moved, again)]
             return again if squares[1] > 0.25 * squares[0] else np.zeros_like(again)
-        # Half the null model's point is interior: blend until the conjugate is finite.
-        blend = 0.0
-        while True:
-            inner = 0.5 * self.theta if blend < 1.0 else self.theta
-            candidate = (1.0 - blend) * moved + blend * inner
-            inside = np.isfinite(datafit.conjugate(self.data.y, -candidate))
-            if s is not None:
-                inside = inside | (s == 0)
-            if inside.all() or blend >= 1.0:
-                return candidate
-            blend = min(1.0, 4.0 * blend if blend > 0 else 1e-16)
+
+        def blended(k: int) -> np.ndarray:
+            # Half the null model's point is interior.
+            return (1.0 - BLENDS[k]) * moved + BLENDS[k] * 0.5 * self.theta
+
+        def is_inside(k: int) -> bool:
+            inside = np.isfinite(datafit.conjugate(self.data.y, -blended(k)))
+            return bool((inside if s is None else inside | (s == 0)).all())
+
+        # The domain is convex: from the first blend inside it all are.
+        first = 0
+        if not is_inside(0):
+            first = bisect.bisect_left(range(len(BLENDS)), True, key=is_inside)
+        return blended(first) if first < len(BLENDS) else self.theta
 
 
 def _intercept_alone(data: LinearData, datafit: Datafit, ones: np.ndarray):

@@ -181,6 +181,10 @@ def test_self_loops_and_classes_of_any_number():
     assert label_propagation(W.tocsr(), [5, 5, 5]).n_iter == 0
 
 
+#: Two nodes that hold each other so tightly that float64 does not see the label.
+WEAK = [[0.0, 1e-20, 0.0], [1e-20, 0.0, 1.0], [0.0, 1.0, 0.0]]
+
+
 @pytest.mark.parametrize(
     ("W", "y", "options", "match"),
     [
@@ -199,6 +203,8 @@ def test_self_loops_and_classes_of_any_number():
         ([[0.0, 1.0], [1.0, 0.0]], [0, -1], {"method": "magic"}, "'auto', 'direct'"),
         ([[0.0, 1.0], [1.0, 0.0]], [0, -1], {"partition": "x"}, "'trees'"),
         ([[0.0, 1.0], [1.0, 0.0]], [0, -1], {"partition": "variable"}, "variable"),
+        (WEAK, [0, -1, -1], {}, "vanish beside"),
+        (WEAK, [0, -1, -1], {"method": "direct"}, "vanish beside"),
     ],
 )
 def test_bad_input(W, y, options, match):

@@ -32,6 +32,10 @@ ROUNDING = 1e-9
 DENSE_SIZE = 300
 #: Iterations of conjugate gradients, in units of n^(1/2), before a factorisation.
 PATIENCE = 1.0
+HIDDEN = (
+    "`W` joins some unlabelled nodes to the labels only by weights that vanish beside "
+    "their others in float64; leave such edges out, set `ridge`, or use a wider kernel"
+)
 #: Reorder when it brings entries this much closer to the diagonal.
 REORDER_GAIN = 0.5
 
@@ -252,12 +256,15 @@ def solve_direct(off: CSR, diagonal: np.ndarray, rhs: np.ndarray) -> np.ndarray:
     from scipy.sparse import csc_array, diags_array
     from scipy.sparse.linalg import splu
 
-    factor = splu(
-        csc_array(off.to_scipy() + diags_array(diagonal)),
-        permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0.0,
-        options={"SymmetricMode": True},
-    )
+    try:
+        factor = splu(
+            csc_array(off.to_scipy() + diags_array(diagonal)),
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        )
+    except RuntimeError as error:
+        raise ValueError(HIDDEN) from error
     return factor.solve(rhs)
 
 
@@ -267,7 +274,11 @@ def _solve_dense(off: CSR, diagonal: np.ndarray, rhs: np.ndarray) -> np.ndarray:
 
     A = off.to_scipy().toarray()
     A[np.diag_indices_from(A)] += diagonal
-    return cho_solve(cho_factor(A, check_finite=False), rhs, check_finite=False)
+    try:
+        factor = cho_factor(A, check_finite=False)
+    except np.linalg.LinAlgError as error:
+        raise ValueError(HIDDEN) from error
+    return cho_solve(factor, rhs, check_finite=False)
 
 
 def _permuted(off: CSR, order: np.ndarray) -> CSR:

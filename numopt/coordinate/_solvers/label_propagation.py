@@ -122,7 +122,8 @@ def label_propagation(
     ------
     ValueError
         When ``W`` is not square, symmetric, finite and non-negative; when no node is
-        labelled; when shapes or options do not fit.
+        labelled, or none is joined to some others but by weights that vanish beside
+        theirs; when shapes or options do not fit.
 
     Warns
     -----

@@ -57,7 +57,8 @@ ROUGH_GAIN = 0.1
 class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
     """Grow the working set, solve on it, certify.
 
-    Gram matrices of tall designs may be formed in single precision where ``rough``.
+    Gram matrices of tall designs may be formed in single precision where ``rough``,
+    and where all coordinates have L1 terms.
     """
 
     rough: bool = True
@@ -77,7 +78,9 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
                     return state
             screen(problem, state)
         else:
+            # Without L1 terms the support must be solved to rounding anyway.
             rough = self.rough and is_tall(problem.data)
+            rough = rough and problem.thresholded
             cache = GramCache(problem.data, center=problem.fit_intercept, rough=rough)
             state = QuadraticState(cache, problem.target, problem.start)
             if warm_start is not None:
@@ -118,7 +121,7 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
         self, problem: QuadraticProblem, cache: GramCache, new: np.ndarray
     ) -> None:
         """Store columns, with their Gram matrix only where descent needs it."""
-        plain = problem.simple or bool(np.all(problem.terms.l1[new] > 0))
+        plain = problem.thresholded or bool(np.all(problem.terms.l1[new] > 0))
         if cache.columns is None or not plain:
             cache.extend(new, problem.start[new])
         else:

@@ -68,6 +68,11 @@ class QuadraticProblem:
         return self.data.total * self.terms.l1
 
     @functools.cached_property
+    def thresholded(self) -> bool:
+        """Whether every coordinate has an L1 term."""
+        return self.simple or bool(np.all(self.terms.l1 > 0))
+
+    @functools.cached_property
     def squares(self) -> float:
         """The weighted squared norm of the targets."""
         return float(self.data.weighted(self.target) @ self.target)

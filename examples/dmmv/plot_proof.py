@@ -4,9 +4,9 @@ From a good answer to a proved one
 ==================================
 
 The search finds good points quickly, but the bound of the relaxation says little for
-variables of few levels. With more rows than variables all better points lie in a sphere,
-and the default enumerates it: that proves that nothing better exists. Mixed-integer
-programming, started below the best point found, does so too, and needs no such rows.
+variables of few levels. With more rows than variables all better points lie in a
+sphere, and the default enumerates it: that proves that nothing better exists.
+Mixed-integer programming, started below the best point found, proves it too.
 """
 
 import matplotlib.pyplot as plt

@@ -165,8 +165,9 @@ def test_no_gap_is_smaller_than_the_suboptimality(datafit, kind):
             least = np.zeros(n)
             least[y > 0] = positive - positive * np.log(positive)
             unit, start = (at - (s * least).sum() / s.sum() for at in (unit, start))
-        if unit <= 1e-15 * start:
-            unit = start or 1.0
+        if unit <= 1e-12 * max(start, 1.0):
+            # Rounding: the loss at 0 is the unit, or 1 where that is rounding too.
+            unit = start if start > 1e-12 else max(start, 1.0)
         for w in suspects(rng, found.coef, kind):
             if name == "Poisson" and np.abs(X @ w.T + b).max() > 50:
                 continue
@@ -181,9 +182,11 @@ def test_no_gap_is_smaller_than_the_suboptimality(datafit, kind):
                 if np.isinf(true):
                     assert np.isinf(gap)
                     continue
-                # Slopes of coefficients without a penalty are judged by rounding.
-                free = kind in ("weighted", "null", "box", "bounded")
-                slack = (1e-10 if free else 1e-12) * (1 + abs(objective(w, b)))
+                slack = 1e-12 * (1 + abs(objective(w, b)))
+                if kind in ("weighted", "null", "box", "bounded"):
+                    # Slopes of coefficients without a penalty below 1e-10 count as
+                    # rounding: they may hide that times the way to the optimum.
+                    slack *= 100 * (1 + np.abs(w - found.coef).sum())
                 assert gap * unit >= true - slack, (seed, gap, true, unit)
 
 

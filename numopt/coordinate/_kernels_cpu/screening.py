@@ -74,27 +74,9 @@ def find_beyond(products, limits, inside, most):
 
 @jit_kernel
 def _largest(found, ratios, most):
-    """Those with the largest ratios, in their order (Hoare 1961, "Find")."""
-    work = ratios.copy()
-    lo, hi = 0, work.size - 1
-    while lo < hi:
-        pivot, i, j = work[(lo + hi) // 2], lo, hi
-        while i <= j:
-            while work[i] > pivot:
-                i += 1
-            while work[j] < pivot:
-                j -= 1
-            if i <= j:
-                work[i], work[j] = work[j], work[i]
-                i += 1
-                j -= 1
-        if most - 1 <= j:
-            hi = j
-        elif most - 1 >= i:
-            lo = i
-        else:
-            break
-    least, out, count = work[most - 1], np.empty(most, np.int64), 0
+    """Those with the largest ratios, in their order."""
+    last = ratios.size - most
+    least, out, count = np.partition(ratios, last)[last], np.empty(most, np.int64), 0
     ties = most
     for k in range(ratios.size):
         ties -= ratios[k] > least

@@ -22,11 +22,11 @@ from numopt.coordinate._solvers.quadratic import (
     EXACT,
     INNER_TOL,
     MANY_NEW,
-    QuadraticState,
     recover_intercept,
     refresh,
     screen,
 )
+from numopt.coordinate._solvers.quadratic_state import QuadraticState, centred_targets
 from numopt.coordinate._solvers.screening import Screened, ScreenedGroups
 from numopt.coordinate._solvers.stored_groups import StoredGroups
 
@@ -98,11 +98,7 @@ class GroupProblem:
         """Centre the targets and correlate them with the design."""
         groups = penalty.group_terms(data.shape[1])
         assert groups is not None
-        target = data.y
-        if fit_intercept:
-            target = target - float(data.weighted(target).sum()) / data.total
-        if start is None:
-            start = data.correlate(data.weighted(target))
+        target, start = centred_targets(data, fit_intercept, start)
         return cls(
             data=data,
             groups=groups,

@@ -79,8 +79,8 @@ class QuadraticWorkingSet(Solver[QuadraticProblem, QuadraticState]):
             screen(problem, state)
         else:
             # Without L1 terms the support must be solved to rounding anyway.
-            rough = self.rough and is_tall(problem.data)
-            rough = rough and problem.thresholded
+            wanted = self.rough and problem.thresholded
+            rough = wanted and is_tall(problem.data)
             cache = GramCache(problem.data, center=problem.fit_intercept, rough=rough)
             state = QuadraticState(cache, problem.target, problem.start)
             if warm_start is not None:

@@ -13,7 +13,12 @@ from numopt.coordinate._problem.null import NullModel
 from numopt.coordinate._solvers.columns import GramCache
 from numopt.coordinate._solvers.screening import Screened
 
-__all__ = ["QuadraticProblem", "QuadraticState", "SquaresProblem"]
+__all__ = [
+    "QuadraticProblem",
+    "QuadraticState",
+    "SquaresProblem",
+    "centred_targets",
+]
 
 
 class SquaresProblem(Protocol):
@@ -43,6 +48,19 @@ class SquaresProblem(Protocol):
         self, vector: np.ndarray, products: np.ndarray
     ) -> Screened | None:
         """Screening from products of all columns with a vector."""
+
+
+def centred_targets(
+    data: LinearData, fit_intercept: bool, start: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Targets without their mean, and products with them unless ``start`` holds those.
+
+    Without an intercept the mean stays.
+    """
+    target = data.y
+    if fit_intercept:
+        target = target - float(data.weighted(target).sum()) / data.total
+    return target, data.correlate(data.weighted(target)) if start is None else start
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,11 +112,7 @@ class QuadraticProblem:
         start: np.ndarray | None = None,
     ) -> "QuadraticProblem":
         """Centre the targets and correlate them with the design."""
-        target = data.y
-        if fit_intercept:
-            target = target - float(data.weighted(target).sum()) / data.total
-        if start is None:
-            start = data.correlate(data.weighted(target))
+        target, start = centred_targets(data, fit_intercept, start)
         return cls(
             data=data,
             terms=terms,

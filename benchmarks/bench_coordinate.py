@@ -21,6 +21,7 @@ from benchmarks.common import PeerBenchmark
 #: n, p, correlation, true coefficients, signal to noise.
 DENSE = {
     "leukemia-like": (72, 7129, 0.9, 20, 3),
+    "n80p6500": (80, 6500, 0.9, 20, 3),
     "n500p10k": (500, 10_000, 0.8, 60, 3),
     "tall": (5000, 500, 0.5, 60, 1),
     "n1000p3000": (1000, 3000, 0.5, 40, 2),
@@ -43,6 +44,7 @@ MODELS = (
     ("lasso", "text", 0.02, GAPS),
     ("logistic", "leukemia-like", 0.1, FINE_GAPS),
     ("logistic", "leukemia-like", 0.03, FINE_GAPS),
+    ("logistic", "n80p6500", 0.06, FINE_GAPS),
     ("logistic", "breast cancer", 0.01, FINE_GAPS),
     ("logistic", "digits odd-even", 0.01, FINE_GAPS),
     ("logistic", "n1000p3000", 0.05, FINE_GAPS),

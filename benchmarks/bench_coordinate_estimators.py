@@ -104,7 +104,7 @@ def _cross_validation():
 
 
 def _overhead(n, p, share):
-    """The estimator and the bare solve of the same problem, of about 2 ms."""
+    """The estimator and the bare solve of the same problem, of half a millisecond."""
     from numopt.coordinate import L1, Lasso, Quadratic, alpha_max, bcd_solve
 
     rng = np.random.default_rng(0)
